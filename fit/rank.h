@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Agreement of two rankings, and how much of the spread of losses a grouping explains.
+#ifndef FIT_RANK_H
+#define FIT_RANK_H
+#include "core/err.h"
+#include <stdint.h>
+
+struct rank_stats {
+    int n;
+    double pearson, spearman, kendall, r2;      // kendall: tau-b; r2 of the least-squares line
+    double lo[4], hi[4];                        // 95 % by case bootstrap, same order
+};
+// The rank-preservation test of arXiv 2603.21862: x = loss at the median d, y = minimum over d, one pair
+// a triad. NaN statistics when n < 3.
+enum err rank_stats_run(const double *x, const double *y, int n, int n_boot, uint64_t seed,
+                        struct rank_stats *out);
+
+struct spread_stats {
+    int n, n_groups;
+    double before, before_lo, before_hi;        // sd of ln loss at equal M
+    double after, after_lo, after_hi;           // pooled sd inside groups (equal triad)
+    double noise;                               // pooled sd over seeds of one structure; NaN if unknown
+};
+// Fairness: sd of ln loss over all rows, and pooled inside groups; structure[i] numbers rows that differ
+// by seed alone.
+enum err spread_run(const double *loss, const int *group, const int *structure, int n, int n_boot,
+                    uint64_t seed, struct spread_stats *out);
+#endif

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// The element type of all kernels: float, or double when compiled as the oracle (MOESWEEP_F64).
+#ifndef KERNELS_REAL_H
+#define KERNELS_REAL_H
+#ifdef MOESWEEP_F64
+typedef double real;
+#else
+typedef float real;
+#endif
+#endif

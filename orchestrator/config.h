@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A sweep as the user wrote it: read, typed, range-checked and resolved once. libconfig is included in
+// config.c alone. Every key is documented in docs/configuration.md, which a test holds against the reader.
+#ifndef ORCHESTRATOR_CONFIG_H
+#define ORCHESTRATOR_CONFIG_H
+#include "core/job.h"
+#include "core/solve.h"
+#include "fit/curve.h"
+
+#define CONFIG_NAME 32
+#define CONFIG_MAX_SCALES 16
+#define CONFIG_MAX_PHASES 16
+#define CONFIG_MAX_AXES 4
+#define CONFIG_MAX_POINTS 64
+#define CONFIG_MAX_SEEDS 16
+
+// A number, or a power rule in the scale's compute: value (C/at)^exponent; or steps in C.
+struct rule {
+    double value, at, exponent;                 // at = 0: constant
+    int n_steps;                                // steps: values[i] where C < breaks[i], last otherwise
+    double breaks[8], values[9];
+};
+double rule_at(const struct rule *r, double C);
+
+// What an axis moves: a coordinate, a dimension, or a training hyper-parameter.
+enum var_kind { VAR_COORD, VAR_DIM, VAR_LR, VAR_BATCH, VAR_D_FRACTION };
+struct var {
+    enum var_kind kind;
+    int index;                                  // enum coord or enum arch_dim
+    char name[16];                              // as written: "M", "x", "N_e", "lr", "d"
+};
+
+enum axis_source {
+    AXIS_VALUES,    // values = [..]: absolute
+    AXIS_AROUND,    // around = "adopted" or a rule; factor, points: center factor^(i - (points-1)/2)
+    AXIS_FRACTIONS  // d alone: fractions = [..] of the feasible list of d (0 narrowest, 1 widest)
+};
+struct axis {
+    struct var var;
+    enum axis_source source;
+    int n;
+    double values[CONFIG_MAX_POINTS];
+    bool around_adopted;
+    struct rule center;
+    double factor;
+};
+
+struct fit_spec {
+    int axis;                                   // index into the phase's axes
+    enum curve_form form;
+    int grow;                                   // points that may be added at an edge, at most
+    bool adopt;                                 // the optimum becomes the scale's value
+};
+
+struct setting {                                // set = { x = 6.8; N_e = 16; } of a phase or of start
+    struct var var;
+    struct rule rule;
+};
+
+enum phase_analysis { ANALYSIS_NONE, ANALYSIS_RANK, ANALYSIS_FAIRNESS };
+struct phase {
+    char name[CONFIG_NAME];
+    int n_axes, n_fits, n_scales, n_after, n_set;
+    struct axis axes[CONFIG_MAX_AXES];
+    struct fit_spec fits[CONFIG_MAX_AXES];
+    double scales[CONFIG_MAX_SCALES];           // subset of the sweep's
+    int after[CONFIG_MAX_PHASES];               // phases that must be decided first (at the same scale)
+    struct setting set[N_DIMS];                 // overrides for this phase alone
+    int seeds;                                  // replicates, seeds 1..seeds
+    int rounds;                                 // iterate: repeat at most so often while the law moves
+    enum phase_analysis analysis;
+};
+
+struct sweep {
+    char name[CONFIG_NAME];
+    char question[512];                         // what the sweep answers
+    char path[JOB_PATH_MAX];                    // of the configuration, for messages
+    int n_scales, n_phases, n_start;
+    double scales[CONFIG_MAX_SCALES];           // C, ascending
+    struct phase phases[CONFIG_MAX_PHASES];
+    struct setting start[N_DIMS];               // coordinates and dimensions before anything is adopted;
+                                                // "d" may be absent: the median feasible one
+    struct solve_spec solve;                    // base dimensions, free ones, tolerances
+    struct job base;                            // everything of a job that no phase moves
+    struct rule lr, batch_tokens, aux;
+    char trainer[JOB_PATH_MAX];                 // command; {job} stands for the job file
+    double band;                                // near-optimal band, relative
+    int n_boot;
+    uint64_t seed;
+    struct { double compute_factor, max_total_params; } recommend; // budget = factor x largest scale
+    double price_per_hour;                      // of one worker, for plan; 0: none given
+    int retries;                                // of a crashed job
+    uint64_t hash;                              // of the resolved text without paths' place
+};
+
+// Reads and checks everything, the corpus included (V, sizes). Relative paths are relative to the
+// configuration's folder. ERR_INPUT: "file:line: key: expected .., found ..".
+enum err config_read(const char *path, struct sweep *out);
+void config_free(struct sweep *s);
+// The fully resolved configuration as text that config_read reads back to the same sweep; caller frees.
+enum err config_resolved(const struct sweep *s, char **text);
+#endif

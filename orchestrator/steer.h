@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What to train next: a pure fold over final results. The same results in any order give the same jobs
+// and the same decisions; a decision is taken when its whole set of input jobs is final and reads it
+// sorted by job id.
+#ifndef ORCHESTRATOR_STEER_H
+#define ORCHESTRATOR_STEER_H
+#include "core/job.h"
+#include "orchestrator/config.h"
+
+struct steer;
+
+struct steer_job {
+    struct job job;
+    struct counts counts;      // achieved
+    double C;                  // the scale
+    int phase;                 // of the cell that asked first; label only
+    int priority;              // smaller first
+    bool final;
+    struct job_result result;  // when final
+};
+
+enum err steer_create(const struct sweep *cfg, struct steer **out);
+void steer_free(struct steer *s);
+// A final result; unknown ids are ERR_INPUT, repeats are ignored (first one counts).
+enum err steer_result(struct steer *s, const struct job_result *r);
+// Takes every decision that is due and creates the jobs that follow, until nothing changes.
+enum err steer_advance(struct steer *s);
+// Jobs and decisions in order of creation; counts only grow. Decisions are journal records
+// {"t":"decision","id":..,"phase":..,"C":..,"inputs":[ids],..}.
+int steer_n_jobs(const struct steer *s);
+const struct steer_job *steer_job_at(const struct steer *s, int i);
+int steer_n_decisions(const struct steer *s);
+json_t *steer_decision_at(const struct steer *s, int i); // borrowed
+bool steer_done(const struct steer *s);
+// Jobs known plus an estimate of those not yet created (phases that wait), for progress and ETA.
+int steer_expected_jobs(const struct steer *s);
+// The sweep's law as law.json (docs/method.md); from final results alone. Caller owns.
+enum err steer_law(const struct steer *s, json_t **out);
+#endif
