@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A sweep as the user wrote it: read, typed, range-checked and resolved once. libconfig is included in
 // config.c alone. Every key is documented in docs/configuration.md, which a test holds against the reader.
+// (config_load, not config_read: libconfig exports a function of that name.)
 #ifndef ORCHESTRATOR_CONFIG_H
 #define ORCHESTRATOR_CONFIG_H
 #include "core/job.h"
@@ -13,14 +14,20 @@
 #define CONFIG_MAX_AXES 4
 #define CONFIG_MAX_POINTS 64
 #define CONFIG_MAX_SEEDS 16
+#define CONFIG_MAX_SETTINGS (N_DIMS + N_COORDS)
 
-// A number, or a power rule in the scale's compute: value (C/at)^exponent; or steps in C.
+// A number, or a power rule: value (C/at)^exponent N^N_exp D^D_exp in the scale's compute, a structure's
+// total parameters and its training tokens; or steps in C.
 struct rule {
-    double value, at, exponent;                 // at = 0: constant
+    double value, at, exponent;                 // at = 0: constant in C
+    double N_exp, D_exp;                        // 0 but in rules for lr and batch_tokens
     int n_steps;                                // steps: values[i] where C < breaks[i], last otherwise
     double breaks[8], values[9];
 };
+// Of a rule in C alone; NaN for one that needs N or D.
 double rule_at(const struct rule *r, double C);
+// Of any rule: what a run of a structure with N total parameters on D tokens at scale C takes.
+double rule_at_run(const struct rule *r, double C, double N, double D);
 
 // What an axis moves: a coordinate, a dimension, or a training hyper-parameter.
 enum var_kind { VAR_COORD, VAR_DIM, VAR_LR, VAR_BATCH, VAR_D_FRACTION };
@@ -65,7 +72,7 @@ struct phase {
     struct fit_spec fits[CONFIG_MAX_AXES];
     double scales[CONFIG_MAX_SCALES];           // subset of the sweep's
     int after[CONFIG_MAX_PHASES];               // phases that must be decided first (at the same scale)
-    struct setting set[N_DIMS];                 // overrides for this phase alone
+    struct setting set[CONFIG_MAX_SETTINGS];    // overrides for this phase alone
     int seeds;                                  // replicates, seeds 1..seeds
     int rounds;                                 // iterate: repeat at most so often while the law moves
     enum phase_analysis analysis;
@@ -78,11 +85,13 @@ struct sweep {
     int n_scales, n_phases, n_start;
     double scales[CONFIG_MAX_SCALES];           // C, ascending
     struct phase phases[CONFIG_MAX_PHASES];
-    struct setting start[N_DIMS];               // coordinates and dimensions before anything is adopted;
-                                                // "d" may be absent: the median feasible one
+    struct setting start[CONFIG_MAX_SETTINGS];  // coordinates and dimensions before anything is adopted;
+                                                // "d" may be absent: the median feasible one; dimensions
+                                                // of `arch` given by a rule in C stand here too
     struct solve_spec solve;                    // base dimensions, free ones, tolerances
     struct job base;                            // everything of a job that no phase moves
-    struct rule lr, batch_tokens, aux;
+    struct rule lr, batch_tokens;               // take them with rule_at_run: they may need N and D
+    struct rule aux;
     char trainer[JOB_PATH_MAX];                 // command; {job} stands for the job file
     double band;                                // near-optimal band, relative
     int n_boot;
@@ -90,13 +99,23 @@ struct sweep {
     struct { double compute_factor, max_total_params; } recommend; // budget = factor x largest scale
     double price_per_hour;                      // of one worker, for plan; 0: none given
     int retries;                                // of a crashed job
-    uint64_t hash;                              // of the resolved text without paths' place
+    double max_epochs;                          // a run may see the training text at most so often
+    int64_t corpus_train, corpus_held;          // tokens
+    uint64_t corpus_hash;                       // of the corpus' bytes (of its declared size if external)
+    uint64_t hash;                              // of everything that decides which runs there are and
+                                                // what they give: not the folder of the data, the price,
+                                                // retries, checkpoint interval, question
 };
 
 // Reads and checks everything, the corpus included (V, sizes). Relative paths are relative to the
 // configuration's folder. ERR_INPUT: "file:line: key: expected .., found ..".
-enum err config_read(const char *path, struct sweep *out);
+enum err config_load(const char *path, struct sweep *out);
 void config_free(struct sweep *s);
-// The fully resolved configuration as text that config_read reads back to the same sweep; caller frees.
+// The fully resolved configuration as text that config_load reads back to the same sweep (data paths
+// absolute, every default written out); caller frees.
 enum err config_resolved(const struct sweep *s, char **text);
+// The keys in which two sweeps with different hashes differ, "key: was .., is .." separated by "; ".
+void config_differences(const struct sweep *was, const struct sweep *is, char *buf, size_t size);
+// The tables of all keys as docs/configuration.md holds them (Markdown); caller frees.
+enum err config_key_tables(char **text);
 #endif
