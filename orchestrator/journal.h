@@ -1,24 +1,40 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The journal: append-only text, one record a line: eight hex digits of CRC-32C over the rest, a space, one JSON
-// object with "t" (its type), a newline. One writer. docs/journal.md.
+// The journal: append-only text, one record a line: eight hex digits of CRC-32C over the JSON
+// text, a space, one JSON object with "t" (its type), a newline. One writer. docs/journal.md.
 #ifndef ORCHESTRATOR_JOURNAL_H
 #define ORCHESTRATOR_JOURNAL_H
 #include "core/err.h"
 #include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 struct journal;
 
-// Reads all records in order. A torn tail (a last line that is incomplete or fails its CRC with nothing after it)
-// is not an error: *valid_bytes says where it starts. Corruption anywhere else is ERR_INPUT with the line
-// number and byte offset. on_record borrows rec.
-enum err journal_read(const char *path, enum err (*on_record)(void *ctx, json_t *rec), void *ctx,
+// Called for every record in order; borrows rec. An error ends the reading and is passed on.
+typedef enum err journal_on_record(void *ctx, json_t *rec);
+
+// Reads all records in order. A torn tail (a last line that is incomplete or fails its CRC with
+// nothing after it) is not an error: *valid_bytes says where it starts. Corruption anywhere
+// else is ERR_INPUT with the line number and byte offset. A file that does not exist is
+// ERR_INPUT.
+enum err journal_read(const char *path, journal_on_record *on_record, void *ctx,
                       int64_t *valid_bytes);
-// Opens for appending (creates when missing), locks it against a second writer (ERR_INPUT names the
-// holder), truncates a torn tail at valid_bytes.
-enum err journal_open(const char *path, int64_t valid_bytes, struct journal **out);
+// Opens for writing (creates when missing), locks it against a second writer (ERR_INPUT names
+// the holder), then reads as journal_read does and cuts a torn tail off; *torn_bytes (may be
+// NULL) is its length. A file that holds no record and does not look like the beginning of one
+// is ERR_INPUT.
+enum err journal_open(const char *path, journal_on_record *on_record, void *ctx,
+                      int64_t *torn_bytes, struct journal **out);
+// Whether the file system granted a lock (some cluster file systems know none).
+bool journal_locked(const struct journal *j);
 // Buffers one record; nothing may depend on it before journal_sync returned OK.
 enum err journal_append(struct journal *j, const json_t *rec);
-// Writes and fdatasyncs what was appended. ERR_FAILED (disk full, I/O) leaves a valid prefix.
+// Writes and fdatasyncs what was appended. ERR_FAILED (disk full, I/O) leaves a valid prefix,
+// says so, and refuses everything later.
 enum err journal_sync(struct journal *j);
+// Unsynced records are dropped. Accepts NULL.
 void journal_close(struct journal *j);
+
+// CRC-32C (Castagnoli) as RFC 3720 defines it: "123456789" has e3069283.
+uint32_t journal_crc32c(const void *data, size_t size);
 #endif
