@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Shell scripts parse, and shellcheck has no complaint where it is installed.
+. "$(dirname "$0")/lib.sh"
+cd "$MOESWEEP_SOURCE" || exit 1
+mapfile -t scripts < <({
+    ls demo check .ci/run
+    find .ci data slurm tests docs -name '*.sh' -not -path '*/build*'
+} | sort)
+for script in "${scripts[@]}"; do
+    bash -n "$script" || fail "$script does not parse"
+done
+if command -v shellcheck >/dev/null; then
+    # 1091, 1090: sourced files are found at run time; 2154: variables that they set.
+    shellcheck -s bash -S warning -e 1090,1091,2154 "${scripts[@]}" || fail "shellcheck complains"
+fi
+finish

@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Rules between the rooms that no compiler checks: which room may include what, and licences.
+. "$(dirname "$0")/lib.sh"
+cd "$MOESWEEP_SOURCE" || exit 1
+
+# ROOM "ROOMS IT MAY INCLUDE"
+may_include() {
+    local room=$1 allowed=$2 bad
+    bad=$(grep -rnE '^ *# *include "' --include='*.[ch]' "$room" |
+        grep -vE "include \"($allowed)/")
+    [[ -z $bad ]] || fail "$room may include only ${allowed//|/, }, by path: $bad"
+}
+may_include core 'core'
+may_include kernels 'core|kernels'
+may_include worker 'core|kernels|worker'
+may_include fit 'core|fit'
+may_include orchestrator 'core|fit|orchestrator'
+
+# HEADER-PATTERN WHERE: no file of the rooms elsewhere includes it
+only_in() {
+    local header=$1 where=$2 bad
+    bad=$(grep -rnE "^ *# *include [<\"]$header" --include='*.[ch]' \
+        core kernels worker fit orchestrator | grep -vE "^$where")
+    [[ -z $bad ]] || fail "<$header belongs only into $where: $bad"
+}
+only_in 'mpi\.h' 'orchestrator/link\.c:'
+only_in 'libconfig\.h' 'orchestrator/config\.c:'
+only_in 'gsl/' 'fit/'
+only_in '(dnnl|oneapi|cblas|openblas|mkl|cuda|cublas|nccl)' 'kernels/'
+
+licence() {
+    local licence=$1 file
+    shift
+    while read -r file; do
+        grep -q "SPDX-License-Identifier: $licence\$" <(head -n 2 "$file") ||
+            fail "$file does not open with SPDX-License-Identifier: $licence"
+    done < <(find "$@" -name '*.[ch]')
+}
+licence Apache-2.0 core kernels worker tests/core tests/kernels tests/worker
+licence GPL-3.0-or-later fit orchestrator tests/fit tests/orchestrator tests/integration
+
+unfinished=$(grep -rnE '\b(TODO|FIXME|XXX)\b' --include='*.[ch]' --include='*.cfg' \
+    core kernels worker fit orchestrator configs)
+[[ -z $unfinished ]] || fail "unfinished: $unfinished"
+finish
