@@ -49,7 +49,7 @@ int64_t arch_dim_get(const struct arch *a, enum arch_dim dim);
 
 // All dimensions ARCH_UNSET.
 struct arch arch_unset(void);
-// Fills what is ARCH_UNSET and has a default: d_d = 3 d, N_kv = max(1, N_q/2), n_shared = 1.
+// Fills what is ARCH_UNSET and has a default: d_d = 3 d, N_kv = max(1, N_q/2), n_shared = 1, V = 0.
 void arch_fill_defaults(struct arch *a);
 // Everything set, positive (L_d, L_m, n_shared may be 0, V may be 0 = not yet known; L_d + L_m > 0),
 // K <= N_e, N_q a multiple of N_kv, d_qkv even, each dimension at most 2^24 and counts within 2^53.
@@ -71,12 +71,14 @@ struct executed {
     double flops_per_token;          // forward + backward, causal scores halved, unembedding included
     int64_t mem_weights, mem_grads, mem_optimizer, mem_activations, mem_total; // bytes, f32
 };
-// What moetrain really stores and runs; batch_tokens sizes the activations.
+// What moetrain really stores and runs (matrix products only; with V = 0 nothing for embedding and
+// unembedding); batch_tokens sizes the activations.
 struct executed arch_executed(const struct arch *a, bool tied, int64_t batch_tokens);
 
 // {"L_d":..,..,"V":..}; the caller owns the object.
 json_t *arch_to_json(const struct arch *a);
-// {L_d.., N_a, N, M, x, y, r, G, s, z, "executed": {..}} as `moesweep arch --json` prints it.
+// {L_d.., N_a, N, M, x, y, r, G, s, z, g, r_a, r_d, r_m, "executed": {..}} as `moesweep arch --json`
+// prints it.
 json_t *arch_report_json(const struct arch *a, bool tied, int64_t batch_tokens);
 // Reads every dimension, unknown keys refused; defaults filled; checked. ctx names the place.
 enum err arch_from_json(json_t *obj, const char *ctx, struct arch *out);

@@ -24,8 +24,10 @@ enum err err_prefix(enum err code, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof message)
-        snprintf(message + n, sizeof message - (size_t)n, ": %s", old);
+    if (n >= 0 && (size_t)n + 3 < sizeof message) {
+        int room = (int)sizeof message - n - 3; // for ": " and the terminator
+        snprintf(message + n, (size_t)room + 3, ": %.*s", room, old);
+    }
     return code;
 }
 

@@ -75,8 +75,8 @@ enum err job_copy(struct job *dst, const struct job *src);
 json_t *job_to_json(const struct job *j);
 // Strict: unknown keys, wrong types, absurd values are ERR_INPUT naming ctx and key.
 enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
-// Sets j->id to 12 hex digits of a hash over everything that determines the loss (not threads' place,
-// checkpoint directory or the id itself): the same work always has the same id.
+// Sets j->id to 12 hex digits of a hash over everything that determines the loss: not threads, checkpoint,
+// val.every or the id itself; of data paths only the file names, so that another folder is the same work.
 void job_set_id(struct job *j);
 int64_t job_steps(const struct job *j);
 // Trainer's spelling: {"t":"result","status":..}; the id is added as "id".

@@ -40,7 +40,8 @@ struct tensor {
 
 // Builds the table in a fresh array (*out, caller frees) of *n entries; returns the element total.
 // init_scale multiplies every init_sd = 1/sqrt(fan_in); outputs into the residual stream are
-// divided by sqrt(2 (L_d + L_m)) besides. The architecture must have been checked, V > 0.
+// divided by sqrt(2 (L_d + L_m)) besides. Fan-in is the last dimension of the shape. The architecture must
+// have been checked; with V = 0 there is no embedding.
 // Returns -1 when memory is short.
 int64_t tensor_table(const struct arch *a, bool tied, double init_scale, struct tensor **out, int *n);
 #endif

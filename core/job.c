@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/job.h"
+#include "core/json.h"
+#include "core/rng.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JOB_VERSION 1
+#define PATHS_MAX 4096
+#define TOKENS_MAX (INT64_C(1) << 53)
+#define BATCH_MAX (INT64_C(1) << 32)
+
+static const char *const schedule_names[] = {
+    [SCHEDULE_WSD] = "wsd", [SCHEDULE_COSINE] = "cosine"};
+static const char *const router_names[] = {
+    [ROUTER_SOFTMAX] = "softmax", [ROUTER_SIGMOID_BIAS] = "sigmoid_bias"};
+static const char *const status_names[] = {[JOB_OK] = "ok",
+                                           [JOB_DIVERGED] = "diverged",
+                                           [JOB_OOM] = "oom",
+                                           [JOB_STOPPED] = "stopped",
+                                           [JOB_FAILED] = "failed"};
+#define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
+
+const char *job_status_name(enum job_status s)
+{
+    return status_names[s];
+}
+
+void job_init(struct job *j)
+{
+    *j = (struct job){
+        .arch = arch_unset(),
+        .data = {.kind = "text", .held = 0.05},
+        .train = {.schedule = SCHEDULE_WSD,
+                  .warmup = 0.1,
+                  .decay = 0.3,
+                  .wd = 0.1,
+                  .beta1 = 0.9,
+                  .beta2 = 0.95,
+                  .clip = 1,
+                  .aux = 0.01,
+                  .seed = 1},
+        .model = {.router = ROUTER_SOFTMAX,
+                  .norm_topk = true,
+                  .rope_base = 10000,
+                  .init_scale = 1},
+        .threads = 1,
+        .device = "cpu",
+        .checkpoint = {.every_s = 60},
+        .val = {.tokens = 262144},
+    };
+}
+
+void job_free(struct job *j)
+{
+    for (int i = 0; i < j->data.n_paths; i++)
+        free(j->data.paths[i]);
+    free(j->data.paths);
+    j->data.paths = NULL;
+    j->data.n_paths = 0;
+}
+
+enum err job_copy(struct job *dst, const struct job *src)
+{
+    *dst = *src;
+    dst->data.n_paths = 0;
+    dst->data.paths = calloc((size_t)src->data.n_paths + 1, sizeof *dst->data.paths);
+    ENSURE(dst->data.paths != NULL, ERR_FAILED, "out of memory copying a job");
+    for (int i = 0; i < src->data.n_paths; i++) {
+        dst->data.paths[i] = strdup(src->data.paths[i]);
+        dst->data.n_paths = i + 1;
+        if (dst->data.paths[i] == NULL) {
+            job_free(dst);
+            return err_set(ERR_FAILED, "out of memory copying a job");
+        }
+    }
+    return OK;
+}
+
+int64_t job_steps(const struct job *j)
+{
+    int64_t batch = j->train.batch_tokens;
+    return batch > 0 ? (j->train.tokens + batch / 2) / batch : 0;
+}
+
+static void set_int(json_t *obj, const char *key, int64_t v)
+{
+    json_object_set_new(obj, key, json_integer(v));
+}
+
+static void set_num(json_t *obj, const char *key, double v)
+{
+    json_object_set_new(obj, key, json_num(v));
+}
+
+static void set_str(json_t *obj, const char *key, const char *v)
+{
+    json_object_set_new(obj, key, json_string(v));
+}
+
+// Text from outside may hold bytes that are no UTF-8, which JSON cannot write: '?' instead.
+static void set_text(json_t *obj, const char *key, const char *v)
+{
+    char clean[256];
+    json_t *s = json_string(v);
+    if (s == NULL) {
+        snprintf(clean, sizeof clean, "%s", v);
+        for (char *p = clean; *p != 0; p++)
+            if ((unsigned char)*p >= 0x80)
+                *p = '?';
+        s = json_string(clean);
+    }
+    json_object_set_new(obj, key, s);
+}
+
+static json_t *add_obj(json_t *obj, const char *key)
+{
+    json_t *child = json_object();
+    json_object_set_new(obj, key, child);
+    return child;
+}
+
+static void train_to_json(const struct job_train *t, json_t *o)
+{
+    set_int(o, "tokens", t->tokens);
+    set_int(o, "batch_tokens", t->batch_tokens);
+    set_num(o, "lr", t->lr);
+    set_str(o, "schedule", schedule_names[t->schedule]);
+    set_num(o, "warmup", t->warmup);
+    set_num(o, "decay", t->decay);
+    set_num(o, "wd", t->wd);
+    json_t *betas = json_array();
+    json_array_append_new(betas, json_num(t->beta1));
+    json_array_append_new(betas, json_num(t->beta2));
+    json_object_set_new(o, "betas", betas);
+    set_num(o, "clip", t->clip);
+    set_num(o, "aux", t->aux);
+    set_int(o, "seed", t->seed);
+}
+
+static void model_to_json(const struct job_model *m, json_t *o)
+{
+    set_str(o, "router", router_names[m->router]);
+    json_object_set_new(o, "norm_topk", json_boolean(m->norm_topk));
+    json_object_set_new(o, "tied", json_boolean(m->tied));
+    set_num(o, "rope_base", m->rope_base);
+    set_num(o, "init_scale", m->init_scale);
+}
+
+json_t *job_to_json(const struct job *j)
+{
+    json_t *o = json_object(), *paths = json_array();
+    set_int(o, "v", JOB_VERSION);
+    if (j->id[0] != 0)
+        set_str(o, "id", j->id);
+    json_object_set_new(o, "arch", arch_to_json(&j->arch));
+    json_t *data = add_obj(o, "data");
+    set_str(data, "kind", j->data.kind);
+    for (int i = 0; i < j->data.n_paths; i++) {
+        json_t *path =
+            json_string(j->data.paths[i]); // NULL: no UTF-8; null is refused on reading
+        json_array_append_new(paths, path != NULL ? path : json_null());
+    }
+    json_object_set_new(data, "paths", paths);
+    set_num(data, "held", j->data.held);
+    train_to_json(&j->train, add_obj(o, "train"));
+    model_to_json(&j->model, add_obj(o, "model"));
+    set_int(o, "threads", j->threads);
+    set_str(o, "device", j->device);
+    json_t *checkpoint = add_obj(o, "checkpoint"), *val = add_obj(o, "val");
+    set_str(checkpoint, "dir", j->checkpoint.dir);
+    set_num(checkpoint, "every_s", j->checkpoint.every_s);
+    set_int(val, "tokens", j->val.tokens);
+    set_int(val, "every", j->val.every);
+    return o;
+}
+
+// Index of the named choice; *out is left alone when the key is missing.
+static enum err get_choice(json_t *obj, const char *ctx, const char *key,
+                           const char *const *names, int n, bool required, int *out)
+{
+    char buf[32] = "", list[96] = "";
+    TRY(json_get_str(obj, ctx, key, required, buf, sizeof buf));
+    if (json_object_get(obj, key) == NULL)
+        return OK;
+    for (int i = 0; i < n; i++) {
+        if (strcmp(names[i], buf) == 0) {
+            *out = i;
+            return OK;
+        }
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    return err_set(ERR_INPUT, "%s: %s: expected one of %s, found \"%s\"", ctx, key, list, buf);
+}
+
+// A number above zero.
+static enum err get_positive(json_t *obj, const char *ctx, const char *key, bool required,
+                             double hi, double *out)
+{
+    TRY(json_get_num(obj, ctx, key, required, 0, hi, out));
+    ENSURE(json_object_get(obj, key) == NULL || *out > 0, ERR_INPUT,
+           "%s: %s: expected a number above 0, found 0", ctx, key);
+    return OK;
+}
+
+static enum err paths_from_json(json_t *list, const char *ctx, struct job *j)
+{
+    size_t n = json_array_size(list);
+    ENSURE(json_is_array(list) && n > 0 && n <= PATHS_MAX, ERR_INPUT,
+           "%s: paths: expected an array of 1 to %d file names", ctx, PATHS_MAX);
+    j->data.paths = calloc(n, sizeof *j->data.paths);
+    ENSURE(j->data.paths != NULL, ERR_FAILED, "%s: out of memory", ctx);
+    for (size_t i = 0; i < n; i++) {
+        json_t *v = json_array_get(list, i);
+        size_t len = json_string_length(v);
+        ENSURE(json_is_string(v) && len > 0 && len < JOB_PATH_MAX &&
+                   memchr(json_string_value(v), 0, len) == NULL,
+               ERR_INPUT, "%s: paths: entry %zu: expected a file name of 1 to %d bytes", ctx,
+               i + 1, JOB_PATH_MAX - 1);
+        j->data.paths[i] = strdup(json_string_value(v));
+        ENSURE(j->data.paths[i] != NULL, ERR_FAILED, "%s: out of memory", ctx);
+        j->data.n_paths = (int)i + 1;
+    }
+    return OK;
+}
+
+static enum err data_from_json(json_t *o, const char *ctx, struct job *j)
+{
+    static const char *const keys[] = {"kind", "paths", "held", NULL};
+    static const char *const kinds[] = {"text"};
+    int kind = 0;
+    TRY(json_known_keys(o, ctx, keys));
+    TRY(get_choice(o, ctx, "kind", kinds, COUNT(kinds), false, &kind));
+    TRY(get_positive(o, ctx, "held", false, 0.5, &j->data.held));
+    return paths_from_json(json_object_get(o, "paths"), ctx, j);
+}
+
+static enum err betas_from_json(json_t *v, const char *ctx, struct job_train *t)
+{
+    if (v == NULL)
+        return OK;
+    double b1 = json_number_value(json_array_get(v, 0)),
+           b2 = json_number_value(json_array_get(v, 1));
+    ENSURE(json_array_size(v) == 2 && json_is_number(json_array_get(v, 0)) &&
+               json_is_number(json_array_get(v, 1)) && b1 >= 0 && b1 < 1 && b2 >= 0 && b2 < 1,
+           ERR_INPUT,
+           "%s: betas: expected an array of two numbers, each at least 0 and below 1", ctx);
+    t->beta1 = b1;
+    t->beta2 = b2;
+    return OK;
+}
+
+static enum err train_from_json(json_t *o, const char *ctx, struct job_train *t)
+{
+    static const char *const keys[] = {"tokens", "batch_tokens", "lr",   "schedule",
+                                       "warmup", "decay",        "wd",   "betas",
+                                       "clip",   "aux",          "seed", NULL};
+    int schedule = (int)t->schedule;
+    TRY(json_known_keys(o, ctx, keys));
+    TRY(json_get_i64(o, ctx, "tokens", true, 1, TOKENS_MAX, &t->tokens));
+    TRY(json_get_i64(o, ctx, "batch_tokens", true, 1, BATCH_MAX, &t->batch_tokens));
+    TRY(get_positive(o, ctx, "lr", true, 1e3, &t->lr));
+    TRY(get_choice(o, ctx, "schedule", schedule_names, COUNT(schedule_names), false,
+                   &schedule));
+    t->schedule = (enum job_schedule)schedule;
+    TRY(json_get_num(o, ctx, "warmup", false, 0, 1, &t->warmup));
+    TRY(json_get_num(o, ctx, "decay", false, 0, 1, &t->decay));
+    ENSURE(t->schedule != SCHEDULE_WSD || t->warmup + t->decay <= 1, ERR_INPUT,
+           "%s: warmup + decay: expected at most 1, found %g", ctx, t->warmup + t->decay);
+    TRY(json_get_num(o, ctx, "wd", false, 0, 1e3, &t->wd));
+    TRY(betas_from_json(json_object_get(o, "betas"), ctx, t));
+    TRY(json_get_num(o, ctx, "clip", false, 0, 1e9, &t->clip));
+    TRY(json_get_num(o, ctx, "aux", false, 0, 1e3, &t->aux));
+    return json_get_i64(o, ctx, "seed", false, 0, INT64_MAX, &t->seed);
+}
+
+static enum err model_from_json(json_t *o, const char *ctx, struct job_model *m)
+{
+    static const char *const keys[] = {"router",    "norm_topk",  "tied",
+                                       "rope_base", "init_scale", NULL};
+    int router = (int)m->router;
+    TRY(json_known_keys(o, ctx, keys));
+    TRY(get_choice(o, ctx, "router", router_names, COUNT(router_names), false, &router));
+    m->router = (enum job_router)router;
+    TRY(json_get_bool(o, ctx, "norm_topk", false, &m->norm_topk));
+    TRY(json_get_bool(o, ctx, "tied", false, &m->tied));
+    TRY(json_get_num(o, ctx, "rope_base", false, 1, 1e12, &m->rope_base));
+    return get_positive(o, ctx, "init_scale", false, 1e3, &m->init_scale);
+}
+
+static enum err checkpoint_from_json(json_t *o, const char *ctx, struct job *j)
+{
+    static const char *const keys[] = {"dir", "every_s", NULL};
+    TRY(json_known_keys(o, ctx, keys));
+    TRY(json_get_str(o, ctx, "dir", false, j->checkpoint.dir, sizeof j->checkpoint.dir));
+    return json_get_num(o, ctx, "every_s", false, 0, 1e9, &j->checkpoint.every_s);
+}
+
+static enum err val_from_json(json_t *o, const char *ctx, struct job *j)
+{
+    static const char *const keys[] = {"tokens", "every", NULL};
+    TRY(json_known_keys(o, ctx, keys));
+    TRY(json_get_i64(o, ctx, "tokens", false, 1, TOKENS_MAX, &j->val.tokens));
+    return json_get_i64(o, ctx, "every", false, 0, TOKENS_MAX, &j->val.every);
+}
+
+static enum err get_id(json_t *o, const char *ctx, char *id)
+{
+    TRY(json_get_str(o, ctx, "id", false, id, JOB_ID_LEN));
+    ENSURE(json_object_get(o, "id") == NULL ||
+               (id[0] != 0 && strspn(id, "0123456789abcdef") == strlen(id)),
+           ERR_INPUT, "%s: id: expected 1 to 16 lower-case hexadecimal digits, found \"%s\"",
+           ctx, id);
+    return OK;
+}
+
+// What only makes sense of several values together.
+static enum err check_whole(const struct job *j, const char *ctx)
+{
+    ENSURE(j->train.batch_tokens % j->arch.S == 0, ERR_INPUT,
+           "%s: train: batch_tokens: expected a multiple of S = %" PRId64 ", found %" PRId64,
+           ctx, j->arch.S, j->train.batch_tokens);
+    ENSURE(job_steps(j) >= 1, ERR_INPUT,
+           "%s: train: tokens: expected at least one batch of %" PRId64 ", found %" PRId64, ctx,
+           j->train.batch_tokens, j->train.tokens);
+    return OK;
+}
+
+// A child object's reader with its own place in messages: "ctx: key".
+#define READ_CHILD(key, required, call)                                                        \
+    do {                                                                                       \
+        json_t *child = NULL;                                                                  \
+        char place[256];                                                                       \
+        snprintf(place, sizeof place, "%s: %s", ctx, key);                                     \
+        TRY(json_get_obj(obj, ctx, key, required, &child));                                    \
+        if (child != NULL)                                                                     \
+            TRY(call);                                                                         \
+    } while (0)
+
+static enum err read_job(json_t *obj, const char *ctx, struct job *j)
+{
+    static const char *const keys[] = {"v",          "id",    "arch",    "data",
+                                       "train",      "model", "threads", "device",
+                                       "checkpoint", "val",   NULL};
+    int64_t version, threads = j->threads;
+    TRY(json_known_keys(obj, ctx, keys));
+    TRY(json_get_i64(obj, ctx, "v", true, JOB_VERSION, JOB_VERSION, &version));
+    TRY(get_id(obj, ctx, j->id));
+    READ_CHILD("arch", true, arch_from_json(child, place, &j->arch));
+    READ_CHILD("data", true, data_from_json(child, place, j));
+    READ_CHILD("train", true, train_from_json(child, place, &j->train));
+    j->model.norm_topk = j->arch.K > 1; // one weight divided by itself would be always 1
+    READ_CHILD("model", false, model_from_json(child, place, &j->model));
+    READ_CHILD("checkpoint", false, checkpoint_from_json(child, place, j));
+    READ_CHILD("val", false, val_from_json(child, place, j));
+    TRY(json_get_i64(obj, ctx, "threads", false, 1, 4096, &threads));
+    j->threads = (int)threads;
+    TRY(json_get_str(obj, ctx, "device", false, j->device, sizeof j->device));
+    return check_whole(j, ctx);
+}
+
+enum err job_from_json(json_t *obj, const char *ctx, struct job *out)
+{
+    job_init(out);
+    enum err e = read_job(obj, ctx, out);
+    if (e != OK)
+        job_free(out);
+    return e;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+void job_set_id(struct job *j)
+{
+    json_t *o = job_to_json(j), *names = json_array();
+    json_object_del(o, "id");
+    json_object_del(o, "threads");
+    json_object_del(o, "checkpoint");
+    json_object_del(json_object_get(o, "val"), "every");
+    for (int i = 0; i < j->data.n_paths; i++)
+        json_array_append_new(names, json_string(base_name(j->data.paths[i])));
+    json_object_set_new(json_object_get(o, "data"), "paths", names);
+    char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    ASSERT(text != NULL);
+    uint64_t h = rng_hash(text, strlen(text), RNG_HASH_START);
+    snprintf(j->id, sizeof j->id, "%012" PRIx64, (h ^ (h >> 48)) & UINT64_C(0xffffffffffff));
+    free(text);
+    json_decref(o);
+}
+
+json_t *job_result_to_json(const struct job_result *r)
+{
+    json_t *o = json_object();
+    set_str(o, "t", "result");
+    if (r->id[0] != 0)
+        set_str(o, "id", r->id);
+    set_str(o, "status", status_names[r->status]);
+    set_num(o, "loss", r->loss);
+    set_num(o, "loss_per_byte", r->loss_per_byte);
+    set_int(o, "tokens", r->tokens);
+    set_num(o, "seconds", r->seconds);
+    set_num(o, "flops", r->flops);
+    set_int(o, "peak_bytes", r->peak_bytes);
+    set_num(o, "balance", r->balance);
+    set_text(o, "cause", r->cause);
+    return o;
+}
+
+// A number that may be null or missing: *out is left alone then.
+static enum err get_maybe(json_t *obj, const char *ctx, const char *key, double *out)
+{
+    if (json_is_null(json_object_get(obj, key)))
+        return OK;
+    return json_get_num(obj, ctx, key, false, -1e300, 1e300, out);
+}
+
+enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *out)
+{
+    int status = 0;
+    *out = (struct job_result){.loss = NAN, .loss_per_byte = NAN, .balance = NAN};
+    TRY(get_id(obj, ctx, out->id));
+    TRY(get_choice(obj, ctx, "status", status_names, COUNT(status_names), true, &status));
+    out->status = (enum job_status)status;
+    TRY(get_maybe(obj, ctx, "loss", &out->loss));
+    ENSURE(status != JOB_OK || isfinite(out->loss), ERR_INPUT,
+           "%s: loss: expected a number with status ok, found none", ctx);
+    TRY(get_maybe(obj, ctx, "loss_per_byte", &out->loss_per_byte));
+    TRY(json_get_i64(obj, ctx, "tokens", false, 0, INT64_MAX, &out->tokens));
+    TRY(json_get_num(obj, ctx, "seconds", false, 0, 1e300, &out->seconds));
+    TRY(json_get_num(obj, ctx, "flops", false, 0, 1e300, &out->flops));
+    TRY(json_get_i64(obj, ctx, "peak_bytes", false, 0, INT64_MAX, &out->peak_bytes));
+    TRY(get_maybe(obj, ctx, "balance", &out->balance));
+    return json_get_str(obj, ctx, "cause", false, out->cause, sizeof out->cause);
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/json.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// What a value is, in a few words: for "found ..." in messages.
+static const char *describe(const json_t *v, char *buf, size_t size)
+{
+    switch (v == NULL ? JSON_NULL : json_typeof(v)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        snprintf(buf, size, "the string \"%.40s\"", json_string_value(v));
+        return buf;
+    case JSON_INTEGER:
+        snprintf(buf, size, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        return buf;
+    case JSON_REAL:
+        snprintf(buf, size, "%.17g", json_real_value(v));
+        return buf;
+    case JSON_TRUE:
+        return "true";
+    case JSON_FALSE:
+        return "false";
+    case JSON_NULL:
+        break;
+    }
+    return v == NULL ? "nothing" : "null";
+}
+
+// The value of a key; NULL with OK when it is missing and may be.
+static enum err lookup(json_t *obj, const char *ctx, const char *key, bool required,
+                       const char *expected, json_t **out)
+{
+    char buf[80];
+    *out = NULL;
+    ENSURE(json_is_object(obj), ERR_INPUT, "%s: expected an object, found %s", ctx,
+           describe(obj, buf, sizeof buf));
+    *out = json_object_get(obj, key);
+    ENSURE(*out != NULL || !required, ERR_INPUT, "%s: %s: expected %s, found nothing", ctx, key,
+           expected);
+    return OK;
+}
+
+static enum err wrong(const char *ctx, const char *key, const char *expected, const json_t *v)
+{
+    char buf[80];
+    return err_set(ERR_INPUT, "%s: %s: expected %s, found %s", ctx, key, expected,
+                   describe(v, buf, sizeof buf));
+}
+
+enum err json_get_i64(json_t *obj, const char *ctx, const char *key, bool required, int64_t lo,
+                      int64_t hi, int64_t *out)
+{
+    char expected[96];
+    json_t *v;
+    if (hi == INT64_MAX)
+        snprintf(expected, sizeof expected, "an integer, at least %" PRId64, lo);
+    else
+        snprintf(expected, sizeof expected, "an integer from %" PRId64 " to %" PRId64, lo, hi);
+    TRY(lookup(obj, ctx, key, required, expected, &v));
+    if (v == NULL)
+        return OK;
+    if (!json_is_integer(v) || json_integer_value(v) < lo || json_integer_value(v) > hi)
+        return wrong(ctx, key, expected, v);
+    *out = json_integer_value(v);
+    return OK;
+}
+
+enum err json_get_num(json_t *obj, const char *ctx, const char *key, bool required, double lo,
+                      double hi, double *out)
+{
+    char expected[96];
+    json_t *v;
+    snprintf(expected, sizeof expected, "a number from %g to %g", lo, hi);
+    TRY(lookup(obj, ctx, key, required, expected, &v));
+    if (v == NULL)
+        return OK;
+    double x = json_number_value(v);
+    if (!json_is_number(v) || !(isfinite(x) && x >= lo && x <= hi))
+        return wrong(ctx, key, expected, v);
+    *out = x;
+    return OK;
+}
+
+enum err json_get_bool(json_t *obj, const char *ctx, const char *key, bool required, bool *out)
+{
+    json_t *v;
+    TRY(lookup(obj, ctx, key, required, "true or false", &v));
+    if (v == NULL)
+        return OK;
+    if (!json_is_boolean(v))
+        return wrong(ctx, key, "true or false", v);
+    *out = json_is_true(v);
+    return OK;
+}
+
+enum err json_get_str(json_t *obj, const char *ctx, const char *key, bool required, char *buf,
+                      size_t size)
+{
+    json_t *v;
+    TRY(lookup(obj, ctx, key, required, "a string", &v));
+    if (v == NULL)
+        return OK;
+    if (!json_is_string(v))
+        return wrong(ctx, key, "a string", v);
+    size_t n = json_string_length(v);
+    const char *s = json_string_value(v);
+    ENSURE(n < size, ERR_INPUT, "%s: %s: expected at most %zu bytes, found %zu", ctx, key,
+           size - 1, n);
+    ENSURE(memchr(s, 0, n) == NULL, ERR_INPUT, "%s: %s: expected text, found a zero byte in it",
+           ctx, key);
+    memcpy(buf, s, n + 1);
+    return OK;
+}
+
+enum err json_get_obj(json_t *obj, const char *ctx, const char *key, bool required,
+                      json_t **out)
+{
+    json_t *v;
+    TRY(lookup(obj, ctx, key, required, "an object", &v));
+    if (v == NULL)
+        return OK;
+    if (!json_is_object(v))
+        return wrong(ctx, key, "an object", v);
+    *out = v;
+    return OK;
+}
+
+enum err json_known_keys(json_t *obj, const char *ctx, const char *const *keys)
+{
+    char buf[80];
+    ENSURE(json_is_object(obj), ERR_INPUT, "%s: expected an object, found %s", ctx,
+           describe(obj, buf, sizeof buf));
+    const char *key;
+    json_t *v;
+    json_object_foreach(obj, key, v)
+    {
+        int known = 0;
+        for (int i = 0; keys[i] != NULL; i++)
+            known |= strcmp(keys[i], key) == 0;
+        ENSURE(known, ERR_INPUT, "%s: unknown key \"%.60s\"", ctx, key);
+    }
+    return OK;
+}
+
+json_t *json_num(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+enum err json_read_file(const char *path, json_t **out)
+{
+    *out = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ENSURE(fd >= 0, ERR_INPUT, "%s: %s", path, strerror(errno));
+    struct stat st;
+    json_error_t e;
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        close(fd);
+        return err_set(ERR_INPUT, "%s: expected a JSON file, found a directory", path);
+    }
+    *out = json_loadfd(fd, JSON_REJECT_DUPLICATES, &e);
+    close(fd);
+    ENSURE(*out != NULL, ERR_INPUT, "%s:%d:%d: %s", path, e.line, e.column, e.text);
+    return OK;
+}
+
+// A place the user named wrongly is the user's error; a full disk is the machine's.
+static enum err write_error(const char *path, const char *what)
+{
+    int e = errno;
+    enum err code = e == ENOENT || e == ENOTDIR || e == EACCES || e == EROFS || e == EISDIR
+                        ? ERR_INPUT
+                        : ERR_FAILED;
+    return err_set(code, "%s: cannot %s: %s", path, what, strerror(e));
+}
+
+static enum err write_all(int fd, const char *path, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return write_error(path, "write");
+        p += k;
+        n -= (size_t)k;
+    }
+    return fsync(fd) == 0 ? OK : write_error(path, "write");
+}
+
+// Makes the rename durable: the folder that holds path is synced.
+static enum err sync_folder(const char *path)
+{
+    char *folder = strdup(path);
+    ENSURE(folder != NULL, ERR_FAILED, "out of memory");
+    char *slash = strrchr(folder, '/');
+    if (slash != NULL)
+        slash[slash == folder] = 0;
+    int fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    // Some file systems cannot sync a folder (EINVAL): the rename is as durable as they make
+    // it.
+    int bad = fd < 0 || (fsync(fd) != 0 && errno != EINVAL);
+    enum err e = bad ? write_error(path, "sync the folder") : OK;
+    if (fd >= 0)
+        close(fd);
+    return e;
+}
+
+static enum err replace_file(const char *path, const char *tmp, const char *text)
+{
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return write_error(path, "create");
+    enum err e = write_all(fd, path, text, strlen(text));
+    if (e == OK)
+        e = write_all(fd, path, "\n", 1);
+    if (close(fd) != 0 && e == OK)
+        e = write_error(path, "write");
+    if (e == OK && rename(tmp, path) != 0)
+        e = write_error(path, "replace");
+    if (e != OK)
+        unlink(tmp);
+    return e == OK ? sync_folder(path) : e;
+}
+
+enum err json_write_file(const char *path, const json_t *j)
+{
+    size_t n = strlen(path) + sizeof ".tmp";
+    char *tmp = malloc(n);
+    char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    enum err e = ERR_FAILED;
+    if (tmp == NULL || text == NULL) {
+        err_set(e, "%s: out of memory", path);
+    } else {
+        snprintf(tmp, n, "%s.tmp", path);
+        e = replace_file(path, tmp, text);
+    }
+    free(tmp);
+    free(text);
+    return e;
+}
