@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/candidate.h"
+#include <math.h>
+#include <stdlib.h>
+
+void wish_init(struct wish *w)
+{
+    for (int i = 0; i < N_COORDS; i++)
+        w->coord[i] = NAN;
+    for (int i = 0; i < N_DIMS; i++)
+        w->dim[i] = NAN;
+    w->d_fraction = w->lr = w->batch_tokens = NAN;
+}
+
+void wish_set(struct wish *w, const struct var *var, double value)
+{
+    switch (var->kind) {
+    case VAR_COORD:
+        w->coord[var->index] = value;
+        break;
+    case VAR_DIM:
+        w->dim[var->index] = var->index == DIM_d ? value : round(value);
+        break;
+    case VAR_D_FRACTION:
+        w->d_fraction = value;
+        break;
+    case VAR_LR:
+        w->lr = value;
+        break;
+    case VAR_BATCH:
+        w->batch_tokens = value;
+        break;
+    }
+}
+
+// Members of one family say the same thing about a model in different words.
+enum { FAMILY_MEMBERS = 4 };
+struct family {
+    int coords[FAMILY_MEMBERS], dims[FAMILY_MEMBERS]; // -1 ends the list
+};
+static const struct family families[] = {
+    {{COORD_y, COORD_N, COORD_z, -1}, {DIM_N_e, -1}},
+    {{COORD_x, COORD_r, -1}, {DIM_d_qkv, -1}},
+    {{COORD_M, COORD_N_a, -1}, {DIM_d_m, -1}},
+    {{COORD_G, -1}, {DIM_K, -1}},
+    {{COORD_s, -1}, {DIM_n_shared, -1}},
+};
+
+static bool family_named(const struct wish *w, const struct family *f)
+{
+    for (int i = 0; i < FAMILY_MEMBERS && f->coords[i] >= 0; i++)
+        if (!isnan(w->coord[f->coords[i]]))
+            return true;
+    for (int i = 0; i < FAMILY_MEMBERS && f->dims[i] >= 0; i++)
+        if (!isnan(w->dim[f->dims[i]]))
+            return true;
+    return false;
+}
+
+static void family_evict(struct wish *w, const struct family *f)
+{
+    for (int i = 0; i < FAMILY_MEMBERS && f->coords[i] >= 0; i++)
+        w->coord[f->coords[i]] = NAN;
+    for (int i = 0; i < FAMILY_MEMBERS && f->dims[i] >= 0; i++)
+        w->dim[f->dims[i]] = NAN;
+}
+
+void wish_layer(struct wish *lower, const struct wish *upper)
+{
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        if (family_named(upper, &families[i]))
+            family_evict(lower, &families[i]);
+    if (!isnan(upper->dim[DIM_d]) || !isnan(upper->d_fraction)) {
+        lower->dim[DIM_d] = upper->dim[DIM_d];
+        lower->d_fraction = upper->d_fraction;
+    }
+    for (int i = 0; i < N_COORDS; i++)
+        if (!isnan(upper->coord[i]))
+            lower->coord[i] = upper->coord[i];
+    for (int i = 0; i < N_DIMS; i++)
+        if (!isnan(upper->dim[i]))
+            lower->dim[i] = upper->dim[i];
+    if (!isnan(upper->lr))
+        lower->lr = upper->lr;
+    if (!isnan(upper->batch_tokens))
+        lower->batch_tokens = upper->batch_tokens;
+}
+
+static void spec_fix(struct solve_spec *s, enum arch_dim dim, int64_t value)
+{
+    *arch_dim(&s->base, dim) = value;
+    int kept = 0;
+    for (int i = 0; i < s->n_free; i++)
+        if (s->free[i].dim != dim)
+            s->free[kept++] = s->free[i];
+    s->n_free = kept;
+}
+
+static double fraction_in(const int64_t *list, int n, int64_t d)
+{
+    int at = 0;
+    while (at < n - 1 && list[at] < d)
+        at++;
+    return n > 1 ? (double)at / (double)(n - 1) : 0.5;
+}
+
+enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct solution *out,
+                    double *fraction, int64_t *median)
+{
+    struct solve_spec s = *spec;
+    for (int i = 0; i < N_DIMS; i++)
+        if (i != DIM_d && !isnan(w->dim[i]))
+            spec_fix(&s, (enum arch_dim)i, (int64_t)w->dim[i]);
+    for (int i = 0; i < N_COORDS; i++)
+        s.want[i] = w->coord[i];
+    double d = w->dim[DIM_d];
+    if (!isnan(d) && !fraction && !median)
+        return solve_nearest(&s, d, out);
+    int64_t *list = NULL;
+    int n = 0;
+    TRY(solve_feasible(&s, &list, &n));
+    enum err e;
+    if (n == 0) { // solve_nearest words the reason
+        e = solve_nearest(&s, isnan(d) ? 1.0 : d, out);
+        ASSERT(e != OK);
+    } else if (!isnan(d)) {
+        e = solve_nearest(&s, d, out);
+    } else {
+        double f = isnan(w->d_fraction) ? 0.5 : w->d_fraction;
+        e = solve_at(&s, list[(int)floor(f * (n - 1) + 0.5 - 1e-9)], out);
+    }
+    if (e == OK && fraction)
+        *fraction = fraction_in(list, n, out->arch.d);
+    if (e == OK && median)
+        *median = list[(n - 1) / 2];
+    free(list);
+    return e;
+}
+
+double var_value(const struct var *var, const struct arch *a, const struct counts *c, double lr,
+                 double batch_tokens)
+{
+    switch (var->kind) {
+    case VAR_COORD:
+        return coord_of(c, (enum coord)var->index);
+    case VAR_DIM:
+        return (double)arch_dim_get(a, (enum arch_dim)var->index);
+    case VAR_D_FRACTION:
+        return (double)a->d;
+    case VAR_LR:
+        return lr;
+    case VAR_BATCH:
+        return batch_tokens;
+    }
+    return NAN;
+}

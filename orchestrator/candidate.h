@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A candidate: what is wished for (coordinates, dimensions, hyper-parameters) and the structure
+// that comes nearest. Wishes are layered: start values, what earlier phases adopted, a phase's
+// own settings, an axis point; a later layer evicts what an earlier one said about the same
+// property.
+#ifndef ORCHESTRATOR_CANDIDATE_H
+#define ORCHESTRATOR_CANDIDATE_H
+#include "orchestrator/config.h"
+
+struct wish {
+    double coord[N_COORDS];  // NaN: not wished for
+    double dim[N_DIMS];      // NaN: not wished for; d is a wish, the others are fixed
+    double d_fraction;       // position in the feasible list of d, NaN: none
+    double lr, batch_tokens; // NaN: by rule
+};
+
+void wish_init(struct wish *w);
+void wish_set(struct wish *w, const struct var *var, double value);
+// upper over lower, in place: whatever upper names evicts lower's wishes of the same family
+// (total size: y N z N_e; density: x r d_qkv; size: M N_a d_m; activity: G K; sharing: s
+// n_shared; width: d).
+void wish_layer(struct wish *lower, const struct wish *upper);
+
+// The structure nearest to the wish. Without a wish for d: the median of the feasible list.
+// ERR_INPUT "infeasible: .." when there is none within tolerance. *fraction (may be NULL)
+// receives the position of the chosen d in the feasible list, *median (may be NULL) the list's
+// median.
+enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct solution *out,
+                    double *fraction, int64_t *median);
+// The value that a structure (and its training) has on a variable.
+double var_value(const struct var *var, const struct arch *a, const struct counts *c, double lr,
+                 double batch_tokens);
+#endif

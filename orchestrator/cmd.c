@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/cmd.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum err number(const char *cmd, const char *name, const char *text, double *out)
+{
+    char *end;
+    errno = 0;
+    double v = strtod(text, &end);
+    ENSURE(*text && !*end && isfinite(v) && v > 0, ERR_INPUT,
+           "%s: %s: expected a positive number, found '%s'", cmd, name, text);
+    *out = v;
+    return OK;
+}
+
+static enum err option(const char *cmd, const struct cmd_option *o, const char *value)
+{
+    if (o->text)
+        *o->text = value;
+    if (o->number)
+        TRY(number(cmd, o->name, value, o->number));
+    return OK;
+}
+
+enum err cmd_parse(int argc, char **argv, const struct cmd_option *options)
+{
+    const struct cmd_option *next = options; // next positional argument
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-' || !argv[i][1]) {
+            while (next->name && next->name[0] == '-')
+                next++;
+            ENSURE(next->name, ERR_INPUT, "%s: unexpected argument '%s'", argv[0], argv[i]);
+            TRY(option(argv[0], next++, argv[i]));
+            continue;
+        }
+        const char *eq = strchr(argv[i], '=');
+        size_t len = eq ? (size_t)(eq - argv[i]) : strlen(argv[i]);
+        const struct cmd_option *o = options;
+        while (o->name && (strlen(o->name) != len || strncmp(o->name, argv[i], len) != 0))
+            o++;
+        ENSURE(o->name, ERR_INPUT, "%s: unknown option '%s' (moesweep %s --help lists them)",
+               argv[0], argv[i], argv[0]);
+        if (o->flag) {
+            ENSURE(!eq, ERR_INPUT, "%s: %s takes no value", argv[0], o->name);
+            *o->flag = 1;
+            continue;
+        }
+        const char *value = eq ? eq + 1 : i + 1 < argc ? argv[++i] : NULL;
+        ENSURE(value, ERR_INPUT, "%s: %s: expected a value", argv[0], o->name);
+        TRY(option(argv[0], o, value));
+    }
+    for (const struct cmd_option *o = options; o->name; o++)
+        ENSURE(!o->required || !o->text || *o->text, ERR_INPUT,
+               "%s: expected %s (moesweep %s --help)", argv[0], o->name, argv[0]);
+    return OK;
+}
+
+enum err cmd_print_json(json_t *j)
+{
+    int bad = !j || json_dumpf(j, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0;
+    bad = putchar('\n') == EOF || fflush(stdout) != 0 || bad;
+    json_decref(j);
+    ENSURE(!bad, ERR_FAILED, "cannot write to standard output: %s", strerror(errno));
+    return OK;
+}

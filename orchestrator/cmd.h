@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The commands of moesweep. Each gets its own argv (argv[0] = the command's name), writes data
+// to stdout and returns OK or an error that main prints.
+#ifndef ORCHESTRATOR_CMD_H
+#define ORCHESTRATOR_CMD_H
+#include "core/err.h"
+#include <jansson.h>
+
+enum err cmd_arch(int argc, char **argv);
+enum err cmd_plan(int argc, char **argv);
+enum err cmd_run(int argc, char **argv);
+enum err cmd_status(int argc, char **argv);
+enum err cmd_report(int argc, char **argv);
+enum err cmd_export(int argc, char **argv);
+enum err cmd_recommend(int argc, char **argv);
+enum err cmd_why(int argc, char **argv);
+
+// ---- reading command lines ----
+
+// One option: flag (value NULL), text, or positive number. Positional arguments have a name
+// without dashes.
+struct cmd_option {
+    const char *name;  // "--out", or "DIR" for the next positional argument
+    const char **text; // receives the value; NULL: not a text
+    double *number;    // receives a finite positive number
+    int *flag;         // set to 1
+    int required;
+};
+// Parses argv[1..] against options (ended by a zeroed entry). ERR_INPUT with the command's
+// name, the argument, and what was expected.
+enum err cmd_parse(int argc, char **argv, const struct cmd_option *options);
+// One JSON document on stdout, newline at the end; ERR_FAILED when stdout cannot be written.
+// Takes over j.
+enum err cmd_print_json(json_t *j);
+#endif

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Commands that read a sweep's directory: report, export, recommend, why.
+#include "core/json.h"
+#include "orchestrator/cmd.h"
+#include "orchestrator/outputs.h"
+#include "orchestrator/recommend.h"
+#include "orchestrator/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct loaded {
+    struct sweep cfg;
+    struct steer *steer;
+    json_t *records;
+};
+
+static enum err load(const char *dir, struct loaded *l)
+{
+    memset(l, 0, sizeof *l);
+    return run_load(dir, &l->cfg, &l->steer, &l->records);
+}
+
+static void unload(struct loaded *l)
+{
+    steer_free(l->steer);
+    json_decref(l->records);
+    config_free(&l->cfg);
+}
+
+enum err cmd_report(int argc, char **argv)
+{
+    const char *dir = NULL, *why = "";
+    const struct cmd_option options[] = {{"DIR", .text = &dir, .required = 1}, {0}};
+    TRY(cmd_parse(argc, argv, options));
+    struct loaded l;
+    TRY(load(dir, &l));
+    enum err e = outputs_write(dir, l.steer, l.records, &why);
+    if (e == OK && *why)
+        fprintf(stderr, "no architecture.json: %s\n", why);
+    if (e == OK)
+        printf("%s/report.html\n", dir);
+    unload(&l);
+    return e;
+}
+
+// ---- export
+// -----------------------------------------------------------------------------------------
+
+static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj)
+{
+    const struct job *j = &sj->job;
+    const struct counts *c = &sj->counts;
+    const struct job_result *r = &sj->result;
+    fprintf(f, "%s,%s,%.17g,%lld,%lld,%lld,%lld,%.17g,%.17g,%.17g,%.17g,%.17g,%.17g", j->id,
+            cfg->phases[sj->phase].name, sj->C, (long long)c->M, (long long)c->N_a,
+            (long long)c->N, (long long)j->train.tokens, c->x, c->y, c->r, c->G, c->s, c->z);
+    for (int i = 0; i < N_DIMS; i++)
+        fprintf(f, ",%lld", (long long)arch_dim_get(&j->arch, (enum arch_dim)i));
+    fprintf(f, ",%.17g,%lld,%lld,%s", j->train.lr, (long long)j->train.batch_tokens,
+            (long long)j->train.seed, sj->final ? job_status_name(r->status) : "open");
+    if (sj->final && isfinite(r->loss))
+        fprintf(f, ",%.17g,%.17g,%.6g,%.6g,%lld,%.6g", r->loss, r->loss_per_byte, r->seconds,
+                r->flops, (long long)r->peak_bytes, r->balance);
+    else
+        fputs(",,,,,,", f);
+    fputc('\n', f);
+}
+
+static enum err csv_write(FILE *f, const struct loaded *l, const char *path)
+{
+    fputs("job,phase,C,M,N_a,N,D,x,y,r,G,s,z", f);
+    for (int i = 0; i < N_DIMS; i++)
+        fprintf(f, ",%s", arch_dim_name((enum arch_dim)i));
+    fputs(",lr,batch_tokens,seed,status,loss,loss_per_byte,seconds,flops,peak_bytes,balance\n",
+          f);
+    for (int i = 0; i < steer_n_jobs(l->steer); i++)
+        csv_row(f, &l->cfg, steer_job_at(l->steer, i));
+    ENSURE(fflush(f) == 0 && !ferror(f), ERR_FAILED, "export: cannot write %s: %s", path,
+           strerror(errno));
+    return OK;
+}
+
+enum err cmd_export(int argc, char **argv)
+{
+    const char *dir = NULL, *path = NULL;
+    const struct cmd_option options[] = {
+        {"DIR", .text = &dir, .required = 1}, {"--csv", .text = &path, .required = 1}, {0}};
+    TRY(cmd_parse(argc, argv, options));
+    struct loaded l;
+    TRY(load(dir, &l));
+    enum err e;
+    if (strcmp(path, "-") == 0) {
+        e = csv_write(stdout, &l, "standard output");
+    } else {
+        FILE *f = fopen(path, "wx");
+        e = f ? csv_write(f, &l, path)
+              : err_set(ERR_INPUT, "export: --csv %s: %s", path,
+                        errno == EEXIST ? "exists already; expected a new file"
+                                        : strerror(errno));
+        if (f && fclose(f) != 0 && e == OK)
+            e = err_set(ERR_FAILED, "export: cannot write %s: %s", path, strerror(errno));
+    }
+    unload(&l);
+    return e;
+}
+
+// ---- recommend
+// --------------------------------------------------------------------------------------
+
+static enum err law_of(const char *path, json_t **law)
+{
+    struct stat st;
+    ENSURE(stat(path, &st) == 0, ERR_INPUT, "recommend: %s: %s", path, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return json_read_file(path, law);
+    struct loaded l;
+    TRY(load(path, &l));
+    enum err e = steer_law(l.steer, law);
+    unload(&l);
+    return e;
+}
+
+enum err cmd_recommend(int argc, char **argv)
+{
+    const char *path = NULL;
+    double C = 0, max_total = 0;
+    int json = 0;
+    const struct cmd_option options[] = {{"DIR|LAW.json", .text = &path, .required = 1},
+                                         {"--compute", .number = &C},
+                                         {"--max-total-params", .number = &max_total},
+                                         {"--json", .flag = &json},
+                                         {0}};
+    TRY(cmd_parse(argc, argv, options));
+    json_t *law, *arch = NULL;
+    TRY(law_of(path, &law));
+    enum err e = recommend_build(law, path, C, max_total, &arch);
+    json_decref(law);
+    TRY(e);
+    if (json)
+        return cmd_print_json(arch);
+    char *text;
+    e = recommend_text(arch, &text);
+    json_decref(arch);
+    TRY(e);
+    fputs(text, stdout);
+    free(text);
+    return OK;
+}
+
+// ---- why
+// --------------------------------------------------------------------------------------------
+
+static bool lists(const json_t *decision, const char *key, const char *id)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(decision, key), i, v)
+    {
+        const char *text = json_string_value(v);
+        if (text && strcmp(text, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void print_decision(const json_t *d)
+{
+    printf("  %s: %s; from %zu runs\n", json_string_value(json_object_get(d, "id")),
+           json_string_value(json_object_get(d, "verdict")),
+           json_array_size(json_object_get(d, "inputs")));
+    size_t i;
+    json_t *f;
+    json_array_foreach(json_object_get(d, "fits"), i, f)
+    {
+        const json_t *opt = json_object_get(f, "optimum");
+        printf("    %s along %s: %s, optimum %.5g (95 %% %.5g to %.5g); %s\n",
+               json_string_value(json_object_get(f, "form")),
+               json_string_value(json_object_get(f, "axis")),
+               json_string_value(json_object_get(f, "verdict")),
+               json_number_value(json_object_get(opt, "value")),
+               json_number_value(json_object_get(opt, "lo")),
+               json_number_value(json_object_get(opt, "hi")),
+               json_string_value(json_object_get(f, "rule")));
+    }
+}
+
+static bool same_phase(const json_t *decision, const char *name)
+{
+    const char *phase = json_string_value(json_object_get(decision, "phase"));
+    return phase && strcmp(phase, name) == 0;
+}
+
+static void explain(const struct loaded *l, const struct steer_job *sj)
+{
+    const struct phase *ph = &l->cfg.phases[sj->phase];
+    const struct counts *c = &sj->counts;
+    printf("%s: phase %s, C = %.4g, M = %lld, x = %.4g, y = %.4g, d = %lld, seed %lld\n",
+           sj->job.id, ph->name, sj->C, (long long)c->M, c->x, c->y, (long long)sj->job.arch.d,
+           (long long)sj->job.train.seed);
+    if (!sj->final)
+        puts("result: none yet");
+    else if (sj->result.status == JOB_OK)
+        printf("result: loss %.6f nats per token after %lld tokens\n", sj->result.loss,
+               (long long)sj->result.tokens);
+    else
+        printf("result: %s %s\n", job_status_name(sj->result.status), sj->result.cause);
+    puts("asked for by:");
+    bool grown = false;
+    for (int i = 0; i < steer_n_decisions(l->steer); i++)
+        if (lists(steer_decision_at(l->steer, i), "jobs", sj->job.id)) {
+            print_decision(steer_decision_at(l->steer, i));
+            grown = true;
+        }
+    if (!grown)
+        printf("  the grid of phase %s\n", ph->name);
+    for (int k = 0; !grown && k < ph->n_after; k++)
+        for (int i = 0; i < steer_n_decisions(l->steer); i++) {
+            const json_t *d = steer_decision_at(l->steer, i);
+            if (same_phase(d, l->cfg.phases[ph->after[k]].name) &&
+                json_number_value(json_object_get(d, "C")) == sj->C)
+                print_decision(d);
+        }
+    puts("read by:");
+    for (int i = 0; i < steer_n_decisions(l->steer); i++)
+        if (lists(steer_decision_at(l->steer, i), "inputs", sj->job.id))
+            print_decision(steer_decision_at(l->steer, i));
+}
+
+enum err cmd_why(int argc, char **argv)
+{
+    const char *dir = NULL, *id = NULL;
+    const struct cmd_option options[] = {
+        {"DIR", .text = &dir, .required = 1}, {"JOB", .text = &id, .required = 1}, {0}};
+    TRY(cmd_parse(argc, argv, options));
+    struct loaded l;
+    TRY(load(dir, &l));
+    const struct steer_job *found = NULL;
+    int n = 0;
+    for (int i = 0; i < steer_n_jobs(l.steer); i++)
+        if (strncmp(steer_job_at(l.steer, i)->job.id, id, strlen(id)) == 0) {
+            found = steer_job_at(l.steer, i);
+            n++;
+        }
+    enum err e = OK;
+    if (n == 1)
+        explain(&l, found);
+    else
+        e = err_set(ERR_INPUT, "why: %d jobs of %s begin with '%s', expected one", n, dir, id);
+    unload(&l);
+    return e;
+}

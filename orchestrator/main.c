@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "fit/fit.h"
+#include "orchestrator/cmd.h"
+#include <stdio.h>
+#include <string.h>
+
+struct command {
+    const char *name, *arguments, *what, *help;
+    enum err (*run)(int argc, char **argv); // NULL: comes with a later version
+};
+
+static const struct command commands[] = {
+    {"arch", "--set NAME=VALUE,.. | --triad M=..,x=..,y=..[,d=..] [--set ..]",
+     "counts of an architecture, or the integer structure nearest to a triad",
+     "  --set NAME=VALUE,..     structural dimensions (L_d L_m d d_qkv d_d d_m N_q N_kv S N_e "
+     "K n_shared V);\n"
+     "                          defaults: d_d = 3 d, N_kv = N_q/2, n_shared = 1, V = 0 (not "
+     "counted)\n"
+     "  --triad NAME=VALUE,..   M (FLOPs per token), x = M/N_a, y = N/N_a, and d (the median "
+     "feasible one\n"
+     "                          if absent); also N_a, N, r, G, s, z, g. The other dimensions "
+     "are the holistic\n"
+     "                          paper's (S=8192, K=8, N_e=288, ..) unless set\n"
+     "  --free NAME=LO:HI:STEP,..  the dimensions that may move; default L_d, L_m, d_m and d\n"
+     "  --batch-tokens N        for the memory of activations; default one sequence\n"
+     "  --tied                  unembedding = embedding\n"
+     "  --json                  one JSON document\n",
+     cmd_arch},
+    {"plan", "SWEEP.cfg", "what a sweep would run and cost; trains nothing",
+     "  --workers N             for the predicted time; default: the cores of this machine\n"
+     "  --rate FLOPS            executed FLOP/s of one worker; default: a stated guess\n"
+     "  --json                  one JSON document\n",
+     cmd_plan},
+    {"run", "SWEEP.cfg --out DIR",
+     "runs a sweep under mpirun, or resumes what DIR's journal holds",
+     "  mpirun -np P moesweep run SWEEP.cfg --out DIR: rank 0 manages, P - 1 ranks supervise "
+     "trainers\n"
+     "  --out DIR               journal, law.json, architecture.json, report.html\n"
+     "  --time-limit SECONDS    drain to a resumable state after so long (exit code 3)\n"
+     "  --progress MODE         auto, block, lines or none; default auto\n"
+     "  --silence SECONDS       a worker without a sign of life for so long is lost; default "
+     "60\n"
+     "  --allow-mixed           resume although build or instruction set changed\n"
+     "  SIGINT, SIGTERM and SIGUSR1 drain: trainers write checkpoints, the same command "
+     "resumes\n",
+     cmd_run},
+    {"status", "DIR", "how a sweep stands, from its directory alone",
+     "  --watch                 again every second, until it has ended\n"
+     "  --json                  one JSON document\n",
+     cmd_status},
+    {"report", "DIR", "writes DIR/report.html (and law.json, architecture.json) anew", "",
+     cmd_report},
+    {"export", "DIR --csv OUT", "all results as CSV (OUT: a file, or - for standard output)",
+     "  --csv OUT               an existing file is not overwritten\n", cmd_export},
+    {"recommend", "DIR|LAW.json [--compute C]", "a complete architecture for a budget",
+     "  --compute C             training FLOPs; default: the budget of the sweep's "
+     "configuration\n"
+     "  --max-total-params N    limits y\n"
+     "  --json                  one JSON document (as architecture.json)\n",
+     cmd_recommend},
+    {"why", "DIR JOB", "which decisions led to a job, and which used it",
+     "  JOB                     a job's id, or the first digits of it\n", cmd_why},
+    {"fit", "DATA.csv --law NAME", "fits a law to a table of runs", "", NULL},
+    {"compare", "DATA.csv --laws A,B", "compares laws by held-out error", "", NULL},
+    {"simulate", "SWEEP.cfg --truth LAW.json", "a sweep against a planted loss surface", "",
+     NULL},
+    {"submit", "SWEEP.cfg", "a batch script for the site (see slurm/moesweep.sbatch)", "",
+     NULL},
+    {"doctor", "", "what this machine and allocation offer", "", NULL},
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void usage(FILE *f)
+{
+    fprintf(
+        f,
+        "moesweep %s: plans, runs and reads sweeps over Mixture-of-Experts architectures\n\n",
+        MOESWEEP_VERSION);
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(f, "  moesweep %-10s %s%s\n", commands[i].name, commands[i].what,
+                commands[i].run ? "" : " (a later version)");
+    fputs("\n  moesweep COMMAND --help    arguments of a command\n"
+          "  moesweep --version\n\n"
+          "exit codes: 0 done, 1 failure, 2 wrong input, 3 stopped early but resumable\n",
+          f);
+}
+
+static int run_command(const struct command *c, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            printf("moesweep %s %s\n%s.\n\n%s", c->name, c->arguments, c->what, c->help);
+            return OK;
+        }
+    if (!c->run) {
+        fprintf(stderr, "moesweep %s: not in this version (%s); it comes with a later one\n",
+                c->name, MOESWEEP_VERSION);
+        return ERR_INPUT;
+    }
+    fit_init();
+    enum err e = c->run(argc, argv);
+    if (e != OK && err_message()[0])
+        fprintf(stderr, "moesweep: %s\n", err_message());
+    return (int)e;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return ERR_INPUT;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        usage(stdout);
+        return OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("moesweep %s\n", MOESWEEP_VERSION);
+        return OK;
+    }
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return run_command(&commands[i], argc - 1, argv + 1);
+    fprintf(stderr, "moesweep: '%s' is no command (moesweep --help lists them)\n", argv[1]);
+    return ERR_INPUT;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/outputs.h"
+#include "core/json.h"
+#include "orchestrator/recommend.h"
+#include "orchestrator/report/report.h"
+#include <stdio.h>
+
+static enum err write_all(const char *dir, const struct steer *s, const json_t *records,
+                          json_t *law, const char **why)
+{
+    char path[JOB_PATH_MAX + 32];
+    json_t *arch = NULL;
+    snprintf(path, sizeof path, "%s/law.json", dir);
+    TRY(json_write_file(path, law));
+    enum err e = recommend_build(law, path, 0, 0, &arch);
+    if (e == ERR_INPUT) {
+        *why = err_message();
+        arch = NULL;
+    } else if (e != OK) {
+        return e;
+    }
+    if (arch) {
+        snprintf(path, sizeof path, "%s/architecture.json", dir);
+        e = json_write_file(path, arch);
+    } else {
+        e = OK;
+    }
+    if (e == OK)
+        e = report_write(dir, law, arch, s, records);
+    json_decref(arch);
+    return e;
+}
+
+enum err outputs_write(const char *dir, const struct steer *s, const json_t *records,
+                       const char **why)
+{
+    const char *unused;
+    why = why ? why : &unused;
+    *why = "";
+    json_t *law;
+    TRY(steer_law(s, &law));
+    enum err e = write_all(dir, s, records, law, why);
+    json_decref(law);
+    return e;
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The inside of a steer: cells (one a phase, scale and round) over jobs. Shared by steer.c
+// (which opens and decides cells), decide.c (what a full cell says) and law.c (what all cells
+// together say).
+#ifndef ORCHESTRATOR_STEER_STATE_H
+#define ORCHESTRATOR_STEER_STATE_H
+#include "fit/curve.h"
+#include "fit/rank.h"
+#include "orchestrator/candidate.h"
+#include "orchestrator/steer.h"
+
+struct entry {               // one run of a cell
+    int job;                 // index into the steer's jobs
+    int at[CONFIG_MAX_AXES]; // which value of each axis was asked for
+    double median_d;         // median feasible d of the point (rank-preservation test)
+};
+
+struct cell_axis {
+    int n; // values, growth included
+    double asked[CONFIG_MAX_POINTS];
+    int grown_low, grown_high; // values added below and above
+};
+
+enum cell_state { CELL_WAITING, CELL_OPEN, CELL_DECIDED };
+
+struct cell {
+    int phase, round;
+    double C;
+    enum cell_state state;
+    struct cell_axis axes[CONFIG_MAX_AXES];
+    int n_entries;
+    struct entry *entries;
+    json_t *infeasible; // [{"point","why"}]
+    struct curve_fit fits[CONFIG_MAX_AXES];
+    int *fit_entry[CONFIG_MAX_AXES]; // observation i of fit f is entry fit_entry[f][i]
+    double adopted[CONFIG_MAX_AXES]; // by fit; NaN: nothing
+    char rule[CONFIG_MAX_AXES][160];
+    bool has_rank, has_spread;
+    struct rank_stats rank;
+    struct spread_stats spread;
+    json_t *rank_pairs, *spread_rows;
+};
+
+struct steer {
+    const struct sweep *cfg;
+    int n_jobs, cap_jobs;
+    struct steer_job **jobs; // pointers stay valid while the array grows
+    int n_decisions;
+    json_t *decisions; // array
+    int n_cells, cap_cells;
+    struct cell *cells;
+    bool phase_closed[CONFIG_MAX_PHASES]; // every round that will be is decided
+};
+
+// Cells of one phase at one scale in its last round; NULL if the phase does not run there.
+const struct cell *steer_cell_last(const struct steer *s, int phase, double C);
+// Is phase q an ancestor of p through `after`?
+bool steer_is_before(const struct sweep *cfg, int q, int p);
+
+// decide.c: fits and analyses of a cell whose jobs are all final.
+enum err decide_cell(const struct steer *s, struct cell *c);
+// The cell as JSON; full adds points and curves (law.json), otherwise the journal's short form.
+enum err decide_cell_json(const struct steer *s, const struct cell *c, bool full, json_t **out);
+void decide_cell_free(struct cell *c);
+#endif
