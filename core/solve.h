@@ -25,17 +25,19 @@ struct solve_free {
 };
 
 struct solve_spec {
-    struct arch base;       // values of the dimensions that are not free; d_d ARCH_UNSET: 3 d
-    double want[N_COORDS];  // NaN: not asked for
+    struct arch base;       // values of the dimensions that are not free; ARCH_UNSET: d_d follows 3 d,
+                            // N_kv follows N_q/2, n_shared 1, V 0
+    double want[N_COORDS];  // NaN: not asked for; at least one asked for
     double tol[N_COORDS];   // largest relative deviation accepted
     int n_free;
-    struct solve_free free[SOLVE_MAX_FREE]; // d among them: its range bounds every d tried
+    struct solve_free free[SOLVE_MAX_FREE]; // d among them: its range bounds every d tried; without it
+                                            // base.d is the only one, and if that is unset, the asked d
 };
 
 struct solution {
     struct arch arch;
     struct counts counts;
-    double deviation[N_COORDS]; // achieved/asked - 1; NaN where not asked
+    double deviation[N_COORDS]; // achieved/asked - 1 (achieved itself where 0 is asked); NaN: not asked
     double worst;               // largest |deviation|
 };
 
@@ -49,12 +51,14 @@ bool solve_real(const struct arch *base, double M, double x, double y, double d,
 bool solve_real_interval(const struct arch *base, double M, double x, double y, double *lo,
                          double *hi);
 
-// Best structure at exactly this d: smallest worst deviation; deterministic ties (smaller L_d + L_m,
-// then smaller d_m). ERR_INPUT with the reason when no structure exists at all.
+// Best structure at exactly this d: among those within tol if there are any, else among all, the smallest
+// worst deviation; ties (within 1e-12): smaller L_d + L_m, then smaller d_m, then the first dimension
+// that differs, smaller. Exact: nothing in the free ranges is better. ERR_INPUT with the reason when
+// no valid structure exists at all.
 enum err solve_at(const struct solve_spec *s, int64_t d, struct solution *out);
 // The structure at the d nearest to the asked one (ratio distance) whose deviations are all within tol.
 // ERR_INPUT "infeasible: ..." with the reason and the best that was found otherwise.
 enum err solve_nearest(const struct solve_spec *s, double d, struct solution *out);
-// All feasible d (within tol), ascending: *out fresh array, caller frees.
+// All feasible d (within tol), ascending: *out fresh array (also when *n is 0), caller frees.
 enum err solve_feasible(const struct solve_spec *s, int64_t **out, int *n);
 #endif
