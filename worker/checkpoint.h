@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of a training run in DIR/checkpoint: one file, replaced atomically (written beside,
+// fsync, rename, fsync of the folder), protected by a CRC-32C over everything. Continued from
+// it, a run ends with the same bits as one that was never interrupted.
+//
+// Layout, little endian as the machine writes it: struct header; parameters, first and second
+// moments (n_params elements each); routing biases (n_bias); the CRC. The header names the job
+// (its hash) and the text (its fingerprint), so that nothing continues from another run's
+// weights.
+#ifndef WORKER_CHECKPOINT_H
+#define WORKER_CHECKPOINT_H
+#include "core/job.h"
+#include "worker/model.h"
+
+#define CURVE_POINTS 48
+
+// Everything of a run that is neither in the arenas nor a function of the job and the step.
+struct run_state {
+    int64_t step;               // steps done
+    double seconds;             // training time of all attempts so far
+    double curve_sum;           // training losses since the last curve point
+    double curve[CURVE_POINTS]; // means of the points passed
+    double smooth, lowest;      // smoothed training loss, its lowest value: the divergence rule
+    double balance_sum;         // over the last steps, see train.h
+};
+
+// Writes DIR/checkpoint. ERR_FAILED (disk full, ...) leaves the earlier one untouched.
+enum err checkpoint_save(const char *dir, const struct job *j, uint32_t text,
+                         const struct run_state *s, struct model *m);
+// Reads it back. *found is false, and the rest untouched, when there is none. ERR_INPUT: torn,
+// changed, of another job, text or build; nothing of the model is then changed. The file is
+// read twice, so that no unchecked byte reaches the model.
+enum err checkpoint_load(const char *dir, const struct job *j, uint32_t text, bool *found,
+                         struct run_state *s, struct model *m);
+// Moves a refused checkpoint to DIR/checkpoint.refused: out of the way, not lost.
+enum err checkpoint_set_aside(const char *dir);
+// The folder exists (made if only its last part is missing) and can be written: ERR_INPUT if
+// not.
+enum err checkpoint_check_dir(const char *dir);
+// Removes DIR/checkpoint of a finished run.
+void checkpoint_remove(const char *dir);
+#endif

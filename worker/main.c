@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// moetrain: trains one model from a job file and prints protocol lines. Exit codes: core/err.h.
+#include "core/job.h"
+#include "core/json.h"
+#include "kernels/gemm.h"
+#include "worker/machine.h"
+#include "worker/train.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_help(FILE *f)
+{
+    fputs("usage: moetrain JOB.json   train the model that the job describes (- reads standard "
+          "input)\n"
+          "       moetrain --probe    what this machine and build offer, as JSON\n"
+          "       moetrain --version\n"
+          "       moetrain --help\n"
+          "\n"
+          "Prints one JSON object a line: hello, progress, val, checkpoint, result. Everything "
+          "else goes\n"
+          "to standard error. SIGTERM and SIGINT finish the step, write a checkpoint if the "
+          "job names a\n"
+          "folder for it, and end with status \"stopped\".\n"
+          "Exit codes: 0 a result was printed, diverged and oom included; 1 the program or the "
+          "machine\n"
+          "failed; 2 the job is wrong; 3 stopped early, the same command continues.\n"
+          "The job file, the lines and every default: docs/trainer-protocol.md.\n",
+          f);
+}
+
+// Protocol lines get standard output for themselves: whatever a library prints there goes to
+// stderr.
+static enum err take_stdout(FILE **out)
+{
+    int fd = dup(STDOUT_FILENO);
+    ENSURE(fd >= 0 && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0, ERR_FAILED,
+           "standard output: %s", strerror(errno));
+    *out = fdopen(fd, "w");
+    ENSURE(*out, ERR_FAILED, "standard output: %s", strerror(errno));
+    return OK;
+}
+
+static enum err train_file(const char *path, FILE *out)
+{
+    bool from_stdin = strcmp(path, "-") == 0;
+    json_t *text = NULL;
+    struct job job = {0};
+    TRY(json_read_file(from_stdin ? "/dev/stdin" : path, &text));
+    enum err e = job_from_json(text, from_stdin ? "standard input" : path, &job);
+    json_decref(text);
+    if (e == OK) {
+        if (!job.id[0])
+            job_set_id(&job);
+        e = train_run(&job, out);
+        if (e == ERR_INPUT)
+            err_prefix(e, "%s", from_stdin ? "standard input" : path);
+        job_free(&job);
+    }
+    return e;
+}
+
+static enum err print_probe(void)
+{
+    json_t *probe = machine_probe(gemm_backend());
+    ENSURE(probe, ERR_FAILED, "out of memory");
+    int rc = json_dumpf(probe, stdout, JSON_INDENT(2));
+    json_decref(probe);
+    ENSURE(rc == 0 && putchar('\n') != EOF && fflush(stdout) == 0, ERR_FAILED,
+           "standard output: %s", strerror(errno));
+    return OK;
+}
+
+static enum err run(const char *arg)
+{
+    if (strcmp(arg, "--probe") == 0)
+        return print_probe();
+    FILE *out;
+    train_block_signals();
+    machine_flush_subnormals();
+    TRY(take_stdout(&out));
+    enum err e = train_file(arg, out);
+    fclose(out);
+    return e;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        print_help(stdout);
+        return OK;
+    }
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        puts("moetrain " MOESWEEP_VERSION);
+        return OK;
+    }
+    bool known =
+        argc == 2 && (argv[1][0] != '-' || argv[1][1] == 0 || strcmp(argv[1], "--probe") == 0);
+    if (!known) {
+        fprintf(stderr, "moetrain: expected one job file, --probe, --version or --help\n");
+        return ERR_INPUT;
+    }
+    enum err e = run(argv[1]);
+    if (e != OK && e != ERR_STOPPED)
+        fprintf(stderr, "moetrain: %s\n", err_message());
+    return (int)e;
+}

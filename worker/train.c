@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train.h"
+#include "core/corpus.h"
+#include "core/json.h"
+#include "kernels/gemm.h"
+#include "worker/checkpoint.h"
+#include "worker/data.h"
+#include "worker/machine.h"
+#include "worker/model.h"
+#include "worker/protocol.h"
+#include "worker/schedule.h"
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ADAM_EPS 1e-8
+#define BIAS_RATE 1e-3 // DeepSeek-V3 (arXiv 2412.19437), section 4.2
+#define SMOOTH_WEIGHT (1. / 8)
+#define LINE_EVERY_S 0.25 // progress lines for the eye
+
+struct run {
+    const struct job *job;
+    FILE *out;
+    struct arch arch; // the job's, with the text's vocabulary
+    struct corpus corpus;
+    struct data data;
+    struct model *model;
+    struct executed executed;
+    uint16_t *tokens, *targets; // one batch
+    int64_t steps, n_windows;   // of the whole run; of a batch
+    uint32_t text;              // fingerprint
+    struct run_state state;
+    double t_line, t_checkpoint; // when the last ones were written
+    char cause[128];             // of divergence
+};
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static sigset_t stop_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return set;
+}
+
+void train_block_signals(void)
+{
+    sigset_t set = stop_signals();
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static bool stop_asked(void)
+{
+    sigset_t set = stop_signals();
+    return sigtimedwait(&set, NULL, &(struct timespec){0}) > 0;
+}
+
+// --- Before the first step ------------------------------------------------------------------
+
+static enum err check_memory(const struct run *r)
+{
+    int64_t need = r->executed.mem_total, have = machine_memory_available();
+    ENSURE(need <= have, ERR_INPUT,
+           "arch: needs %.3g GB of memory (weights %.3g, gradients %.3g, moments %.3g, "
+           "activations "
+           "of %" PRId64 " tokens %.3g), expected at most the %.3g GB that are available",
+           1e-9 * (double)need, 1e-9 * (double)r->executed.mem_weights,
+           1e-9 * (double)r->executed.mem_grads, 1e-9 * (double)r->executed.mem_optimizer,
+           r->job->train.batch_tokens, 1e-9 * (double)r->executed.mem_activations,
+           1e-9 * (double)have);
+    return OK;
+}
+
+static enum err open_text(struct run *r)
+{
+    const struct job *j = r->job;
+    union { // the corpus only reads the paths
+        char **in;
+        const char *const *out;
+    } paths = {j->data.paths};
+    TRY(corpus_load(paths.out, j->data.n_paths, j->data.held, &r->corpus));
+    r->arch = j->arch;
+    ENSURE(r->arch.V <= 0 || r->arch.V == r->corpus.V, ERR_INPUT,
+           "arch.V: expected %d, the symbols of the text, found %" PRId64, r->corpus.V,
+           r->arch.V);
+    r->arch.V = r->corpus.V;
+    TRY(data_init(&r->data, &r->corpus, r->arch.S, j->val.tokens, (uint64_t)j->train.seed));
+    return OK;
+}
+
+// Everything that can refuse the job; nothing has been said on out before it passed.
+static enum err prepare(struct run *r)
+{
+    const struct job *j = r->job;
+    int64_t batch = j->train.batch_tokens;
+    ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,
+           "device: expected cpu, found %s: this build has the CPU backend only", j->device);
+    ENSURE(batch >= j->arch.S && batch % j->arch.S == 0, ERR_INPUT,
+           "train.batch_tokens: expected a multiple of S = %" PRId64 ", found %" PRId64,
+           j->arch.S, batch);
+    r->steps = job_steps(j);
+    r->n_windows = batch / j->arch.S;
+    ENSURE(r->steps >= 1, ERR_INPUT,
+           "train.tokens: expected at least half a batch of %" PRId64 ", found %" PRId64, batch,
+           j->train.tokens);
+    TRY(open_text(r));
+    TRY(arch_check(&r->arch));
+    r->executed = arch_executed(&r->arch, j->model.tied, batch);
+    TRY(check_memory(r));
+    if (j->checkpoint.dir[0]) {
+        TRY(checkpoint_check_dir(j->checkpoint.dir));
+        r->text = data_fingerprint(&r->data);
+    }
+    double epochs = (double)(r->steps * batch) / (double)r->corpus.n_train;
+    if (epochs > 1)
+        fprintf(stderr,
+                "moetrain: warning: %.2f passes over %" PRId64 " tokens of training text\n",
+                epochs, r->corpus.n_train);
+    machine_set_threads(j->threads);
+    return OK;
+}
+
+static void start_fresh(struct run *r)
+{
+    size_t arena = (size_t)model_n_params(r->model) * sizeof(real);
+    int64_t n_bias = 0;
+    real *bias = model_router_bias(r->model, &n_bias);
+    memset(&r->state, 0, sizeof r->state);
+    memset(model_moment1(r->model), 0, arena);
+    memset(model_moment2(r->model), 0, arena);
+    if (bias)
+        memset(bias, 0, (size_t)n_bias * sizeof(real));
+    model_init(r->model, (uint64_t)r->job->train.seed);
+}
+
+// From the checkpoint, or from the start: a checkpoint that cannot be used is set aside and
+// said so.
+static enum err start_or_resume(struct run *r)
+{
+    const char *dir = r->job->checkpoint.dir;
+    bool found = false;
+    if (dir[0]) {
+        enum err e = checkpoint_load(dir, r->job, r->text, &found, &r->state, r->model);
+        if (found && e == OK)
+            return OK;
+        if (e != OK) {
+            fprintf(stderr, "moetrain: checkpoint refused: %s; starting from step 0\n",
+                    err_message());
+            TRY(checkpoint_set_aside(dir));
+        }
+    }
+    start_fresh(r);
+    return OK;
+}
+
+static enum err say_hello(const struct run *r)
+{
+    char isa[128], backend[64];
+    machine_isa(isa, sizeof isa);
+    snprintf(backend, sizeof backend, "cpu/%s", gemm_backend());
+    return protocol_line(
+        r->out, json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:I, s:I}", "t",
+                          "hello", "v", 1, "pid", (json_int_t)getpid(), "backend", backend,
+                          "isa", isa, "version", MOESWEEP_VERSION, "id", r->job->id, "steps",
+                          (json_int_t)r->steps, "resumed_step", (json_int_t)r->state.step, "V",
+                          r->corpus.V, "params", (json_int_t)r->executed.params, "train_tokens",
+                          (json_int_t)r->corpus.n_train));
+}
+
+// --- One step -------------------------------------------------------------------------------
+
+// False when the run has diverged; NaN counts.
+static bool loss_is_sane(struct run *r, double loss)
+{
+    struct run_state *s = &r->state;
+    bool first = s->step == 0;
+    s->smooth = first ? loss : s->smooth + SMOOTH_WEIGHT * (loss - s->smooth);
+    if (first || s->smooth < s->lowest)
+        s->lowest = s->smooth;
+    double limit = s->lowest + log((double)r->arch.V);
+    if (fabs(loss) <= DBL_MAX && s->smooth <= limit)
+        return true;
+    snprintf(r->cause, sizeof r->cause,
+             "loss %.4g at step %" PRId64 ", smoothed %.4g, limit %.4g", loss, s->step + 1,
+             s->smooth, limit);
+    return false;
+}
+
+static bool train_step(struct run *r)
+{
+    const struct job_train *t = &r->job->train;
+    struct run_state *s = &r->state;
+    int64_t step = s->step + 1;
+    data_batch(&r->data, step, r->n_windows, r->tokens, r->targets);
+    double loss = model_forward(r->model, r->tokens, r->targets, t->batch_tokens, true);
+    if (!loss_is_sane(r, loss))
+        return false;
+    if (step > r->steps - (r->steps + 9) / 10)
+        s->balance_sum += model_balance(r->model);
+    model_backward(r->model, t->aux);
+    double norm = model_clip(r->model, t->clip);
+    if (!(norm <= DBL_MAX)) {
+        snprintf(r->cause, sizeof r->cause, "gradient norm %g at step %" PRId64, norm, step);
+        return false;
+    }
+    model_adamw(r->model, schedule_lr(t, r->steps, step), t->beta1, t->beta2, ADAM_EPS, t->wd,
+                step);
+    if (r->job->model.router == ROUTER_SIGMOID_BIAS)
+        model_balance_bias(r->model, BIAS_RATE);
+    s->curve_sum += loss;
+    s->step = step;
+    return true;
+}
+
+// Mean loss in nats per token over the validation windows.
+static double validate(struct run *r)
+{
+    double nats = 0;
+    for (int64_t first = 0, n; first < r->data.val_windows; first += n) {
+        n = r->data.val_windows - first;
+        n = n < r->n_windows ? n : r->n_windows;
+        data_held(&r->data, first, n, r->tokens, r->targets);
+        nats +=
+            (double)n * model_forward(r->model, r->tokens, r->targets, n * r->arch.S, false);
+    }
+    return nats / (double)r->data.val_windows;
+}
+
+// --- Lines ----------------------------------------------------------------------------------
+
+static enum err say_progress(struct run *r, double loss, bool curve)
+{
+    const struct run_state *s = &r->state;
+    double tokens = (double)(s->step * r->job->train.batch_tokens);
+    json_t *line =
+        json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "t", "progress", "step",
+                  (json_int_t)s->step, "tokens", (json_int_t)tokens, "loss", json_num(loss),
+                  "lr", json_num(schedule_lr(&r->job->train, r->steps, s->step)), "tok_s",
+                  json_num(tokens / s->seconds));
+    if (line && curve)
+        json_object_set_new(line, "curve", json_true());
+    r->t_line = now_s();
+    return protocol_line(r->out, line);
+}
+
+// Curve points at steps up to and including this one: the largest i with floor(i steps / n) <=
+// step.
+static int64_t curve_passed(int64_t steps, int64_t step)
+{
+    int64_t n = steps < CURVE_POINTS ? steps : CURVE_POINTS;
+    return ((step + 1) * n - 1) / steps;
+}
+
+static int64_t curve_step(int64_t steps, int64_t point)
+{
+    return point * steps / (steps < CURVE_POINTS ? steps : CURVE_POINTS);
+}
+
+// The step's curve point if it has one; else, now and then, a line for the eye.
+static enum err tell_step(struct run *r)
+{
+    struct run_state *s = &r->state;
+    int64_t before = curve_passed(r->steps, s->step - 1), now = curve_passed(r->steps, s->step);
+    if (now > before) {
+        double loss = s->curve_sum / (double)(s->step - curve_step(r->steps, before));
+        s->curve[before] = loss;
+        s->curve_sum = 0;
+        return say_progress(r, loss, true);
+    }
+    return now_s() - r->t_line >= LINE_EVERY_S ? say_progress(r, s->smooth, false) : OK;
+}
+
+static enum err write_checkpoint(struct run *r)
+{
+    const struct job *j = r->job;
+    TRY(checkpoint_save(j->checkpoint.dir, j, r->text, &r->state, r->model));
+    r->t_checkpoint = now_s();
+    return protocol_line(
+        r->out, json_pack("{s:s, s:I}", "t", "checkpoint", "step", (json_int_t)r->state.step));
+}
+
+// A checkpoint that cannot be written is no reason to lose the run: said once per attempt.
+static enum err maybe_checkpoint(struct run *r)
+{
+    const struct job *j = r->job;
+    if (!j->checkpoint.dir[0] || !(now_s() - r->t_checkpoint >= j->checkpoint.every_s))
+        return OK;
+    if (write_checkpoint(r) != OK) {
+        ENSURE(!ferror(r->out), ERR_FAILED, "standard output cannot be written");
+        fprintf(stderr, "moetrain: warning: no checkpoint at step %" PRId64 ": %s\n",
+                r->state.step, err_message());
+        r->t_checkpoint = now_s();
+    }
+    return OK;
+}
+
+static enum err maybe_validate(struct run *r)
+{
+    int64_t every = r->job->val.every, step = r->state.step;
+    if (every < 1 || step % every != 0 || step == r->steps)
+        return OK;
+    return protocol_line(r->out, json_pack("{s:s, s:I, s:o}", "t", "val", "step",
+                                           (json_int_t)step, "loss", json_num(validate(r))));
+}
+
+static enum err say_result(const struct run *r, enum job_status status, double loss)
+{
+    const struct run_state *s = &r->state;
+    int64_t tokens = s->step * r->job->train.batch_tokens, last = (r->steps + 9) / 10;
+    struct job_result res = {.status = status,
+                             .loss = loss,
+                             .loss_per_byte = loss * (double)data_val_tokens(&r->data) /
+                                              (double)data_val_bytes(&r->data),
+                             .tokens = tokens,
+                             .seconds = s->seconds,
+                             .flops = (double)tokens * r->executed.flops_per_token,
+                             .peak_bytes = machine_peak_bytes(),
+                             .balance = status == JOB_OK ? s->balance_sum / (double)last : NAN};
+    snprintf(res.id, sizeof res.id, "%s", r->job->id);
+    snprintf(res.cause, sizeof res.cause, "%s", r->cause);
+    json_t *line = job_result_to_json(&res), *curve = json_array();
+    ENSURE(line && curve, ERR_FAILED, "out of memory for the result");
+    int64_t points = curve_passed(r->steps, s->step);
+    for (int64_t i = 0; i < points; i++)
+        json_array_append_new(curve,
+                              json_pack("[I, o]", (json_int_t)curve_step(r->steps, i + 1),
+                                        json_num(s->curve[i])));
+    json_object_set_new(line, "curve", curve);
+    json_object_set_new(line, "steps", json_integer(s->step));
+    json_object_set_new(line, "epochs", json_num((double)tokens / (double)r->corpus.n_train));
+    return protocol_line(r->out, line);
+}
+
+// --- The run --------------------------------------------------------------------------------
+
+static enum err stop(struct run *r)
+{
+    enum err saved = r->job->checkpoint.dir[0] ? write_checkpoint(r) : OK;
+    fprintf(stderr, "moetrain: stopped after step %" PRId64 " of %" PRId64 "%s%s\n",
+            r->state.step, r->steps,
+            saved == OK ? "" : ", no checkpoint: ", saved == OK ? "" : err_message());
+    TRY(say_result(r, JOB_STOPPED, NAN));
+    return ERR_STOPPED;
+}
+
+static enum err train_loop(struct run *r)
+{
+    r->t_line = r->t_checkpoint = now_s();
+    while (r->state.step < r->steps) {
+        if (stop_asked())
+            return stop(r);
+        double t = now_s();
+        bool sane = train_step(r);
+        r->state.seconds += now_s() - t;
+        if (!sane)
+            return say_result(r, JOB_DIVERGED, NAN);
+        TRY(tell_step(r));
+        TRY(maybe_validate(r));
+        TRY(maybe_checkpoint(r));
+    }
+    double loss = validate(r);
+    if (!(fabs(loss) <= DBL_MAX)) {
+        snprintf(r->cause, sizeof r->cause, "validation loss is not finite");
+        return say_result(r, JOB_DIVERGED, NAN);
+    }
+    return say_result(r, JOB_OK, loss);
+}
+
+static enum err run_with_memory(struct run *r)
+{
+    const struct job *j = r->job;
+    size_t batch = (size_t)j->train.batch_tokens * sizeof *r->tokens;
+    r->tokens = malloc(batch);
+    r->targets = malloc(batch);
+    ENSURE(r->tokens && r->targets, ERR_FAILED, "out of memory: two batches of %zu bytes",
+           batch);
+    TRY(start_or_resume(r));
+    TRY(say_hello(r));
+    TRY(train_loop(r));
+    if (j->checkpoint.dir[0])
+        checkpoint_remove(j->checkpoint.dir); // the result replaces it
+    return OK;
+}
+
+enum err train_run(const struct job *j, FILE *out)
+{
+    struct run r = {.job = j, .out = out};
+    enum err e = prepare(&r);
+    if (e == OK) {
+        e = model_create(&r.arch, &j->model, j->train.batch_tokens, &r.model);
+        if (e == OK) {
+            e = run_with_memory(&r);
+        } else if (e == ERR_FAILED) { // memory: a result of this machine, not an error
+            snprintf(r.cause, sizeof r.cause, "%s", err_message());
+            e = say_hello(&r);
+            e = e == OK ? say_result(&r, JOB_OOM, NAN) : e;
+        }
+    }
+    model_free(r.model);
+    corpus_free(&r.corpus);
+    free(r.tokens);
+    free(r.targets);
+    return e;
+}
