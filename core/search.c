@@ -16,6 +16,11 @@ struct box {
     int64_t lo[N_DIMS], hi[N_DIMS];
 };
 
+// How far from the wishes: the worst deviation decides, their sum breaks its ties.
+struct score {
+    double worst, sum;
+};
+
 struct search {
     const struct solve_spec *spec;
     enum search_goal goal;
@@ -23,6 +28,7 @@ struct search {
     bool dd_follows, nkv_follows;
     bool found;
     struct solution best;
+    struct score best_score;
 };
 
 static int64_t half_heads(int64_t n_q)
@@ -179,29 +185,32 @@ static double implied_distance(const struct solve_spec *s, const struct range r[
     return ratio > 1 ? (ratio - 1) / (ratio + 1) : 0;
 }
 
-// Lower bound on the worst deviation inside a box; infinite when it cannot hold what is looked
-// for.
-static double bound(const struct search *s, const struct box *b)
+static const struct score hopeless = {INFINITY, INFINITY};
+
+// Lower bound on the score inside a box; infinite when it cannot hold what is looked for.
+static struct score bound(const struct search *s, const struct box *b)
 {
     struct corners c = corners_of(s, b);
     if (c.K.lo > c.N_e.hi || c.N_kv.lo > c.N_q.hi || c.L.hi <= 0)
-        return INFINITY;
+        return hopeless;
     struct range r[N_COORDS] = {0};
     count_bounds(&c, r);
     ratio_bounds(&c, r);
-    double worst = implied_distance(s->spec, r);
+    struct score out = {implied_distance(s->spec, r), 0};
     for (int i = 0; i < N_COORDS; i++) {
         if (isnan(s->spec->want[i]))
             continue;
         double dist = distance(r[i], s->spec->want[i]);
         if (s->goal != SEARCH_BEST && dist > s->spec->tol[i] + SLACK)
-            return INFINITY;
-        worst = fmax(worst, dist);
+            return hopeless;
+        out.worst = fmax(out.worst, dist);
+        out.sum += dist;
     }
-    return worst;
+    return out;
 }
 
-// Ties: fewer layers, then smaller d_m, then the first dimension that differs, smaller first.
+// Last ties: fewer layers, then smaller d_m, then the first dimension that differs, smaller
+// first.
 static bool comes_first(const struct arch *a, const struct arch *b)
 {
     int64_t la = a->L_d + a->L_m, lb = b->L_d + b->L_m;
@@ -217,12 +226,14 @@ static bool comes_first(const struct arch *a, const struct arch *b)
     return false;
 }
 
-// Whether a worst deviation of at least w, or a tie that starts at a, could replace the best.
-static bool promising(const struct search *s, double w, const struct arch *a)
+// Whether a score of at least `score`, or a tie that starts at a, could replace the best.
+static bool promising(const struct search *s, struct score score, const struct arch *a)
 {
-    if (!s->found || w < s->best.worst - SLACK)
+    if (!s->found || score.worst < s->best_score.worst - SLACK)
         return true;
-    return w <= s->best.worst + SLACK && comes_first(a, &s->best.arch);
+    if (score.worst > s->best_score.worst + SLACK || score.sum > s->best_score.sum + SLACK)
+        return false;
+    return score.sum < s->best_score.sum - SLACK || comes_first(a, &s->best.arch);
 }
 
 static void visit_leaf(struct search *s, const struct box *b)
@@ -231,11 +242,17 @@ static void visit_leaf(struct search *s, const struct box *b)
     if (arch_check(&a) != OK)
         return;
     struct solution sol = search_solution(s->spec, &a);
-    for (int i = 0; i < N_COORDS && s->goal != SEARCH_BEST; i++)
-        if (fabs(sol.deviation[i]) > s->spec->tol[i])
+    struct score score = {sol.worst, 0};
+    for (int i = 0; i < N_COORDS; i++) {
+        if (isnan(sol.deviation[i]))
+            continue;
+        score.sum += fabs(sol.deviation[i]);
+        if (s->goal != SEARCH_BEST && fabs(sol.deviation[i]) > s->spec->tol[i])
             return;
-    if (promising(s, sol.worst, &a)) {
+    }
+    if (promising(s, score, &a)) {
         s->best = sol;
+        s->best_score = score;
         s->found = true;
     }
 }
@@ -255,10 +272,10 @@ static int widest(const struct box *b)
     return dim;
 }
 
-static void visit(struct search *s, const struct box *b, double b_bound)
+static void visit(struct search *s, const struct box *b, struct score b_bound)
 {
     struct arch lowest = corner(s, b->lo);
-    if (b_bound == INFINITY || !promising(s, b_bound, &lowest) ||
+    if (b_bound.worst == INFINITY || !promising(s, b_bound, &lowest) ||
         (s->found && s->goal == SEARCH_ANY_WITHIN))
         return;
     int dim = widest(b);
@@ -273,8 +290,8 @@ static void visit(struct search *s, const struct box *b, double b_bound)
     struct box low = *b, high = *b;
     low.hi[dim] = middle;
     high.lo[dim] = middle + 1;
-    double low_bound = bound(s, &low), high_bound = bound(s, &high);
-    if (low_bound <= high_bound) {
+    struct score low_bound = bound(s, &low), high_bound = bound(s, &high);
+    if (low_bound.worst <= high_bound.worst) {
         visit(s, &low, low_bound);
         visit(s, &high, high_bound);
     } else {

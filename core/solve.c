@@ -201,31 +201,45 @@ enum err solve_at(const struct solve_spec *s, int64_t d, struct solution *out)
     return OK;
 }
 
-// Why nothing fits: the limits of the triad where they are broken, the best structure
-// otherwise.
+// Which limit of the triad is broken, whatever the structure; NULL if none is.
+static const char *beyond_limits(const struct solve_spec *s, const struct arch *a)
+{
+    const double *w = s->want;
+    struct inverse v;
+    if (w[COORD_x] <= 6)
+        return invert(a, 1, w[COORD_x], 2, &v);
+    bool experts_free = free_range(s, DIM_N_e) != NULL || free_range(s, DIM_K) != NULL ||
+                        free_range(s, DIM_n_shared) != NULL;
+    return isnan(w[COORD_y]) || experts_free ? NULL : invert(a, 1, 7, w[COORD_y], &v);
+}
+
+// What is too far off in a structure, as text.
+static void list_misses(const struct solve_spec *s, const struct solution *sol, char *buf,
+                        size_t size)
+{
+    size_t n = 0;
+    buf[0] = 0;
+    for (int i = 0; i < N_COORDS && n < size; i++)
+        if (fabs(sol->deviation[i]) > s->tol[i])
+            n += (size_t)snprintf(buf + n, size - n, "%s%s off by %+.2f %% (tolerance %g %%)",
+                                  n > 0 ? ", " : "", names[i], 100 * sol->deviation[i],
+                                  100 * s->tol[i]);
+}
+
+// Why nothing fits: the limit that is broken, and the best structure there is.
 static enum err infeasible(const struct solve_spec *s, const struct solve_free *d)
 {
     struct solution best;
-    struct inverse v;
-    const double *w = s->want;
-    if (!search_run(s, SEARCH_BEST, d->lo, d->hi, d->step, &best))
-        return err_set(ERR_INPUT,
-                       "infeasible: no valid architecture exists in the free ranges");
-    const char *why = NULL;
-    if (!isnan(w[COORD_M]) && !isnan(w[COORD_x]) && !isnan(w[COORD_y]))
-        why = invert(&best.arch, w[COORD_M], w[COORD_x], w[COORD_y], &v);
-    char off[256] = "";
-    for (int i = 0; i < N_COORDS; i++) {
-        size_t n = strlen(off);
-        if (fabs(best.deviation[i]) > s->tol[i])
-            snprintf(off + n, sizeof off - n, "%s%s off by %+.2f %% (tolerance %g %%)",
-                     n > 0 ? ", " : "", names[i], 100 * best.deviation[i], 100 * s->tol[i]);
-    }
+    char misses[512];
+    ENSURE(search_run(s, SEARCH_BEST, d->lo, d->hi, d->step, &best), ERR_INPUT,
+           "infeasible: no valid architecture exists in the free ranges");
+    const char *why = beyond_limits(s, &best.arch);
+    list_misses(s, &best, misses, sizeof misses);
     return err_set(ERR_INPUT,
                    "infeasible: %s%sno structure within tolerance at any d from %" PRId64
                    " to %" PRId64 "; the best, at d = %" PRId64 ", has %s",
                    why != NULL ? why : "", why != NULL ? "; " : "", d->lo, d->hi, best.arch.d,
-                   off);
+                   misses);
 }
 
 enum err solve_nearest(const struct solve_spec *s, double d, struct solution *out)

@@ -52,8 +52,8 @@ bool solve_real_interval(const struct arch *base, double M, double x, double y, 
                          double *hi);
 
 // Best structure at exactly this d: among those within tol if there are any, else among all, the smallest
-// worst deviation; ties (within 1e-12): smaller L_d + L_m, then smaller d_m, then the first dimension
-// that differs, smaller. Exact: nothing in the free ranges is better. ERR_INPUT with the reason when
+// worst deviation; ties (within 1e-12): smaller sum of |deviations|, smaller L_d + L_m, smaller d_m, then
+// the first dimension that differs, smaller. Exact: nothing in the free ranges is better. ERR_INPUT with the reason when
 // no valid structure exists at all.
 enum err solve_at(const struct solve_spec *s, int64_t d, struct solution *out);
 // The structure at the d nearest to the asked one (ratio distance) whose deviations are all within tol.
