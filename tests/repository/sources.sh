@@ -25,7 +25,9 @@ only_in() {
     [[ -z $bad ]] || fail "<$header belongs only into $where: $bad"
 }
 only_in 'mpi\.h' 'orchestrator/link\.c:'
-only_in 'libconfig\.h' 'orchestrator/config\.c:'
+only_in 'libconfig\.h' 'orchestrator/config[a-z_]*\.c:'
+readers=$(grep -lE '^ *# *include <libconfig' -r --include='*.[ch]' orchestrator | wc -l)
+((readers <= 1)) || fail "libconfig.h is included by $readers files, not one"
 only_in 'gsl/' 'fit/'
 only_in '(dnnl|oneapi|cblas|openblas|mkl|cuda|cublas|nccl)' 'kernels/'
 
