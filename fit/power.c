@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fit/power.h"
 #include "fit/fit.h"
+#include <gsl/gsl_cdf.h>
 #include <gsl/gsl_fit.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 // The scales that can be used, sorted by X, in logs.
 struct scales {
     int n;
+    double X_min, X_max;
     double *x, *y, *var, *w, *draw; // n each; var: of y, from its bootstrap
     double **boot;                  // n: ln of the finite positive values
     int *n_boot;
@@ -73,6 +75,8 @@ static enum err scales_create(struct scales *s, const struct power_point *pts, i
             use[m++] = pts[i];
     qsort(use, (size_t)m, sizeof *use, compare_points);
     s->n = m;
+    s->X_min = m ? use[0].X : (double)NAN;
+    s->X_max = m ? use[m - 1].X : (double)NAN;
     for (int i = 0; i < m && e == OK; i++) {
         s->x[i] = log(use[i].X);
         s->y[i] = log(use[i].value);
@@ -103,27 +107,27 @@ static double weighted_left(struct scales *s, double scatter)
     return line(s, s->y, &c0, &c1);
 }
 
-// Variance about the line beyond what the bootstraps explain (Paule and Mandel 1982): the least
-// for which the weighted sum of squares is at most its expectation n - 2. Leaves the weights in
-// s->w.
+// Variance about the line beyond what the bootstraps explain, median-unbiased: the least for
+// which the weighted sum of squares is at most the median of chi-square with n - 2 degrees of
+// freedom (Paule and Mandel 1982 with the median for the mean: with 1 or 2 degrees of freedom
+// the mean would find no scatter where there is some too often). Leaves the weights in s->w.
 static double excess_scatter(struct scales *s)
 {
-    int df = s->n - 2;
-    for (int i = 0; i < s->n; i++)
+    double median = gsl_cdf_chisq_Pinv(.5, s->n - 2), most = 0, c0, c1;
+    for (int i = 0; i < s->n; i++) {
         s->w[i] = 1;
-    double c0, c1, hi = line(s, s->y, &c0, &c1), lo = 0;
-    double most = 0;
-    for (int i = 0; i < s->n; i++)
         most = fmax(most, s->var[i]);
-    if (hi <= 1e-24 * s->n &&
-        most == 0) // exact points on an exact line: rounding is no scatter
-        return weighted_left(s, 0), 0;
-    if (most > 0 && weighted_left(s, 0) <= df)
+    }
+    double lo = 0, hi = line(s, s->y, &c0, &c1) / median;
+    bool exact = most == 0 && hi <= 1e-24 * s->n; // on the line but for rounding
+    if (exact || (most > 0 && weighted_left(s, 0) <= median)) {
+        weighted_left(s, 0);
         return 0;
-    // At `hi`, the unweighted sum of squares, the weighted one is at most 1 <= df.
+    }
+    // At hi the weighted sum of squares is at most that of equal weights 1 / hi, the median.
     for (int i = 0; i < 60; i++) {
         double mid = .5 * (lo + hi);
-        *(weighted_left(s, mid) > df ? &lo : &hi) = mid;
+        *(weighted_left(s, mid) > median ? &lo : &hi) = mid;
     }
     weighted_left(s, hi);
     return hi;
@@ -135,13 +139,16 @@ static uint64_t scales_hash(const struct scales *s)
     return rng_hash(s->y, (uint64_t)s->n * sizeof(double), h);
 }
 
-static void draw_lines(struct scales *s, double scatter, int scatter_df, uint64_t seed,
+// Each scale's bootstrap value plus scatter; the scatter's own sd is drawn once a line, as the
+// sum of squares over a chi-square of df degrees of freedom.
+static void draw_lines(struct scales *s, double scatter, int df, uint64_t seed,
                        struct power_fit *out)
 {
+    double known = sqrt(scatter * gsl_cdf_chisq_Pinv(.5, df) / df);
     struct rng rng;
     rng_seed(&rng, seed ^ scales_hash(s), 0);
     for (int b = 0; b < out->n_boot; b++) {
-        double sd = scatter > 0 ? sqrt(scatter) * fit_student_factor(&rng, scatter_df) : 0;
+        double sd = scatter > 0 ? known * fit_student_factor(&rng, df) : 0;
         for (int i = 0; i < s->n; i++) {
             int m = s->n_boot[i];
             double v = m ? s->boot[i][rng_below(&rng, (uint64_t)m)] : s->y[i];
@@ -159,8 +166,7 @@ static void power_line(struct scales *s, uint64_t seed, struct power_fit *out)
         mean_var += s->var[i] / s->n;
     if (s->n > 2) {
         scatter = excess_scatter(s);
-    } else { // no point is left over to show scatter: take as much as the noise brings, at one
-             // df
+    } else { // no point is left to show scatter: the noise's variance as its median, 1 df
         weighted_left(s, 0);
         scatter = mean_var;
     }
@@ -197,8 +203,8 @@ enum err power_fit_run(const struct power_point *pts, int n, uint64_t seed,
     out->n = s.n;
     if (s.n == 0)
         goto done;
-    out->X_min = exp(s.x[0]);
-    out->X_max = exp(s.x[s.n - 1]);
+    out->X_min = s.X_min;
+    out->X_max = s.X_max;
     out->boot_lnk = calloc(POWER_MAX_BOOT, sizeof *out->boot_lnk);
     out->boot_p = calloc(POWER_MAX_BOOT, sizeof *out->boot_p);
     if (!out->boot_lnk || !out->boot_p) {
