@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model: a pre-norm decoder, L_d dense layers first, then L_m MoE layers. It calls operations of
-// kernels/; parameters, gradients and both AdamW moments lie in arenas ordered by core's tensor table.
+// The model: a pre-norm decoder, L_d dense layers first, then L_m MoE layers. It calls
+// operations of kernels/; parameters, gradients and both AdamW moments lie in arenas ordered by
+// core's tensor table.
 #ifndef WORKER_MODEL_H
 #define WORKER_MODEL_H
 #include "core/job.h"
@@ -10,17 +11,19 @@
 
 struct model;
 
-// Allocates everything for batches of at most batch_tokens (a multiple of S). Nothing is allocated
-// later. ERR_INPUT: architecture; ERR_FAILED: memory, with the bytes that were asked for.
+// Allocates everything for batches of at most batch_tokens (a multiple of S). Nothing is
+// allocated later. ERR_INPUT: architecture; ERR_FAILED: memory, with the bytes that were asked
+// for.
 enum err model_create(const struct arch *a, const struct job_model *opt, int64_t batch_tokens,
                       struct model **out);
 void model_free(struct model *m);
 // Fresh parameters from the seed: same seed, same bits.
 void model_init(struct model *m, uint64_t seed);
-// One pass over tokens[n] (n a multiple of S, at most batch_tokens; each run of S is a sequence),
-// predicting targets[n]. Returns the mean cross-entropy in nats; train: keeps what backward needs.
-double model_forward(struct model *m, const uint16_t *tokens, const uint16_t *targets, int64_t n,
-                     bool train);
+// One pass over tokens[n] (n a multiple of S, at most batch_tokens; each run of S is a
+// sequence), predicting targets[n]. Returns the mean cross-entropy in nats; train: keeps what
+// backward needs.
+double model_forward(struct model *m, const uint16_t *tokens, const uint16_t *targets,
+                     int64_t n, bool train);
 // Gradients of mean cross-entropy + aux x sum over MoE layers of the balancing loss
 // (N_e sum_e f_e p_e, Switch eq. 4 with f over K n assignments); gradients are overwritten.
 void model_backward(struct model *m, double aux);
@@ -29,9 +32,11 @@ double model_clip(struct model *m, double clip);
 // One AdamW step (step counts from 1), decoupled weight decay on the tensors that decay.
 void model_adamw(struct model *m, double lr, double beta1, double beta2, double eps, double wd,
                  int64_t step);
-// Sigmoid routing: moves every expert's selection bias by +-rate against its load of the last step.
+// Sigmoid routing: moves every expert's selection bias by +-rate against its load of the last
+// step.
 void model_balance_bias(struct model *m, double rate);
-// Balancing loss summed over MoE layers, and largest expert load over mean, of the last forward.
+// Balancing loss summed over MoE layers, and largest expert load over mean, of the last
+// forward.
 double model_aux_loss(const struct model *m);
 double model_balance(const struct model *m);
 

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/embed.h"
+#include <string.h>
+
+void embed_fwd(real *y, const real *w, const uint16_t *token, int64_t T, int64_t C)
+{
+    for (int64_t t = 0; t < T; t++)
+        memcpy(y + t * C, w + token[t] * C, (size_t)C * sizeof *y);
+}
+
+void embed_bwd(real *dw, const real *dy, const uint16_t *token, int64_t T, int64_t C)
+{
+    for (int64_t t = 0; t < T; t++) {
+        real *restrict to = dw + token[t] * C;
+        const real *restrict from = dy + t * C;
+        for (int64_t c = 0; c < C; c++)
+            to[c] += from[c];
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/linear.h"
+#include "kernels/gemm.h"
+#include <stddef.h>
+
+void linear_fwd(real *y, const real *x, const real *w, int64_t T, int64_t I, int64_t O)
+{
+    gemm(false, true, T, O, I, x, I, w, I, false, y, O);
+}
+
+void linear_fwd_add(real *y, const real *x, const real *w, int64_t T, int64_t I, int64_t O)
+{
+    gemm(false, true, T, O, I, x, I, w, I, true, y, O);
+}
+
+void linear_bwd(real *dx, real *dw, const real *dy, const real *x, const real *w, int64_t T,
+                int64_t I, int64_t O)
+{
+    if (dx != NULL)
+        gemm(false, false, T, I, O, dy, O, w, I, false, dx, I);
+    gemm(true, false, O, I, T, dy, O, x, I, false, dw, I);
+}

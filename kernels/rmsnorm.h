@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Root-mean-square norm (Zhang and Sennrich 2019, arXiv 1910.07467, eq. 4) with eps inside the
+// root:
+//
+//     y[t,c] = g[c] x[t,c] r[t],   r[t] = (sum_c x[t,c]^2 / C + 1e-6)^(-1/2)
+//
+// x, y [T, C], g [C], r [T] (kept for backward). With u = dy g (per channel):
+//
+//     dx[t,c] = r[t] (u[t,c] - x[t,c] r[t]^2 (sum_j u[t,j] x[t,j]) / C),   dg[c] = sum_t dy x r
+//
+// rmsnorm_bwd adds into dx (the residual stream's gradient) and overwrites dg. Deterministic.
+#ifndef KERNELS_RMSNORM_H
+#define KERNELS_RMSNORM_H
+#include "kernels/real.h"
+#include <stdint.h>
+
+void rmsnorm_fwd(real *y, real *r, const real *x, const real *g, int64_t T, int64_t C);
+void rmsnorm_bwd(real *dx, real *dg, const real *dy, const real *x, const real *g,
+                 const real *r, int64_t T, int64_t C);
+#endif

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Unembedding fused with the mean cross-entropy in nats:
+//
+//     z = x W^T,   L = 1/T sum_t (log sum_v exp z[t,v] - z[t,target[t]])
+//
+// x [T, C], W [V, C], target[t] < V. The gradient is formed in the forward pass, chunk by chunk
+// of rows, so that the [T, V] logits never exist as a whole:
+//
+//     dz = (softmax(z) - onehot(target)) / T,   dx = dz W,   dW = dz^T x
+//
+// dx and dw are overwritten; both NULL: loss only. scratch: unembed_scratch(V) reals. The
+// losses are added in double. Deterministic.
+#ifndef KERNELS_UNEMBED_H
+#define KERNELS_UNEMBED_H
+#include "kernels/real.h"
+#include <stdint.h>
+
+int64_t unembed_scratch(int64_t V);
+double unembed_xent(real *dx, real *dw, const real *x, const real *w, const uint16_t *target,
+                    int64_t T, int64_t C, int64_t V, real *scratch);
+#endif

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What model.c (arenas, optimizer) and model_pass.c (forward, backward) share; no one else's.
+#ifndef WORKER_MODEL_IMPL_H
+#define WORKER_MODEL_IMPL_H
+#include "worker/model.h"
+
+// One feed-forward block's parameters, or its gradients.
+struct block_params {
+    real *gate_up, *down;
+};
+
+// One layer's parameters, or its gradients. Query, key and value matrices are adjacent in the
+// arena, so that one product serves all three.
+struct layer_params {
+    real *norm_attn, *qkv, *o, *norm_ffn, *router;
+    struct block_params ffn, shared; // dense or routed; shared: NULL without
+};
+
+// What one layer keeps from forward for backward. T = batch_tokens, Q = N_q d_qkv, R = ffn
+// rows.
+struct layer_acts {
+    real *x;          // [T, d] the residual stream that enters
+    real *norm1, *r1; // [T, d], [T]
+    real *qkv;        // [T, Q + 2 N_kv d_qkv] after RoPE
+    real *o, *lse;    // [T, Q], [T N_q]
+    real *x2;         // [T, d] the stream between attention and feed-forward
+    real *norm2, *r2; // [T, d], [T]
+    real *gate_up;    // [R, 2 F]: R = T, F = d_d in a dense layer; R = T K, F = d_m in MoE
+    real *sh_gate_up; // [T, 2 n_shared d_m]
+    // MoE only
+    real *p, *w, *total;            // [T, N_e], [T, K], [T]
+    real *w_slot;                   // [T K]
+    int32_t *choice, *slot, *token; // [T, K], [T, K], [T K]
+    int64_t *offset;                // [N_e + 1]
+};
+
+struct layer {
+    bool moe;
+    struct layer_params p, g;
+    struct layer_acts a;
+};
+
+struct model {
+    struct arch arch;
+    struct job_model opt;
+    int64_t T; // batch_tokens that everything is sized for
+    int64_t L;
+    struct tensor *tensors;
+    int n_tensors;
+    int64_t N;
+    real *params, *grads, *m1, *m2; // [N] each, one allocation
+    struct layer *layers;           // [L]
+    real *embed, *g_embed, *norm_out, *g_norm_out, *unembed, *g_unembed;
+    real *bias; // [L_m, N_e], sigmoid router only
+    void *acts; // the activation arena
+    size_t acts_bytes;
+    // Activations outside the layers, and scratch
+    const uint16_t *tokens; // the last training forward's; they must live until backward
+    int64_t n;              // rows of the last forward
+    real *x_out, *norm_out_y, *r_out; // [T, d], [T, d], [T]
+    real *d_norm_out;                 // [T, d] dL/d(norm_out_y), made by the fused loss
+    real *rope;                       // [S, d_qkv]
+    real *slots, *d_slots;            // [T max(K, 1), d]
+    real *dx, *dy;                    // [T, d]: the residual stream's gradient; a branch's
+    real *d_qkv, *d_o;                // as qkv, o
+    real *dp, *mean_p;                // [N_e]
+    real *logits;                     // [T, N_e] router logits or their gradient
+    real *dw, *dw_slot;               // [T, K], [T K]
+    real *scratch;                    // the largest that any operation asks for
+};
+
+#endif

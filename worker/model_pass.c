@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Forward and backward through the whole model: the order of operations, nothing else.
+#include "kernels/attention.h"
+#include "kernels/dispatch.h"
+#include "kernels/embed.h"
+#include "kernels/ffn.h"
+#include "kernels/linear.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/router.h"
+#include "kernels/unembed.h"
+#include "worker/model_impl.h"
+#include <string.h>
+
+static void copy(real *to, const real *from, int64_t n)
+{
+    memcpy(to, from, (size_t)n * sizeof *to);
+}
+
+static struct attention_sizes attention_sizes(const struct model *m)
+{
+    const struct arch *a = &m->arch;
+    return (struct attention_sizes){m->n / a->S, a->S,     a->N_q,
+                                    a->N_kv,     a->d_qkv, (a->N_q + 2 * a->N_kv) * a->d_qkv};
+}
+
+static struct router_kind router_kind(const struct model *m)
+{
+    return (struct router_kind){m->arch.N_e, m->arch.K, m->opt.router == ROUTER_SIGMOID_BIAS,
+                                m->opt.norm_topk};
+}
+
+// x2 = x + attention(norm(x))
+static void attention_block_fwd(struct model *m, struct layer *l)
+{
+    const struct arch *a = &m->arch;
+    struct attention_sizes n = attention_sizes(m);
+    struct layer_acts *x = &l->a;
+    int64_t T = m->n, Q = n.Hq * n.D, KV = n.Hkv * n.D;
+    rmsnorm_fwd(x->norm1, x->r1, x->x, l->p.norm_attn, T, a->d);
+    linear_fwd(x->qkv, x->norm1, l->p.qkv, T, a->d, n.ld);
+    rope_fwd(x->qkv, m->rope, n.B, n.T, n.Hq + n.Hkv, n.D,
+             n.ld); // queries and keys lie side by side
+    attention_fwd(x->o, x->lse, x->qkv, x->qkv + Q, x->qkv + Q + KV, n, m->scratch);
+    copy(x->x2, x->x, T * a->d);
+    linear_fwd_add(x->x2, x->o, l->p.o, T, Q, a->d);
+}
+
+// m->dx: in dL/dx2, out dL/dx.
+static void attention_block_bwd(struct model *m, struct layer *l)
+{
+    const struct arch *a = &m->arch;
+    struct attention_sizes n = attention_sizes(m);
+    struct layer_acts *x = &l->a;
+    int64_t T = m->n, Q = n.Hq * n.D, KV = n.Hkv * n.D;
+    linear_bwd(m->d_o, l->g.o, m->dx, x->o, l->p.o, T, Q, a->d);
+    attention_bwd(m->d_qkv, m->d_qkv + Q, m->d_qkv + Q + KV, m->d_o, x->qkv, x->qkv + Q,
+                  x->qkv + Q + KV, x->o, x->lse, n, m->scratch);
+    rope_bwd(m->d_qkv, m->rope, n.B, n.T, n.Hq + n.Hkv, n.D, n.ld);
+    linear_bwd(m->dy, l->g.qkv, m->d_qkv, x->norm1, l->p.qkv, T, a->d, n.ld);
+    rmsnorm_bwd(m->dx, l->g.norm_attn, m->dy, x->x, l->p.norm_attn, x->r1, T, a->d);
+}
+
+// out += routed experts + shared experts of norm2. i: the layer's number among MoE layers.
+static void moe_fwd(struct model *m, struct layer *l, int64_t i, real *out)
+{
+    const struct arch *a = &m->arch;
+    struct layer_acts *x = &l->a;
+    int64_t T = m->n, slots = T * a->K, all[2] = {0, T};
+    const real *bias = m->bias != NULL ? m->bias + i * a->N_e : NULL;
+    linear_fwd(m->logits, x->norm2, l->p.router, T, a->d, a->N_e);
+    router_fwd(x->p, x->choice, x->w, x->total, m->logits, bias, T, router_kind(m));
+    dispatch_plan(x->offset, x->token, x->slot, x->choice, T, a->N_e, a->K);
+    dispatch_weights(x->w_slot, x->w, x->slot, slots);
+    dispatch_gather(m->slots, x->norm2, x->token, slots, a->d);
+    ffn_fwd(m->d_slots, x->gate_up, m->slots, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
+            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, false}, m->scratch);
+    dispatch_combine(out, m->d_slots, x->slot, T, a->K, a->d);
+    if (a->n_shared == 0)
+        return;
+    ffn_fwd(out, x->sh_gate_up, x->norm2, NULL, l->p.shared.gate_up, l->p.shared.down,
+            (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, true}, m->scratch);
+}
+
+// Gradient of aux N_e sum_e f_e mean_t p_te in every p_te: f is a count, it has no derivative.
+static void balance_bwd(struct model *m, const struct layer *l, double aux)
+{
+    const struct arch *a = &m->arch;
+    double n = (double)m->n;
+    for (int64_t e = 0; e < a->N_e; e++) {
+        double f = (double)(l->a.offset[e + 1] - l->a.offset[e]) / (n * (double)a->K);
+        m->dp[e] = (real)(aux * (double)a->N_e * f / n);
+    }
+}
+
+// m->dx is dL/dout; leaves dL/dnorm2 in m->dy.
+static void moe_bwd(struct model *m, struct layer *l, double aux)
+{
+    const struct arch *a = &m->arch;
+    struct layer_acts *x = &l->a;
+    int64_t T = m->n, slots = T * a->K, all[2] = {0, T};
+    real *d_in = m->slots; // an expert's input rows become the gradient of its output rows
+    dispatch_gather(m->d_slots, m->dx, x->token, slots, a->d);
+    dispatch_gather(m->slots, x->norm2, x->token, slots, a->d);
+    ffn_bwd(d_in, l->g.ffn.gate_up, l->g.ffn.down, m->dw_slot, m->d_slots, m->slots, x->gate_up,
+            x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
+            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, false}, m->scratch);
+    dispatch_weights_bwd(m->dw, m->dw_slot, x->slot, slots);
+    balance_bwd(m, l, aux);
+    router_bwd(m->logits, m->dw, m->dp, x->p, x->choice, x->w, x->total, T, router_kind(m));
+    linear_bwd(m->dy, l->g.router, m->logits, x->norm2, l->p.router, T, a->d, a->N_e);
+    dispatch_combine(m->dy, d_in, x->slot, T, a->K, a->d);
+    if (a->n_shared == 0)
+        return;
+    ffn_bwd(m->dy, l->g.shared.gate_up, l->g.shared.down, NULL, m->dx, x->norm2,
+            x->sh_gate_up, NULL, l->p.shared.gate_up, l->p.shared.down,
+            (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, true}, m->scratch);
+}
+
+// out = x2 + ffn(norm(x2))
+static void ffn_block_fwd(struct model *m, int64_t i, real *out)
+{
+    const struct arch *a = &m->arch;
+    struct layer *l = &m->layers[i];
+    struct layer_acts *x = &l->a;
+    int64_t T = m->n, all[2] = {0, T};
+    rmsnorm_fwd(x->norm2, x->r2, x->x2, l->p.norm_ffn, T, a->d);
+    copy(out, x->x2, T * a->d);
+    if (l->moe) {
+        moe_fwd(m, l, i - a->L_d, out);
+        return;
+    }
+    ffn_fwd(out, x->gate_up, x->norm2, NULL, l->p.ffn.gate_up, l->p.ffn.down,
+            (struct ffn_sizes){1, a->d, a->d_d, all, true}, m->scratch);
+}
+
+// m->dx: in dL/dout, out dL/dx2.
+static void ffn_block_bwd(struct model *m, struct layer *l, double aux)
+{
+    const struct arch *a = &m->arch;
+    struct layer_acts *x = &l->a;
+    int64_t T = m->n, all[2] = {0, T};
+    if (l->moe)
+        moe_bwd(m, l, aux);
+    else
+        ffn_bwd(m->dy, l->g.ffn.gate_up, l->g.ffn.down, NULL, m->dx, x->norm2, x->gate_up, NULL,
+                l->p.ffn.gate_up, l->p.ffn.down, (struct ffn_sizes){1, a->d, a->d_d, all, false},
+                m->scratch);
+    rmsnorm_bwd(m->dx, l->g.norm_ffn, m->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
+}
+
+double model_forward(struct model *m, const uint16_t *tokens, const uint16_t *targets,
+                     int64_t n, bool train)
+{
+    const struct arch *a = &m->arch;
+    ASSERT(n > 0 && n % a->S == 0 && n <= m->T);
+    m->n = n;
+    m->tokens = tokens;
+    embed_fwd(m->layers[0].a.x, m->embed, tokens, n, a->d);
+    for (int64_t i = 0; i < m->L; i++) {
+        attention_block_fwd(m, &m->layers[i]);
+        ffn_block_fwd(m, i, i + 1 < m->L ? m->layers[i + 1].a.x : m->x_out);
+    }
+    rmsnorm_fwd(m->norm_out_y, m->r_out, m->x_out, m->norm_out, n, a->d);
+    return unembed_xent(train ? m->d_norm_out : NULL, train ? m->g_unembed : NULL,
+                        m->norm_out_y, m->unembed, targets, n, a->d, a->V, m->scratch);
+}
+
+void model_backward(struct model *m, double aux)
+{
+    const struct arch *a = &m->arch;
+    int64_t n = m->n;
+    memset(m->dx, 0, (size_t)(n * a->d) * sizeof *m->dx);
+    rmsnorm_bwd(m->dx, m->g_norm_out, m->d_norm_out, m->x_out, m->norm_out, m->r_out, n, a->d);
+    for (int64_t i = m->L - 1; i >= 0; i--) {
+        ffn_block_bwd(m, &m->layers[i], aux);
+        attention_block_bwd(m, &m->layers[i]);
+    }
+    if (!m->opt.tied) // a tied one holds the unembedding's gradient already
+        memset(m->g_embed, 0, (size_t)(a->V * a->d) * sizeof *m->g_embed);
+    embed_bwd(m->g_embed, m->dx, m->tokens, n, a->d);
+}
+
+double model_aux_loss(const struct model *m)
+{
+    const struct arch *a = &m->arch;
+    double loss = 0;
+    for (int64_t i = a->L_d; i < m->L && m->n > 0; i++) {
+        const struct layer_acts *x = &m->layers[i].a;
+        router_mean(m->mean_p, x->p, m->n, a->N_e);
+        for (int64_t e = 0; e < a->N_e; e++)
+            loss += (double)(a->N_e * (x->offset[e + 1] - x->offset[e])) * (double)m->mean_p[e];
+    }
+    return m->n > 0 ? loss / (double)(m->n * a->K) : 0;
+}
