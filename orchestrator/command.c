@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/command.h"
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define JOB_WORD "{job}"
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+// Copies one word from *at to *to; false if a quote is never closed. A NULL to only counts.
+static bool take_word(const char **at, const char *job_file, char *to, size_t *len)
+{
+    char quote = 0;
+    size_t n = 0;
+    const char *p = *at;
+    for (; *p && (quote || !blank(*p)); p++) {
+        const char *piece = p;
+        size_t piece_len = 1;
+        if (quote ? *p == quote : *p == '\'' || *p == '"') {
+            quote = quote ? 0 : *p;
+            continue;
+        }
+        if (*p == '\\' && quote != '\'' && p[1])
+            piece = ++p;
+        else if (strncmp(p, JOB_WORD, strlen(JOB_WORD)) == 0) {
+            piece = job_file;
+            piece_len = strlen(job_file);
+            p += strlen(JOB_WORD) - 1;
+        }
+        if (to)
+            memcpy(to + n, piece, piece_len);
+        n += piece_len;
+    }
+    if (to)
+        to[n] = '\0';
+    *len = n;
+    *at = p;
+    return !quote;
+}
+
+// All words; argv and text may be NULL to count them (words, bytes with terminators).
+static bool take_words(const char *command, const char *job_file, char **argv, char *text,
+                       size_t *n_words, size_t *n_bytes)
+{
+    *n_words = *n_bytes = 0;
+    for (const char *p = command;;) {
+        while (blank(*p))
+            p++;
+        if (!*p)
+            return true;
+        size_t len;
+        if (!take_word(&p, job_file, text ? text + *n_bytes : NULL, &len))
+            return false;
+        if (argv)
+            argv[*n_words] = text + *n_bytes;
+        ++*n_words;
+        *n_bytes += len + 1;
+    }
+}
+
+enum err command_split(const char *command, const char *job_file, char ***argv)
+{
+    size_t words, bytes;
+    ENSURE(take_words(command, job_file, NULL, NULL, &words, &bytes), ERR_INPUT,
+           "trainer: expected every quote closed, found \"%s\"", command);
+    ENSURE(words > 0, ERR_INPUT, "trainer: expected a command, found none");
+    char **block = malloc((words + 1) * sizeof *block + bytes);
+    ENSURE(block, ERR_FAILED, "out of memory");
+    take_words(command, job_file, block, (char *)(block + words + 1), &words, &bytes);
+    block[words] = NULL;
+    *argv = block;
+    return OK;
+}
+
+static bool executable(const char *path)
+{
+    return access(path, X_OK) == 0;
+}
+
+static bool beside_us(const char *program, char *path, size_t size)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0)
+        return false;
+    self[n] = '\0';
+    char *slash = strrchr(self, '/');
+    if (!slash)
+        return false;
+    slash[1] = '\0';
+    int len = snprintf(path, size, "%s%s", self, program);
+    return len > 0 && (size_t)len < size && executable(path);
+}
+
+enum err command_find(const char *program, char *path, size_t size)
+{
+    if (strchr(program, '/')) {
+        int len = snprintf(path, size, "%s", program);
+        ENSURE(len > 0 && (size_t)len < size && executable(path), ERR_INPUT,
+               "trainer: expected an executable program, found %s", program);
+        return OK;
+    }
+    if (beside_us(program, path, size))
+        return OK;
+    const char *at = getenv("PATH");
+    while (at && *at) {
+        size_t n = strcspn(at, ":");
+        int len = n ? snprintf(path, size, "%.*s/%s", (int)n, at, program)
+                    : snprintf(path, size, "./%s", program);
+        if (len > 0 && (size_t)len < size && executable(path))
+            return OK;
+        at += n + (at[n] == ':');
+    }
+    return err_set(ERR_INPUT, "trainer: %s is neither beside moesweep nor in $PATH", program);
+}
+
+static bool of_mpi(const char *variable)
+{
+    static const char *const prefixes[] = {"OMPI_", "PMIX_", "PRTE_",
+                                           "PMI_",  "MPI",   "OMP_NUM_THREADS="};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+enum err command_environment(int threads, char ***envp)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    const size_t text = 32;
+    char **block = malloc((n + 2) * sizeof *block + text);
+    ENSURE(block, ERR_FAILED, "out of memory");
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!of_mpi(environ[i]))
+            block[kept++] = environ[i];
+    char *own = (char *)(block + n + 2);
+    snprintf(own, text, "OMP_NUM_THREADS=%d", threads > 0 ? threads : 1);
+    block[kept++] = own;
+    block[kept] = NULL;
+    *envp = block;
+    return OK;
+}

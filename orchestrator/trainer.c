@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/trainer.h"
+#include "core/json.h"
+#include "orchestrator/command.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    LINE_MAX_BYTES = 64 << 10, // of one protocol line
+    STDERR_LINES = 20,
+    STDERR_BYTES = 4 << 10,
+    CURVE_MAX = 64
+};
+
+struct point {
+    int64_t step;
+    double loss;
+};
+
+struct trainer {
+    pid_t pid;
+    int out, err; // pipes; -1 once closed
+    char *line;   // LINE_MAX_BYTES, the part of a line that has come
+    size_t n_line;
+    char tail[STDERR_BYTES + 1]; // the end of standard error
+    size_t n_tail;
+    char *stderr_file;
+    double grace, kill_at; // kill_at: monotonic s, infinite unless it must end by then
+    int64_t oom_kills;     // of the machine, before the start
+    bool asked_to_stop, killed, ended, hello, has_result;
+    char fault[256]; // first breach of the protocol
+    char backend[64];
+    struct trainer_state state;
+    struct point curve[CURVE_MAX];
+    int n_curve;
+    int64_t stride, n_progress;
+    json_t *own_curve;
+    struct job_result result;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// How many processes the kernel has killed for want of memory since boot; -1 where it does not
+// tell.
+static int64_t count_oom_kills(void)
+{
+    FILE *f = fopen("/proc/vmstat", "re");
+    if (!f)
+        return -1;
+    char key[64];
+    int64_t value, found = -1;
+    while (fscanf(f, "%63s %" SCNd64, key, &value) == 2)
+        if (strcmp(key, "oom_kill") == 0)
+            found = value;
+    fclose(f);
+    return found;
+}
+
+// ---- start
+
+// Between fork and exec: async-signal-safe calls only. MPI's sockets and the journal stay ours.
+static void close_from(int first)
+{
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, first, UINT_MAX, 0) == 0)
+        return;
+#endif
+    struct rlimit limit;
+    int end = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536
+                  ? (int)limit.rlim_cur
+                  : 65536;
+    for (int fd = first; fd < end; fd++)
+        close(fd);
+}
+
+static void say(const char *text)
+{
+    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+        return; // nobody listens
+}
+
+static void child(const char *path, char **argv, char **envp, int out, int err, pid_t parent)
+{
+    setpgid(0, 0);
+    // The trainer dies with its supervisor, however that ends; the check closes the gap before
+    // prctl.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, SIG_DFL); // ignored signals would stay ignored across exec
+    int null = open("/dev/null", O_RDONLY);
+    if (dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+        dup2(err, STDERR_FILENO) < 0)
+        _exit(127);
+    close_from(3);
+    execve(path, argv, envp);
+    say(path);
+    say(": cannot be executed; is it a program for this machine?\n");
+    _exit(127);
+}
+
+static enum err pipe_pair(int p[2])
+{
+    ENSURE(pipe2(p, O_CLOEXEC) == 0, ERR_FAILED, "pipe: %s", strerror(errno));
+    fcntl(p[0], F_SETFL, O_NONBLOCK);
+    return OK;
+}
+
+static enum err spawn(struct trainer *t, const char *path, char **argv, char **envp)
+{
+    int out[2], err[2];
+    TRY(pipe_pair(out));
+    if (pipe_pair(err) != OK) {
+        close(out[0]);
+        close(out[1]);
+        return ERR_FAILED;
+    }
+    pid_t parent = getpid();
+    t->pid = fork();
+    if (t->pid == 0)
+        child(path, argv, envp, out[1], err[1], parent);
+    int cause = errno;
+    close(out[1]);
+    close(err[1]);
+    t->out = out[0];
+    t->err = err[0];
+    ENSURE(t->pid > 0, ERR_FAILED, "fork: %s", strerror(cause));
+    setpgid(t->pid, t->pid); // whoever comes first, parent or child
+    return OK;
+}
+
+static enum err start(const struct trainer_spec *spec, struct trainer *t)
+{
+    char **argv = NULL, **envp = NULL, path[PATH_MAX];
+    t->line = malloc(LINE_MAX_BYTES);
+    t->stderr_file = strdup(spec->stderr_file);
+    ENSURE(t->line && t->stderr_file, ERR_FAILED, "out of memory");
+    TRY(command_split(spec->command, spec->job_file, &argv));
+    enum err e = command_find(argv[0], path, sizeof path);
+    if (e == OK)
+        e = command_environment(spec->threads, &envp);
+    if (e == OK)
+        e = spawn(t, path, argv, envp);
+    free(argv);
+    free(envp);
+    return e;
+}
+
+enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
+{
+    struct trainer *t = calloc(1, sizeof *t);
+    ENSURE(t, ERR_FAILED, "out of memory");
+    t->pid = t->out = t->err = -1;
+    t->grace = spec->grace;
+    t->kill_at = INFINITY;
+    t->stride = 1;
+    t->state.loss = t->state.tok_s = NAN;
+    t->oom_kills = count_oom_kills();
+    enum err e = start(spec, t);
+    if (e != OK) {
+        trainer_free(t);
+        return e;
+    }
+    *out = t;
+    return OK;
+}
+
+// ---- ending it
+
+static void kill_group(struct trainer *t)
+{
+    if (t->pid > 0 && !t->ended)
+        kill(-t->pid, SIGKILL);
+    t->killed = true;
+}
+
+static void end_by(struct trainer *t, double seconds)
+{
+    double at = now() + seconds;
+    if (at < t->kill_at)
+        t->kill_at = at;
+}
+
+void trainer_stop(struct trainer *t)
+{
+    if (t->asked_to_stop || t->ended)
+        return;
+    t->asked_to_stop = true;
+    kill(-t->pid, SIGTERM);
+    end_by(t, t->grace);
+}
+
+// ---- its lines
+
+static void __attribute__((format(printf, 2, 3))) fault(struct trainer *t, const char *fmt, ...)
+{
+    if (t->fault[0])
+        return;
+    int n = snprintf(t->fault, sizeof t->fault,
+                     "line %" PRId64 " of the trainer: ", t->state.lines);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t->fault + n, sizeof t->fault - (size_t)n, fmt, ap);
+    va_end(ap);
+    kill_group(t);
+}
+
+static void take_hello(struct trainer *t, json_t *line)
+{
+    int64_t v = 0;
+    if (json_get_i64(line, "hello", "v", true, 1, 1, &v) != OK)
+        fault(t, "%s", err_message());
+    const char *backend = json_string_value(json_object_get(line, "backend"));
+    snprintf(t->backend, sizeof t->backend, "%s", backend ? backend : "");
+    t->hello = true;
+}
+
+// Every stride-th point; when there is no room, every other one goes and the stride doubles.
+static void curve_add(struct trainer *t, int64_t step, double loss)
+{
+    if (!isfinite(loss) || t->n_progress++ % t->stride != 0)
+        return;
+    if (t->n_curve == CURVE_MAX) {
+        for (int i = 0; i < CURVE_MAX / 2; i++)
+            t->curve[i] = t->curve[2 * i];
+        t->n_curve = CURVE_MAX / 2;
+        t->stride *= 2;
+    }
+    t->curve[t->n_curve++] = (struct point){step, loss};
+}
+
+static double number_or_nan(const json_t *obj, const char *key)
+{
+    const json_t *v = json_object_get(obj, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static void take_progress(struct trainer *t, json_t *line)
+{
+    int64_t tokens = t->state.tokens;
+    if (json_get_i64(line, "progress", "step", true, 0, INT64_MAX, &t->state.step) != OK ||
+        json_get_i64(line, "progress", "tokens", false, 0, INT64_MAX, &tokens) != OK) {
+        fault(t, "%s", err_message());
+        return;
+    }
+    t->state.tokens = tokens;
+    t->state.loss = number_or_nan(line, "loss");
+    t->state.tok_s = number_or_nan(line, "tok_s");
+    curve_add(t, t->state.step, t->state.loss);
+}
+
+// Its own learning curve: [[step, loss or null], ..].
+static bool curve_valid(const json_t *curve)
+{
+    if (!json_is_array(curve) || json_array_size(curve) > CURVE_MAX)
+        return false;
+    size_t i;
+    json_t *p;
+    json_array_foreach(curve, i, p)
+    {
+        const json_t *loss = json_array_get(p, 1);
+        if (json_array_size(p) != 2 || !json_is_integer(json_array_get(p, 0)) ||
+            !(json_is_number(loss) || json_is_null(loss)))
+            return false;
+    }
+    return true;
+}
+
+static void take_result(struct trainer *t, json_t *line)
+{
+    if (job_result_from_json(line, "result", &t->result) != OK) {
+        fault(t, "%s", err_message());
+        return;
+    }
+    t->has_result = true;
+    json_t *curve = json_object_get(line, "curve");
+    if (curve_valid(curve))
+        t->own_curve = json_incref(curve);
+    end_by(t, t->grace); // it has nothing left to do
+}
+
+static void take_line(struct trainer *t, const char *text, size_t n)
+{
+    t->state.lines++;
+    json_error_t je;
+    json_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+    const char *type = json_string_value(json_object_get(line, "t"));
+    if (!type)
+        fault(t, "expected a JSON object with \"t\", found \"%.*s\"", n < 80 ? (int)n : 80,
+              text);
+    else if (t->has_result)
+        fault(t, "expected nothing after the result, found \"%s\"", type);
+    else if (strcmp(type, "hello") == 0)
+        take_hello(t, line);
+    else if (!t->hello)
+        fault(t, "expected hello first, found \"%s\"", type);
+    else if (strcmp(type, "progress") == 0)
+        take_progress(t, line);
+    else if (strcmp(type, "result") == 0)
+        take_result(t, line);
+    else if (strcmp(type, "checkpoint") != 0 && strcmp(type, "val") != 0)
+        fault(t, "unknown type \"%.80s\"", type);
+    json_decref(line);
+}
+
+static void take_output(struct trainer *t, const char *data, size_t n)
+{
+    while (n > 0 && !t->fault[0]) {
+        const char *nl = memchr(data, '\n', n);
+        size_t part = nl ? (size_t)(nl - data) : n;
+        if (t->n_line + part > LINE_MAX_BYTES) {
+            t->state.lines++;
+            fault(t, "longer than %d bytes", LINE_MAX_BYTES);
+            return;
+        }
+        memcpy(t->line + t->n_line, data, part);
+        t->n_line += part;
+        if (nl) {
+            take_line(t, t->line, t->n_line);
+            t->n_line = 0;
+        }
+        data += part + (nl != NULL);
+        n -= part + (nl != NULL);
+    }
+}
+
+// Only the end of what it says is kept, however much that is.
+static void take_stderr(struct trainer *t, const char *data, size_t n)
+{
+    if (n >= STDERR_BYTES) {
+        data += n - STDERR_BYTES;
+        n = STDERR_BYTES;
+    }
+    size_t keep = STDERR_BYTES - n < t->n_tail ? STDERR_BYTES - n : t->n_tail;
+    memmove(t->tail, t->tail + t->n_tail - keep, keep);
+    memcpy(t->tail + keep, data, n);
+    t->n_tail = keep + n;
+}
+
+// Reads what is there; closes at the end of file.
+static void drain(struct trainer *t, int *fd,
+                  void (*take)(struct trainer *, const char *, size_t))
+{
+    char buf[16 << 10];
+    // Bounded, so that an endless stream cannot keep us here.
+    for (int i = 0; i < 64 && *fd >= 0; i++) {
+        ssize_t n = read(*fd, buf, sizeof buf);
+        if (n > 0) {
+            take(t, buf, (size_t)n);
+        } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+            close(*fd);
+            *fd = -1;
+        } else {
+            return;
+        }
+    }
+}
+
+// ---- its end
+
+static void keep_stderr(struct trainer *t)
+{
+    t->tail[t->n_tail] = '\0';
+    for (size_t i = 0; i < t->n_tail; i++) // it becomes a JSON string
+        if (t->tail[i] == '\0' || (unsigned char)t->tail[i] >= 0x80)
+            t->tail[i] = '?';
+    int lines = 0;
+    size_t from = t->n_tail;
+    while (from > 0 && lines < STDERR_LINES)
+        lines += t->tail[--from] == '\n' && from + 1 < t->n_tail;
+    from += lines == STDERR_LINES;
+    memmove(t->tail, t->tail + from, t->n_tail - from + 1);
+    t->n_tail -= from;
+    unlink(t->stderr_file);
+    FILE *f = t->n_tail ? fopen(t->stderr_file, "we") : NULL;
+    if (f) {
+        fwrite(t->tail, 1, t->n_tail, f);
+        fclose(f);
+    }
+}
+
+static void set_failed(struct trainer *t, enum job_status status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void set_failed(struct trainer *t, enum job_status status, const char *fmt, ...)
+{
+    t->result.status = status;
+    t->result.loss = t->result.loss_per_byte = NAN;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t->result.cause, sizeof t->result.cause, fmt, ap);
+    va_end(ap);
+}
+
+// The last line of standard error says most about an exit code.
+static const char *last_words(const struct trainer *t, int *n)
+{
+    size_t end = t->n_tail;
+    while (end > 0 && t->tail[end - 1] == '\n')
+        end--;
+    size_t from = end;
+    while (from > 0 && t->tail[from - 1] != '\n')
+        from--;
+    *n = (int)(end - from);
+    return t->tail + from;
+}
+
+// sigabbrev_np would be nicer, but long-lived clusters have an older C library.
+static const char *signal_name(int sig)
+{
+    static const struct {
+        int sig;
+        const char *name;
+    } names[] = {
+        {SIGSEGV, " (SIGSEGV)"}, {SIGBUS, " (SIGBUS)"},   {SIGILL, " (SIGILL)"},
+        {SIGFPE, " (SIGFPE)"},   {SIGABRT, " (SIGABRT)"}, {SIGKILL, " (SIGKILL)"},
+        {SIGTERM, " (SIGTERM)"}, {SIGINT, " (SIGINT)"},   {SIGHUP, " (SIGHUP)"},
+        {SIGPIPE, " (SIGPIPE)"}, {SIGXCPU, " (SIGXCPU)"}, {SIGXFSZ, " (SIGXFSZ)"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].sig == sig)
+            return names[i].name;
+    return "";
+}
+
+static void judge_signal(struct trainer *t, int sig)
+{
+    if (sig == SIGKILL && !t->killed && count_oom_kills() > t->oom_kills)
+        set_failed(t, JOB_OOM, "killed by the kernel: the machine ran out of memory");
+    else if (t->asked_to_stop)
+        set_failed(t, JOB_STOPPED, "stopped on request%s",
+                   t->killed ? ", killed after the grace" : "");
+    else
+        set_failed(t, JOB_FAILED, "killed by signal %d%s", sig, signal_name(sig));
+}
+
+static void judge_exit(struct trainer *t, int code)
+{
+    int n = 0;
+    const char *words = last_words(t, &n);
+    if (t->has_result && (code == 0 || t->result.status != JOB_OK)) {
+        if (t->result.status == JOB_STOPPED && !t->asked_to_stop)
+            set_failed(t, JOB_FAILED, "stopped by somebody else");
+    } else if (t->has_result) {
+        set_failed(t, JOB_FAILED, "exit code %d after its result%s%.*s", code, n ? ": " : "", n,
+                   words);
+    } else if (t->asked_to_stop) {
+        set_failed(t, JOB_STOPPED, "stopped on request");
+    } else {
+        set_failed(t, JOB_FAILED, "exit code %d without a result%s%.*s", code, n ? ": " : "", n,
+                   words);
+    }
+}
+
+static void judge(struct trainer *t, int status, const struct rusage *usage)
+{
+    if (t->n_line > 0 && !t->fault[0]) {
+        t->state.lines++;
+        if (WIFEXITED(status))
+            fault(t, "the last line does not end");
+    }
+    keep_stderr(t);
+    if (!t->has_result)
+        t->result = (struct job_result){.loss = NAN, .loss_per_byte = NAN, .balance = NAN};
+    if (t->result.peak_bytes == 0)
+        t->result.peak_bytes = (int64_t)usage->ru_maxrss * 1024;
+    if (t->fault[0])
+        set_failed(t, JOB_FAILED, "%s", t->fault);
+    else if (WIFSIGNALED(status) && !(t->has_result && t->killed))
+        judge_signal(t, WTERMSIG(status));
+    else
+        judge_exit(t, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+}
+
+static bool reap(struct trainer *t)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)t->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid == 0)
+        return false;
+    // Its number is still taken, so the group cannot be somebody else's: end what it left
+    // behind.
+    kill(-t->pid, SIGKILL);
+    drain(t, &t->out, take_output);
+    drain(t, &t->err, take_stderr);
+    int status = 0;
+    struct rusage usage = {0};
+    while (wait4(t->pid, &status, 0, &usage) < 0 && errno == EINTR)
+        ;
+    t->ended = true;
+    judge(t, status, &usage);
+    return true;
+}
+
+bool trainer_poll(struct trainer *t, int timeout_ms)
+{
+    if (t->ended)
+        return true;
+    struct pollfd fds[2] = {{.fd = t->out, .events = POLLIN}, {.fd = t->err, .events = POLLIN}};
+    if (t->out < 0 && t->err < 0 && timeout_ms > 1)
+        timeout_ms = 1; // it is about to end
+    if (poll(fds, 2, timeout_ms) > 0) {
+        if (fds[0].revents)
+            drain(t, &t->out, take_output);
+        if (fds[1].revents)
+            drain(t, &t->err, take_stderr);
+    }
+    if (now() > t->kill_at && !t->killed)
+        kill_group(t);
+    return reap(t);
+}
+
+struct trainer_state trainer_state(const struct trainer *t)
+{
+    return t->state;
+}
+
+const struct job_result *trainer_result(const struct trainer *t)
+{
+    ASSERT(t->ended);
+    return &t->result;
+}
+
+const char *trainer_backend(const struct trainer *t)
+{
+    return t->backend;
+}
+
+const char *trainer_stderr(const struct trainer *t)
+{
+    return t->tail;
+}
+
+json_t *trainer_curve(const struct trainer *t)
+{
+    if (t->own_curve)
+        return json_incref(t->own_curve);
+    json_t *curve = json_array();
+    for (int i = 0; i < t->n_curve; i++)
+        json_array_append_new(
+            curve, json_pack("[I, f]", (json_int_t)t->curve[i].step, t->curve[i].loss));
+    return curve;
+}
+
+void trainer_free(struct trainer *t)
+{
+    if (!t)
+        return;
+    if (t->pid > 0 && !t->ended) {
+        kill_group(t);
+        while (waitpid(t->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (t->out >= 0)
+        close(t->out);
+    if (t->err >= 0)
+        close(t->err);
+    json_decref(t->own_curve);
+    free(t->line);
+    free(t->stderr_file);
+    free(t);
+}

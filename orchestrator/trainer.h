@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One run of the trainer: a process in its own group, its lines (docs/trainer-protocol.md) read
+// and checked, its end told as a result. Whatever the trainer does is a result, never an error
+// of ours. No MPI here.
+#ifndef ORCHESTRATOR_TRAINER_H
+#define ORCHESTRATOR_TRAINER_H
+#include "core/job.h"
+#include <stdbool.h>
+
+struct trainer;
+
+struct trainer_spec {
+    const char *command;  // config's `trainer`
+    const char *job_file; // takes the place of {job}
+    const char
+        *stderr_file; // gets the last lines of its standard error; removed if there are none
+    int threads;
+    double grace; // s between a request to stop and SIGKILL; also after the result line
+};
+
+// What the lines have told so far.
+struct trainer_state {
+    int64_t step, tokens;
+    double loss, tok_s; // NaN before the first
+    int64_t lines;
+};
+
+// ERR_FAILED: no process, no memory. A program that cannot be executed is a result.
+enum err trainer_start(const struct trainer_spec *spec, struct trainer **out);
+// Waits at most timeout_ms for output and takes it in. True once the trainer has ended.
+bool trainer_poll(struct trainer *t, int timeout_ms);
+// SIGTERM to its group, SIGKILL after the grace: a trainer writes its checkpoint and reports
+// "stopped".
+void trainer_stop(struct trainer *t);
+struct trainer_state trainer_state(const struct trainer *t);
+
+// After trainer_poll returned true.
+//   JOB_OK, JOB_DIVERGED, JOB_OOM as reported (JOB_OOM also when the kernel's out-of-memory
+//   killer came); JOB_STOPPED only after trainer_stop; JOB_FAILED with the cause: signal, exit
+//   code, broken protocol.
+// The id is empty unless the trainer told one.
+const struct job_result *trainer_result(const struct trainer *t);
+const char *trainer_backend(const struct trainer *t); // of its hello; "" if none
+const char *trainer_stderr(const struct trainer *t);  // last lines
+// The learning curve [[step, loss], ..], at most 64 points: the result line's own, else
+// collected from the progress lines. New reference.
+json_t *trainer_curve(const struct trainer *t);
+// Kills what still runs.
+void trainer_free(struct trainer *t);
+#endif

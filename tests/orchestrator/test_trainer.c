@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Trainers of every kind of misconduct, as shell scripts.
+#include "orchestrator/command.h"
+#include "orchestrator/trainer.h"
+#include "tests/test.h"
+#include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HELLO "echo '{\"t\":\"hello\",\"v\":1,\"pid\":1,\"backend\":\"test\"}'\n"
+#define RESULT "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":1.5,\"tokens\":64}'\n"
+
+static char folder[] = "/tmp/moesweep-test-XXXXXX", script[64], err_file[64], note[64];
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static struct trainer *start(const char *text, double grace)
+{
+    FILE *f = fopen(script, "w");
+    CHECK(f && fputs(text, f) >= 0);
+    if (f)
+        fclose(f);
+    char command[128];
+    snprintf(command, sizeof command, "/bin/sh %s {job}", script);
+    struct trainer_spec spec = {command, note, err_file, 3, grace};
+    struct trainer *t = NULL;
+    CHECK(trainer_start(&spec, &t) == OK);
+    return t;
+}
+
+static void finish(struct trainer *t)
+{
+    double limit = now() + 60;
+    while (!trainer_poll(t, 10) && now() < limit)
+        ;
+    CHECK(trainer_poll(t, 0));
+}
+
+// Runs the script to its end; want is a part of the cause.
+static struct trainer *ends(const char *text, enum job_status status, const char *want)
+{
+    struct trainer *t = start(text, 20);
+    finish(t);
+    const struct job_result *r = trainer_result(t);
+    if (r->status != status || !strstr(r->cause, want))
+        fprintf(stderr, "script:\n%s-> %s, \"%s\"\n", text, job_status_name(r->status),
+                r->cause);
+    CHECK(r->status == status);
+    CHECK(strstr(r->cause, want) != NULL);
+    CHECK(status == JOB_OK ? isfinite(r->loss) : isnan(r->loss));
+    return t;
+}
+
+static void check(const char *text, enum job_status status, const char *want)
+{
+    trainer_free(ends(text, status, want));
+}
+
+static void test_good(void)
+{
+    struct trainer *t =
+        ends(HELLO "i=0\nwhile [ $i -lt 300 ]; do i=$((i+1)); echo "
+                   "'{\"t\":\"progress\",\"step\":'$i',\"tokens\":'$i'0,\"loss\":2.5,"
+                   "\"future\":[]}'\ndone\n"
+                   "echo '{\"t\":\"checkpoint\",\"step\":3}'\n"
+                   "echo '{\"t\":\"val\",\"step\":3,\"loss\":2}'\n" RESULT,
+             JOB_OK, "");
+    CHECK(trainer_result(t)->loss == 1.5 && trainer_result(t)->tokens == 64);
+    CHECK(trainer_result(t)->peak_bytes > 0);
+    CHECK_STR(trainer_backend(t), "test");
+    CHECK_STR(trainer_stderr(t), "");
+    CHECK(access(err_file, F_OK) != 0);
+    CHECK(trainer_state(t).step == 300 && trainer_state(t).tokens == 3000);
+    json_t *curve = trainer_curve(t);
+    size_t n = json_array_size(curve);
+    CHECK(n > 16 && n <= 64);
+    for (size_t i = 1; i < n; i++)
+        CHECK(json_integer_value(json_array_get(json_array_get(curve, i), 0)) >
+              json_integer_value(json_array_get(json_array_get(curve, i - 1), 0)));
+    json_decref(curve);
+    trainer_free(t);
+    // Its own curve wins; a malformed one does not.
+    t = ends(
+        HELLO
+        "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":1,\"curve\":[[1,2.5],[2,null]]}'\n",
+        JOB_OK, "");
+    curve = trainer_curve(t);
+    CHECK(json_array_size(curve) == 2);
+    json_decref(curve);
+    trainer_free(t);
+    t = ends(HELLO
+             "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":1,\"curve\":[[1,\"x\"]]}'\n",
+             JOB_OK, "");
+    curve = trainer_curve(t);
+    CHECK(json_array_size(curve) == 0);
+    json_decref(curve);
+    trainer_free(t);
+}
+
+static void test_bad_results(void)
+{
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"diverged\",\"cause\":\"loss\"}'\n",
+          JOB_DIVERGED, "loss");
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"oom\"}'\nexit 1\n", JOB_OOM, "");
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":NaN}'\n", JOB_FAILED,
+          "line 2");
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":null}'\n", JOB_FAILED,
+          "loss");
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":1e999}'\n", JOB_FAILED,
+          "line 2");
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"fine\"}'\n", JOB_FAILED, "status");
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"stopped\"}'\nexit 3\n", JOB_FAILED,
+          "somebody");
+    check(HELLO RESULT RESULT, JOB_FAILED, "after the result");
+    check(HELLO RESULT "exit 5\n", JOB_FAILED, "exit code 5 after its result");
+    check(HELLO RESULT "kill -SEGV $$\n", JOB_FAILED, "SIGSEGV");
+}
+
+static void test_protocol(void)
+{
+    check(RESULT, JOB_FAILED, "expected hello first");
+    check("echo '{\"t\":\"hello\",\"v\":2}'\n", JOB_FAILED, "v");
+    check("echo '{\"t\":\"hello\"}'\n" RESULT, JOB_FAILED, "v");
+    check(HELLO "echo loading data\nsleep 100\n", JOB_FAILED, "\"loading data\"");
+    check(HELLO "echo '{\"t\":\"dance\"}'\n", JOB_FAILED, "unknown type \"dance\"");
+    check(HELLO "echo '[1]'\n", JOB_FAILED, "line 2");
+    check(HELLO "echo\n", JOB_FAILED, "line 2");
+    check(HELLO "echo '{\"t\":\"progress\",\"loss\":1}'\n", JOB_FAILED, "step");
+    check(HELLO "head -c 100 /dev/zero\necho\n" RESULT, JOB_FAILED, "line 2");
+    check(HELLO "printf '{\"t\":\"result\",\"status\":\"ok\",\"loss\":1}'\n", JOB_FAILED,
+          "does not end");
+    check(HELLO "yes x | tr -d '\\n'\n", JOB_FAILED, "longer than");
+    check("exit 0\n", JOB_FAILED, "exit code 0 without a result");
+}
+
+static void test_crashes(void)
+{
+    check(HELLO "kill -SEGV $$\n", JOB_FAILED, "signal 11 (SIGSEGV)");
+    check(HELLO "kill -KILL $$\n", JOB_FAILED, "signal 9 (SIGKILL)");
+    struct trainer *t =
+        ends(HELLO "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo line $i >&2; done\n"
+                   "echo 'CUDA error: \"no\"' >&2\nexit 7\n",
+             JOB_FAILED, "exit code 7 without a result: CUDA error: \"no\"");
+    const char *tail = trainer_stderr(t);
+    int lines = 0;
+    for (const char *p = tail; *p; p++)
+        lines += *p == '\n';
+    CHECK(lines == 20);
+    CHECK(strncmp(tail, "line 12\n", 8) == 0);
+    CHECK(access(err_file, R_OK) == 0);
+    trainer_free(t);
+    t = ends(HELLO "head -c 3000000 /dev/urandom >&2\necho last >&2\nexit 1\n", JOB_FAILED,
+             "last");
+    CHECK(strlen(trainer_stderr(t)) <= 4096);
+    trainer_free(t);
+    t = ends(HELLO RESULT, JOB_OK, "");
+    CHECK(access(err_file, F_OK) != 0); // an earlier attempt's is gone
+    trainer_free(t);
+}
+
+static void test_stop(void)
+{
+    struct trainer *t =
+        start(HELLO "trap 'echo \"{\\\"t\\\":\\\"result\\\",\\\"status\\\":\\\"stopped\\\"}\"; "
+                    "exit 3' TERM\n"
+                    "echo '{\"t\":\"progress\",\"step\":1}'\n"
+                    "while :; do sleep 0.01; done\n",
+              20);
+    double limit = now() + 30;
+    while (trainer_state(t).step == 0 && now() < limit)
+        trainer_poll(t, 10);
+    trainer_stop(t);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_STOPPED);
+    trainer_free(t);
+
+    t = start("trap '' TERM\n" HELLO "while :; do sleep 0.01; done\n", .2);
+    while (trainer_state(t).lines == 0 && now() < limit)
+        trainer_poll(t, 10);
+    trainer_stop(t);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_STOPPED);
+    CHECK(strstr(trainer_result(t)->cause, "killed after the grace") != NULL);
+    trainer_free(t);
+    CHECK(now() < limit);
+}
+
+static bool gone(pid_t pid)
+{
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return true;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    const char *paren = n ? strrchr(text, ')') : NULL;
+    return !paren || paren[2] == 'Z' || paren[2] == 'X'; // a zombie waits for its reaper: gone
+}
+
+static pid_t noted_pid(void)
+{
+    long pid = -1;
+    for (double limit = now() + 20; pid < 0 && now() < limit;) {
+        FILE *f = fopen(note, "r");
+        if (f && fscanf(f, "%ld", &pid) != 1)
+            pid = -1;
+        if (f)
+            fclose(f);
+        usleep(2000);
+    }
+    return (pid_t)pid;
+}
+
+static bool gone_soon(pid_t pid)
+{
+    for (double limit = now() + 10; !gone(pid); usleep(2000))
+        if (now() > limit)
+            return false;
+    return true;
+}
+
+static void test_leftovers(void)
+{
+    // Hangs after its result: the result counts once the grace is over.
+    struct trainer *t = start(HELLO RESULT "sleep 1000\n", .2);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_OK);
+    trainer_free(t);
+    // A grandchild that holds the pipes neither delays the end nor outlives it.
+    unlink(note);
+    t = start(HELLO "sleep 1000 & echo $! > $1\n" RESULT, 20);
+    double from = now();
+    finish(t);
+    CHECK(now() - from < 15);
+    CHECK(trainer_result(t)->status == JOB_OK);
+    CHECK(gone_soon(noted_pid()));
+    trainer_free(t);
+    // Freed while it runs.
+    unlink(note);
+    t = start("echo $$ > $1\nsleep 1000\n", 20);
+    pid_t pid = noted_pid();
+    CHECK(pid > 0 && !gone(pid));
+    trainer_free(t);
+    CHECK(gone_soon(pid));
+    // Its supervisor is killed.
+    unlink(note);
+    pid_t supervisor = fork();
+    if (supervisor == 0) {
+        start("echo $$ > $1\nexec sleep 1000\n", 20);
+        pause();
+        _exit(0);
+    }
+    pid = noted_pid();
+    CHECK(pid > 0 && !gone(pid));
+    kill(supervisor, SIGKILL);
+    waitpid(supervisor, NULL, 0);
+    CHECK(gone_soon(pid));
+}
+
+static void test_environment(void)
+{
+    setenv("OMPI_COMM_WORLD_RANK", "1", 1);
+    setenv("PMIX_RANK", "1", 1);
+    setenv("PRTE_X", "1", 1);
+    setenv("MPI_X", "1", 1);
+    setenv("KEPT", "1", 1);
+    signal(SIGUSR1, SIG_IGN);
+    CHECK(dup2(STDERR_FILENO, 9) == 9); // as MPI's descriptors: not close-on-exec
+    check(HELLO "env | grep -qE '^(OMPI_|PMIX_|PRTE_|MPI)' && exit 9\n"
+                "[ \"$KEPT\" = 1 ] || exit 10\n"
+                "[ \"$OMP_NUM_THREADS\" = 3 ] || exit 11\n"
+                "[ \"$(cut -d' ' -f5 /proc/$$/stat)\" = $$ ] || exit 12\n"
+                "ls /proc/self/fd | grep -q 9 && exit 13\n"
+                "[ -z \"$(cat)\" ] || exit 14\n" RESULT,
+          JOB_OK, "");
+    check(HELLO "kill -USR1 $$\nsleep 1\n", JOB_FAILED, "signal 10"); // not ignored any more
+    signal(SIGUSR1, SIG_DFL);
+}
+
+static void test_command(void)
+{
+    char **argv = NULL;
+    CHECK(command_split("a  'b c'\td\"e 'f\"g \\\"h\\ i --job={job},{job} '{job}' {jo}", "J K",
+                        &argv) == OK);
+    const char *want[] = {"a", "b c", "de 'fg", "\"h i", "--job=J K,J K", "J K", "{jo}"};
+    for (int i = 0; i < 7 && argv[i]; i++)
+        CHECK_STR(argv[i], want[i]);
+    CHECK(argv[7] == NULL);
+    free(argv);
+    CHECK(command_split("$(rm -rf x) `y` ;z", "J", &argv) == OK); // no shell anywhere
+    CHECK_STR(argv[0], "$(rm");
+    CHECK_STR(argv[4], ";z");
+    free(argv);
+    CHECK(command_split("  ", "J", &argv) == ERR_INPUT);
+    CHECK(command_split("a 'b", "J", &argv) == ERR_INPUT);
+    char path[4096];
+    CHECK(command_find("sh", path, sizeof path) == OK && path[0] == '/');
+    CHECK(command_find("/bin/sh", path, sizeof path) == OK);
+    CHECK(command_find("no-such-program-anywhere", path, sizeof path) == ERR_INPUT);
+    CHECK(strstr(err_message(), "no-such-program-anywhere") != NULL);
+    CHECK(command_find("/etc/passwd", path, sizeof path) == ERR_INPUT);
+    CHECK(command_find("sh", path, 3) == ERR_INPUT);
+}
+
+int main(void)
+{
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(script, sizeof script, "%s/script", folder);
+    snprintf(err_file, sizeof err_file, "%s/stderr.txt", folder);
+    snprintf(note, sizeof note, "%s/job.json", folder);
+    test_command();
+    test_good();
+    test_bad_results();
+    test_protocol();
+    test_crashes();
+    test_stop();
+    test_leftovers();
+    test_environment();
+    unlink(script);
+    unlink(err_file);
+    unlink(note);
+    rmdir(folder);
+    return test_summary();
+}
