@@ -105,7 +105,7 @@ enum err decide_cell_json(const struct steer *s, const struct cell *c, bool full
         json_array_append_new(inputs, json_string(sj->job.id));
         if (sj->final && (sj->result.status != JOB_OK || !isfinite(sj->result.loss)))
             json_array_append_new(excluded,
-                                  json_pack("{s:s, s:s+++}", "job", sj->job.id, "why",
+                                  json_pack("{s:s, s:s++}", "job", sj->job.id, "why",
                                             job_status_name(sj->result.status),
                                             sj->result.cause[0] ? ": " : "", sj->result.cause));
     }

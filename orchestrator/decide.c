@@ -52,7 +52,7 @@ static double entry_value(const struct steer *s, const struct cell *c, const str
 }
 
 // What the cell adopts on one axis, and why in a sentence (cases of small sweeps included).
-static void adopt(struct cell *c, int f, int grow_left)
+static void adopt(struct cell *c, int f, int grow, int grown)
 {
     const struct curve_fit *fit = &c->fits[f];
     char *rule = c->rule[f];
@@ -114,7 +114,7 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
     curve_fit_free(&c->fits[f]);
     TRY(curve_fit_run(fs->form, obs, n, &opt, &c->fits[f]));
     const struct cell_axis *ax = &c->axes[fs->axis];
-    adopt(c, f, fs->grow - ax->grown_low - ax->grown_high);
+    adopt(c, f, fs->grow, ax->grown_low + ax->grown_high);
     return OK;
 }
 

@@ -414,7 +414,7 @@ static enum err cell_grow(struct steer *s, struct cell *c, int fit, bool *grew)
     struct cell_axis *ax = &c->axes[fs->axis];
     bool low = c->fits[fit].verdict == CURVE_EDGE_LOW;
     *grew = false;
-    if ((!low && c->fits[fit].verdict != CURVE_EDGE_HIGH) ||
+    if (ax->closed || (!low && c->fits[fit].verdict != CURVE_EDGE_HIGH) ||
         ax->grown_low + ax->grown_high >= fs->grow || ax->n >= CONFIG_MAX_POINTS || ax->n < 2 ||
         ph->axes[fs->axis].source == AXIS_FRACTIONS)
         return OK;
@@ -433,10 +433,12 @@ static enum err cell_grow(struct steer *s, struct cell *c, int fit, bool *grew)
     *(low ? &ax->grown_low : &ax->grown_high) += 1;
     int before = c->n_entries;
     TRY(points_add(s, c, fs->axis, ax->n - 1, 0));
-    if (c->n_entries == before)
-        ax->grown_low = ax->grown_high = fs->grow; // infeasible there (said): no further
-    else
+    if (c->n_entries == before) {
+        *(low ? &ax->grown_low : &ax->grown_high) -= 1;
+        ax->closed = true; // infeasible there (said): no further
+    } else {
         *grew = true;
+    }
     return OK;
 }
 
