@@ -60,10 +60,15 @@ static enum err append_file(struct text *t, const char *path)
     ENSURE(fd >= 0, ERR_INPUT, "%s: %s", path, strerror(errno));
     int64_t size = 0;
     enum err e = file_size(path, fd, &size);
-    // Tokens take two bytes each later: stay far from what size_t can count.
-    if (e == OK && size > PTRDIFF_MAX / 8 - t->n)
-        e = err_set(ERR_INPUT, "%s: %" PRId64 " bytes are more than can be addressed", path,
-                    size);
+    // A byte of text takes three of memory, itself and its token. Asked here because
+    // overcommitted memory would kill us later without a word.
+    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    if (e == OK && size > memory / 3 - t->n)
+        e = err_set(ERR_INPUT,
+                    "%s: %" PRId64
+                    " bytes of text in all are more than a third of this machine's "
+                    "memory (%" PRId64 " bytes)",
+                    path, t->n + size, memory);
     if (e == OK) {
         uint8_t *grown = realloc(t->bytes, (size_t)(t->n + size));
         if (grown == NULL)

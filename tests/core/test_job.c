@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+// Jobs and results: exact round trips, ids, and input that is wrong in every way.
+#include "core/job.h"
+#include "tests/core/support.h"
+
+static json_t *parse(const char *text)
+{
+    json_t *j = json_loads(text, JSON_DECODE_ANY, NULL);
+    CHECK(j != NULL);
+    return j;
+}
+
+static const char minimal[] =
+    "{\"v\":1,\"arch\":{\"L_d\":1,\"L_m\":1,\"d\":24,\"d_qkv\":16,\"d_m\":12,\"N_q\":2,\"S\":"
+    "64,"
+    "\"N_e\":16,\"K\":2},\"data\":{\"paths\":[\"a/b.txt\"]},"
+    "\"train\":{\"tokens\":303616,\"batch_tokens\":512,\"lr\":0.006}}";
+
+static double random_number(struct rng *r, double lo, double hi)
+{
+    return lo + (hi - lo) * rng_uniform(r);
+}
+
+static void random_job(struct rng *r, struct job *j)
+{
+    job_init(j);
+    j->arch = random_arch(r);
+    j->data.n_paths = (int)pick(r, 1, 3);
+    j->data.paths = calloc((size_t)j->data.n_paths, sizeof *j->data.paths);
+    for (int i = 0; i < j->data.n_paths; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "dir%d/\"text\" \\ %d \xc3\xa9.txt", (int)pick(r, 0, 9), i);
+        j->data.paths[i] = strdup(name);
+    }
+    j->data.held = random_number(r, 0.001, 0.5);
+    j->train.batch_tokens = j->arch.S * pick(r, 1, 9);
+    j->train.tokens = j->train.batch_tokens * pick(r, 1, 1000) + pick(r, 0, 100);
+    j->train.lr = random_number(r, 1e-6, 1);
+    j->train.schedule = (enum job_schedule)pick(r, 0, 1);
+    j->train.warmup = random_number(r, 0, 0.5);
+    j->train.decay = random_number(r, 0, 0.5);
+    j->train.wd = random_number(r, 0, 1);
+    j->train.beta1 = rng_uniform(r);
+    j->train.beta2 = rng_uniform(r);
+    j->train.clip = random_number(r, 0, 10);
+    j->train.aux = rng_uniform(r);
+    j->train.seed = pick(r, 0, INT64_MAX - 1);
+    j->model.router = (enum job_router)pick(r, 0, 1);
+    j->model.norm_topk = pick(r, 0, 1);
+    j->model.tied = pick(r, 0, 1);
+    j->model.rope_base = random_number(r, 1, 1e6);
+    j->model.init_scale = random_number(r, 0.01, 3);
+    j->threads = (int)pick(r, 1, 64);
+    snprintf(j->checkpoint.dir, sizeof j->checkpoint.dir, "jobs/%d", (int)pick(r, 0, 999));
+    j->checkpoint.every_s = random_number(r, 0, 1000);
+    j->val.tokens = pick(r, 1, 1 << 30);
+    j->val.every = pick(r, 0, 100);
+    job_set_id(j);
+}
+
+// Through text and back: the same text again, so nothing is lost and doubles keep every bit.
+static void test_round_trip(void)
+{
+    struct rng r;
+    rng_seed(&r, 6, 0);
+    for (int i = 0; i < 300; i++) {
+        struct job a, b, c;
+        random_job(&r, &a);
+        json_t *ja = job_to_json(&a);
+        char *text = json_dumps(ja, JSON_REAL_PRECISION(17)), *again;
+        json_t *read = parse(text);
+        CHECK(job_from_json(read, "test", &b) == OK);
+        CHECK(memcmp(&a.train, &b.train, sizeof a.train) == 0);
+        CHECK(memcmp(&a.arch, &b.arch, sizeof a.arch) == 0);
+        CHECK(job_copy(&c, &b) == OK && c.data.paths != b.data.paths);
+        job_free(&b);
+        json_t *jc = job_to_json(&c);
+        again = json_dumps(jc, JSON_REAL_PRECISION(17));
+        CHECK_STR(again, text);
+        job_set_id(&c);
+        CHECK_STR(c.id, a.id);
+        free(text);
+        free(again);
+        json_decref(ja);
+        json_decref(read);
+        json_decref(jc);
+        job_free(&a);
+        job_free(&c);
+    }
+}
+
+// The id moves with what determines the loss and with nothing else.
+static void test_id(void)
+{
+    struct job a, b;
+    json_t *j = parse(minimal);
+    CHECK(job_from_json(j, "test", &a) == OK);
+    json_decref(j);
+    CHECK(a.id[0] == 0 && a.model.norm_topk && a.arch.d_d == 72 && a.arch.V == 0);
+    CHECK(job_steps(&a) == 593);
+    job_set_id(&a);
+    CHECK(strlen(a.id) == 12 && strspn(a.id, "0123456789abcdef") == 12);
+#define ID_AFTER(change, same)                                                                 \
+    do {                                                                                       \
+        CHECK(job_copy(&b, &a) == OK);                                                         \
+        change;                                                                                \
+        job_set_id(&b);                                                                        \
+        CHECK((strcmp(a.id, b.id) == 0) == (same));                                            \
+        job_free(&b);                                                                          \
+    } while (0)
+    ID_AFTER((void)0, true);
+    ID_AFTER(b.threads = 7, true);
+    ID_AFTER(snprintf(b.checkpoint.dir, 8, "else"), true);
+    ID_AFTER(b.checkpoint.every_s = 1, true);
+    ID_AFTER(b.val.every = 3, true);
+    ID_AFTER(snprintf(b.data.paths[0], 8, "c/b.txt"), true);
+    ID_AFTER(snprintf(b.data.paths[0], 8, "a/c.txt"), false);
+    ID_AFTER(b.train.seed++, false);
+    ID_AFTER(b.train.lr *= 1 + 3e-16, false);
+    ID_AFTER(b.arch.N_e++, false);
+    ID_AFTER(b.val.tokens++, false);
+    ID_AFTER(b.model.tied = true, false);
+    ID_AFTER(b.data.held /= 2, false);
+    job_free(&a);
+}
+
+// One change to the minimal job: `object` "" is the top level; value NULL deletes the key.
+static enum err changed(const char *object, const char *key, const char *value)
+{
+    json_t *j = parse(minimal);
+    json_t *o = object[0] != 0 ? json_object_get(j, object) : j;
+    if (o == NULL) {
+        o = json_object();
+        json_object_set_new(j, object, o);
+    }
+    if (value != NULL)
+        json_object_set_new(o, key, parse(value));
+    else
+        json_object_del(o, key);
+    struct job job;
+    enum err e = job_from_json(j, "job.json", &job);
+    if (e == OK)
+        job_free(&job);
+    else
+        CHECK(strncmp(err_message(), "job.json: ", 10) == 0);
+    json_decref(j);
+    return e;
+}
+
+static void test_wrong_values(void)
+{
+    static const struct {
+        const char *object, *key, *value, *message;
+    } bad[] = {
+        {"", "v", "2", "v: expected an integer from 1 to 1, found 2"},
+        {"", "v", NULL, "v: expected"},
+        {"", "what", "1", "unknown key \"what\""},
+        {"", "id", "\"../../x\"", "hexadecimal"},
+        {"", "id", "\"\"", "hexadecimal"},
+        {"", "id", "\"0123456789abcdef0\"", "at most 16 bytes"},
+        {"", "threads", "0", "threads: expected"},
+        {"", "threads", "3000000000", "threads: expected"},
+        {"", "device", "\"a name that is too long\"", "device"},
+        {"", "arch", NULL, "arch: expected an object, found nothing"},
+        {"", "data", "[]", "data: expected an object, found an array"},
+        {"", "model", "null", "model: expected an object, found null"},
+        {"arch", "K", "17", "arch: K: expected at most N_e = 16, found 17"},
+        {"arch", "N_kv", "3", "multiple of N_kv = 3"},
+        {"arch", "d", "-5", "arch: d: expected"},
+        {"arch", "d", "24.0", "arch: d: expected an integer"},
+        {"arch", "E", "4", "arch: unknown key"},
+        {"data", "paths", "[]", "paths: expected an array"},
+        {"data", "paths", "[\"a\", 3]", "paths: entry 2"},
+        {"data", "paths", "[\"\"]", "paths: entry 1"},
+        {"data", "paths", "\"a.txt\"", "paths: expected an array"},
+        {"data", "held", "0", "held: expected a number above 0"},
+        {"data", "held", "0.6", "held: expected a number from 0 to 0.5"},
+        {"data", "kind", "\"images\"", "kind: expected one of text, found \"images\""},
+        {"train", "tokens", "0", "tokens"},
+        {"train", "tokens", "100", "at least one batch"},
+        {"train", "batch_tokens", "500", "multiple of S = 64"},
+        {"train", "lr", "0", "lr: expected a number above 0"},
+        {"train", "lr", "\"fast\"", "lr: expected a number"},
+        {"train", "lr", "true", "lr: expected a number"},
+        {"train", "schedule", "\"linear\"", "schedule: expected one of wsd, cosine"},
+        {"train", "warmup", "0.9", "warmup + decay: expected at most 1"},
+        {"train", "betas", "[0.9]", "betas"},
+        {"train", "betas", "[0.9, 1]", "betas"},
+        {"train", "betas", "0.9", "betas"},
+        {"train", "seed", "-1", "seed"},
+        {"model", "router", "\"hash\"", "router: expected one of softmax, sigmoid_bias"},
+        {"model", "tied", "1", "tied: expected true or false, found 1"},
+        {"model", "init_scale", "0", "init_scale"},
+        {"val", "tokens", "0", "tokens"},
+        {"val", "every", "1.5", "every"},
+        {"checkpoint", "dir", "7", "dir: expected a string"},
+        {"checkpoint", "every_s", "-1", "every_s"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(changed(bad[i].object, bad[i].key, bad[i].value) == ERR_INPUT);
+        if (strstr(err_message(), bad[i].message) == NULL)
+            fprintf(stderr, "    %s: %s\n", bad[i].message, err_message());
+        CHECK(strstr(err_message(), bad[i].message) != NULL);
+    }
+    CHECK(changed("", "id", "\"0123456789abcdef\"") == OK);
+    CHECK(changed("train", "schedule", "\"cosine\"") == OK);
+    CHECK(changed("arch", "V", "0") == OK);
+    CHECK(changed("arch", "n_shared", "0") == OK);
+}
+
+// Any value in any place: refused with a message or accepted, never a crash.
+static void test_any_value_anywhere(void)
+{
+    static const char *const values[] = {"null",
+                                         "true",
+                                         "-1",
+                                         "0",
+                                         "1",
+                                         "2.5",
+                                         "1e300",
+                                         "\"\"",
+                                         "\"x\"",
+                                         "[]",
+                                         "{}",
+                                         "[[[]]]",
+                                         "9223372036854775807",
+                                         "-1e-300"};
+    static const char *const objects[] = {"arch",  "data",       "train",
+                                          "model", "checkpoint", "val"};
+    struct job full;
+    struct rng r;
+    rng_seed(&r, 7, 0);
+    random_job(&r, &full);
+    json_t *all = job_to_json(&full);
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+        const char *key;
+        json_t *old;
+        json_object_foreach(all, key, old)
+            CHECK(changed("", key, values[v]) == OK || err_message()[0] != 0);
+        for (size_t o = 0; o < 6; o++)
+            json_object_foreach(json_object_get(all, objects[o]), key, old)
+                CHECK(changed(objects[o], key, values[v]) == OK || err_message()[0] != 0);
+    }
+    json_decref(all);
+    job_free(&full);
+}
+
+// Bytes flipped, cut and repeated: what still parses and passes must read back to the same job.
+static void test_mutated_bytes(void)
+{
+    struct rng r;
+    rng_seed(&r, 8, 0);
+    int parsed = 0, accepted = 0;
+    for (int i = 0; i < 30000; i++) {
+        char text[2 * sizeof minimal];
+        size_t n = sizeof minimal - 1;
+        memcpy(text, minimal, n);
+        for (int64_t k = pick(&r, 1, 4); k > 0; k--) {
+            size_t at = (size_t)pick(&r, 0, (int64_t)n - 1);
+            switch (pick(&r, 0, 3)) {
+            case 0:
+                text[at] = (char)pick(&r, 0, 255);
+                break;
+            case 1:
+                text[at] = "0123456789.-eE\"{}[],:"[pick(&r, 0, 20)];
+                break;
+            case 2:
+                memmove(text + at, text + at + 1, --n - at);
+                break;
+            default:
+                memmove(text + at + 1, text + at, n++ - at);
+                break;
+            }
+        }
+        json_t *j = json_loadb(text, n, 0, NULL);
+        if (j == NULL)
+            continue;
+        parsed++;
+        struct job a, b;
+        if (job_from_json(j, "fuzz", &a) == OK) {
+            accepted++;
+            json_t *out = job_to_json(&a);
+            CHECK(job_from_json(out, "fuzz", &b) == OK);
+            job_set_id(&a);
+            job_set_id(&b);
+            CHECK_STR(a.id, b.id);
+            json_decref(out);
+            job_free(&a);
+            job_free(&b);
+        } else {
+            CHECK(strncmp(err_message(), "fuzz", 4) == 0);
+        }
+        json_decref(j);
+    }
+    CHECK(parsed > 1000 && accepted > 100 && accepted < parsed); // the test sees both sides
+}
+
+static void test_results(void)
+{
+    struct job_result a = {.id = "abc",
+                           .status = JOB_OK,
+                           .loss = 1.0 / 3,
+                           .loss_per_byte = 0.1,
+                           .tokens = 5,
+                           .seconds = 0.25,
+                           .flops = 1e12,
+                           .peak_bytes = 77,
+                           .balance = 1.5,
+                           .cause = ""},
+                      b;
+    json_t *j = job_result_to_json(&a);
+    CHECK_STR(json_string_value(json_object_get(j, "t")), "result");
+    char *text = json_dumps(j, JSON_REAL_PRECISION(17));
+    json_decref(j);
+    j = parse(text);
+    CHECK(job_result_from_json(j, "line", &b) == OK);
+    CHECK(b.loss == a.loss && b.flops == a.flops && b.peak_bytes == 77 && b.balance == 1.5);
+    CHECK_STR(b.id, "abc");
+    free(text);
+    json_decref(j);
+    // A failure: no numbers, and a cause with bytes that are no UTF-8.
+    a.status = JOB_DIVERGED;
+    a.loss = a.loss_per_byte = NAN;
+    snprintf(a.cause, sizeof a.cause, "bad \xff byte");
+    j = job_result_to_json(&a);
+    CHECK(json_is_null(json_object_get(j, "loss")));
+    CHECK(job_result_from_json(j, "line", &b) == OK && isnan(b.loss));
+    CHECK_STR(b.cause, "bad ? byte");
+    json_decref(j);
+    // A foreign trainer's shortest line, one with more fields, and wrong ones.
+    static const struct {
+        const char *text;
+        enum err e;
+    } lines[] = {
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2}", OK},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2.5,\"host\":\"n1\",\"more\":[1]}", OK},
+        {"{\"t\":\"result\",\"status\":\"oom\"}", OK},
+        {"{\"t\":\"result\",\"status\":\"ok\"}", ERR_INPUT},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":null}", ERR_INPUT},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":\"2\"}", ERR_INPUT},
+        {"{\"t\":\"result\",\"status\":\"fine\",\"loss\":2}", ERR_INPUT},
+        {"{\"t\":\"result\",\"loss\":2}", ERR_INPUT},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2,\"tokens\":-1}", ERR_INPUT},
+        {"[]", ERR_INPUT},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        j = parse(lines[i].text);
+        CHECK(job_result_from_json(j, "line", &b) == lines[i].e);
+        json_decref(j);
+    }
+    for (int s = JOB_OK; s <= JOB_FAILED; s++)
+        CHECK(strlen(job_status_name((enum job_status)s)) > 0);
+}
+
+int main(void)
+{
+    test_round_trip();
+    test_id();
+    test_wrong_values();
+    test_any_value_anywhere();
+    test_mutated_bytes();
+    test_results();
+    return test_summary();
+}
