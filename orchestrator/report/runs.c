@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/report/runs.h"
+#include "orchestrator/report/html.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void runs_free(struct runs *r)
+{
+    free(r->v);
+    free(r->scales);
+    free(r->phases);
+    free(r->spans);
+    memset(r, 0, sizeof *r);
+}
+
+int runs_find(const struct runs *r, const char *id)
+{
+    for (int i = 0; i < r->n; i++)
+        if (strcmp(r->v[i].job->job.id, id) == 0)
+            return i;
+    return -1;
+}
+
+int runs_scale(const struct runs *r, double C)
+{
+    for (int i = 0; i < r->n_scales; i++)
+        if (fabs(r->scales[i] / C - 1) < 1e-6)
+            return i;
+    return 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void find_scales(struct runs *r)
+{
+    for (int i = 0; i < r->n; i++)
+        r->scales[i] = r->v[i].job->C;
+    qsort(r->scales, (size_t)r->n, sizeof *r->scales, by_value);
+    for (int i = 0; i < r->n; i++)
+        if (r->n_scales == 0 || r->scales[i] > r->scales[r->n_scales - 1] * (1 + 1e-6))
+            r->scales[r->n_scales++] = r->scales[i];
+    for (int i = 0; i < r->n; i++)
+        r->v[i].scale = runs_scale(r, r->v[i].job->C);
+}
+
+static int phase_number(struct runs *r, const char *name)
+{
+    for (int i = 0; i < r->n_phases; i++)
+        if (strcmp(r->phases[i], name) == 0)
+            return i;
+    r->phases[r->n_phases] = name;
+    return r->n_phases++;
+}
+
+// The journal's job records name the phase; where they do not, the first cell that reads the
+// job does.
+static void find_phases(struct runs *r, const json_t *law, const json_t *records)
+{
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        const json_t *rec = json_array_get(records, i);
+        if (strcmp(jstr(rec, "t"), "job") != 0)
+            continue;
+        const json_t *job = json_object_get(rec, "job");
+        const int k = runs_find(r, *jstr(rec, "id") ? jstr(rec, "id") : jstr(job, "id"));
+        if (k >= 0)
+            r->v[k].phase = jstr(rec, "phase");
+    }
+    const json_t *cells = json_object_get(law, "cells");
+    for (size_t c = 0; c < json_array_size(cells); c++) {
+        const json_t *cell = json_array_get(cells, c),
+                     *inputs = json_object_get(cell, "inputs");
+        for (size_t i = 0; i < json_array_size(inputs); i++) {
+            const char *id = json_string_value(json_array_get(inputs, i));
+            const int k = id ? runs_find(r, id) : -1;
+            if (k >= 0 && !*r->v[k].phase)
+                r->v[k].phase = jstr(cell, "phase");
+        }
+    }
+    for (int i = 0; i < r->n; i++)
+        r->v[i].phase_index = phase_number(r, r->v[i].phase);
+}
+
+static void find_outliers(struct runs *r, const json_t *law)
+{
+    const json_t *cells = json_object_get(law, "cells");
+    for (size_t c = 0; c < json_array_size(cells); c++) {
+        const json_t *fits = json_object_get(json_array_get(cells, c), "fits");
+        for (size_t f = 0; f < json_array_size(fits); f++) {
+            const json_t *points = json_object_get(json_array_get(fits, f), "points");
+            for (size_t i = 0; i < json_array_size(points); i++) {
+                const json_t *point = json_array_get(points, i);
+                const int k = jtrue(point, "outlier") ? runs_find(r, jstr(point, "job")) : -1;
+                if (k >= 0)
+                    r->v[k].outlier = true;
+            }
+        }
+    }
+}
+
+static void find_spans(struct runs *r, const json_t *records)
+{
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        const json_t *rec = json_array_get(records, i);
+        if (strcmp(jstr(rec, "t"), "result") != 0)
+            continue;
+        const int k = runs_find(r, jstr(rec, "id"));
+        if (k >= 0 && json_is_array(json_object_get(rec, "curve")))
+            r->v[k].curve = json_object_get(rec, "curve");
+        const double t0 = jnum(rec, "t0"), t1 = jnum(rec, "t1"), seconds = jnum(rec, "seconds");
+        const double worker = jnum(rec, "worker");
+        if (isfinite(worker) && t1 >= t0)
+            r->spans[r->n_spans++] =
+                (struct span){k, worker, t0, t1, isfinite(seconds) ? seconds : 0};
+    }
+}
+
+static void find_best(struct runs *r)
+{
+    for (int s = 0; s < r->n_scales; s++) {
+        struct run *best = NULL;
+        for (int i = 0; i < r->n; i++)
+            if (r->v[i].ok && r->v[i].scale == s &&
+                (!best || r->v[i].job->result.loss < best->job->result.loss))
+                best = &r->v[i];
+        if (best)
+            best->best = true;
+    }
+}
+
+enum err runs_collect(const struct steer_job *const *jobs, int n, const json_t *law,
+                      const json_t *records, struct runs *out)
+{
+    memset(out, 0, sizeof *out);
+    out->v = calloc((size_t)n + 1, sizeof *out->v);
+    out->scales = calloc((size_t)n + 1, sizeof *out->scales);
+    out->phases = calloc((size_t)n + 1, sizeof *out->phases);
+    out->spans = calloc(json_array_size(records) + 1, sizeof *out->spans);
+    if (!out->v || !out->scales || !out->phases || !out->spans) {
+        runs_free(out);
+        return err_set(ERR_FAILED, "out of memory for a report of %d jobs", n);
+    }
+    out->n = n;
+    for (int i = 0; i < n; i++) {
+        const struct job_result *res = &jobs[i]->result;
+        out->v[i] = (struct run){.job = jobs[i], .phase = ""};
+        out->v[i].ok = jobs[i]->final && res->status == JOB_OK && isfinite(res->loss);
+        out->n_ok += out->v[i].ok;
+        out->n_open += !jobs[i]->final;
+    }
+    out->n_failed = n - out->n_ok - out->n_open;
+    find_scales(out);
+    find_phases(out, law, records);
+    find_outliers(out, law);
+    find_spans(out, records);
+    find_best(out);
+    return OK;
+}
+
+struct usage runs_usage(const struct runs *r)
+{
+    struct usage u = {0};
+    double first = INFINITY, last = -INFINITY;
+    for (int i = 0; i < r->n_spans; i++) {
+        const struct span *s = &r->spans[i];
+        first = fmin(first, s->t0);
+        last = fmax(last, s->t1);
+        u.busy += s->t1 - s->t0;
+        u.training += s->training;
+        bool seen = false;
+        for (int j = 0; j < i && !seen; j++)
+            seen = r->spans[j].worker == s->worker;
+        u.workers += !seen;
+    }
+    u.span = r->n_spans ? last - first : 0;
+    return u;
+}
