@@ -98,7 +98,8 @@ int node_length(const struct node *n);   // 1 for a scalar: it counts as a list 
 // Member or element i; its place is recorded. A scalar's is itself.
 enum err node_child(struct tree *t, const struct node *n, int i, struct node *out);
 const char *node_name(const struct node *n);
-const char *node_file(const struct tree *t, const struct node *n);
+// The file that the setting stands in.
+void node_file(const struct tree *t, const struct node *n, char buf[JOB_PATH_MAX]);
 // Values; false (text: NULL) for another type. A whole number may be written 2e5, never 2.7.
 bool node_num(const struct node *n, double *v);
 bool node_i64(const struct node *n, int64_t *v);

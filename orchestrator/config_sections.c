@@ -142,7 +142,7 @@ enum err read_rule(struct reader *r, const struct node *n, const struct var *var
         if (v >= lo && v <= hi && (!integer || v == floor(v)))
             continue;
         char expected[96];
-        snprintf(expected, sizeof expected, "%s from %.6g to %.6g",
+        snprintf(expected, sizeof expected, "%s from %.10g to %.10g",
                  integer ? "an integer" : "a number", lo, hi);
         if (node_is_group(n))
             return places_fail(&r->tree->places, n->path, expected, "%.17g at C = %g", v,
@@ -263,7 +263,8 @@ static enum err read_paths(struct reader *r, const struct node *n)
         const char *text = node_text(&e);
         if (!text || !*text)
             return node_fail(r->tree, &e, "a file's path");
-        const char *file = node_file(r->tree, &e);
+        char file[JOB_PATH_MAX];
+        node_file(r->tree, &e, file);
         const char *slash = strrchr(file, '/');
         int dir = *text == '/' || !slash ? 0 : (int)(slash - file + 1);
         char *joined;
@@ -347,7 +348,7 @@ static enum err read_axis_values(struct reader *r, const struct node *n, bool fr
     if (!fractions)
         var_range(&a->var, &lo, &hi, &integer);
     char expected[128];
-    snprintf(expected, sizeof expected, "1 to %d ascending %s from %.6g to %.6g",
+    snprintf(expected, sizeof expected, "1 to %d ascending %s from %.10g to %.10g",
              CONFIG_MAX_POINTS, integer ? "integers" : "numbers", lo, hi);
     TRY(read_nums(r, n, expected, CONFIG_MAX_POINTS, lo, hi, a->values, &a->n));
     for (int i = 0; i < a->n && integer; i++) {

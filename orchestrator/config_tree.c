@@ -17,8 +17,7 @@ enum err places_add(struct places *p, const char *path, const char *file, unsign
         p->at = grown;
         p->cap = cap;
     }
-    struct place at = {
-        .path = strdup(path), .file = strdup(file ? file : p->top), .line = line};
+    struct place at = {.path = strdup(path), .file = strdup(file), .line = line};
     p->at[p->n++] = at;
     ENSURE(at.path && at.file, ERR_FAILED, "out of memory");
     return OK;
@@ -61,6 +60,19 @@ enum err places_fail(const struct places *p, const char *path, const char *expec
                    expected, what);
 }
 
+// libconfig names an included file as the @include line does: relative to the top file's
+// folder.
+static void full_name(const char *top, const char *file, char buf[JOB_PATH_MAX])
+{
+    const char *slash = strrchr(top, '/');
+    if (!file || strcmp(file, top) == 0)
+        snprintf(buf, JOB_PATH_MAX, "%s", top);
+    else if (*file == '/' || !slash)
+        snprintf(buf, JOB_PATH_MAX, "%s", file);
+    else
+        snprintf(buf, JOB_PATH_MAX, "%.*s%s", (int)(slash - top + 1), top, file);
+}
+
 enum err tree_parse(const char *path, struct tree *out)
 {
     config_t *c = calloc(1, sizeof *c);
@@ -69,22 +81,25 @@ enum err tree_parse(const char *path, struct tree *out)
     out->config = c;
     char dir[JOB_PATH_MAX];
     const char *slash = strrchr(path, '/');
-    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path + 1) : 2, slash ? path : "./");
+    int root = slash == path; // "/x.cfg" lies in "/"
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + root : 1,
+             slash ? path : ".");
     config_set_include_dir(c, dir);
     out->places.top = path;
     if (config_read_file(c, path)) {
         out->root = (struct node){.set = config_root_setting(c)};
         return OK;
     }
-    const char *text = config_error_text(c), *file = config_error_file(c);
+    const char *text = config_error_text(c);
+    char file[JOB_PATH_MAX];
+    full_name(path, config_error_file(c), file);
     if (config_error_type(c) != CONFIG_ERR_PARSE)
         return err_set(ERR_INPUT, "%s: %s", path, text);
     const char *hint =
         strstr(text, "mismatched element type")
             ? " (write the numbers of a [ ] all with or all without a point, or use ( ))"
             : "";
-    return err_set(ERR_INPUT, "%s:%d: %s%s", file ? file : path, config_error_line(c), text,
-                   hint);
+    return err_set(ERR_INPUT, "%s:%d: %s%s", file, config_error_line(c), text, hint);
 }
 
 void tree_free(struct tree *t)
@@ -123,10 +138,9 @@ const char *node_name(const struct node *n)
     return config_setting_name((const config_setting_t *)n->set);
 }
 
-const char *node_file(const struct tree *t, const struct node *n)
+void node_file(const struct tree *t, const struct node *n, char buf[JOB_PATH_MAX])
 {
-    const char *file = config_setting_source_file((const config_setting_t *)n->set);
-    return file ? file : t->places.top;
+    full_name(t->places.top, config_setting_source_file((const config_setting_t *)n->set), buf);
 }
 
 enum err node_child(struct tree *t, const struct node *n, int i, struct node *out)
@@ -143,8 +157,9 @@ enum err node_child(struct tree *t, const struct node *n, int i, struct node *ou
     out->set = e;
     if (places_has(&t->places, out->path))
         return OK;
-    return places_add(&t->places, out->path, config_setting_source_file(e),
-                      config_setting_source_line(e));
+    char file[JOB_PATH_MAX];
+    node_file(t, out, file);
+    return places_add(&t->places, out->path, file, config_setting_source_line(e));
 }
 
 bool node_num(const struct node *n, double *v)
