@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OUTLIER_SDS                                                                            \
-    4.0 // of a leverage-corrected residual: 1 in 16,000 if the noise were Gaussian
 #define ROUNDING 1e-12 // relative to the loss: smaller differences are not differences
 
 const char *curve_verdict_name(enum curve_verdict v)
@@ -193,7 +191,7 @@ static void keep_residuals(struct work *w, double scale, struct curve_fit *out)
         r /= sqrt(left);
         w->pool[w->n_pool++] = r;
         out->outlier[w->rows[i].at] =
-            fabs(r) > OUTLIER_SDS * scale && fabs(r) > ROUNDING * fabs(w->y[i]);
+            fabs(r) > ROBUST_FAR * scale && fabs(r) > ROUNDING * fabs(w->y[i]);
     }
 }
 

@@ -67,7 +67,8 @@ struct curve_fit {
     int n_boot; // resamples below, NaN where one could not be fitted
     double *boot_opt, *boot_band_lo, *boot_band_hi; // owned, n_boot each; clamped as above
     double *residual; // owned, n: observed - fitted; NaN where not used
-    // Owned, n: |residual| over 4 robust sds (weighted down, never dropped), or not used.
+    // Owned, n: residual over 4 robust sds, corrected for leverage (weighted down, never
+    // dropped), or not used.
     bool *outlier;
 };
 
@@ -78,7 +79,7 @@ struct curve_options {
     uint64_t seed;     // bootstrap stream; the data's hash is mixed in
 };
 
-// Robust (Huber) least squares by GSL, residual bootstrap around it (docs/method.md). The order
+// Robust least squares (fit/robust.h), residual bootstrap around it (docs/method.md). The order
 // of obs changes nothing, to the last bit. Every double of out is NaN where it does not exist.
 // ERR_FAILED only for memory: a fit that cannot be made is a verdict. out is overwritten;
 // curve_fit_free releases it.

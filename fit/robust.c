@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAD_ITERATIONS = 25, HUBER_ITERATIONS = 50 };
+enum { LAD_ITERATIONS = 25, HUBER_ITERATIONS = 50, FAR_ITERATIONS = 20 };
 
 static enum err robust_alloc(struct robust *r, int n, int p)
 {
@@ -83,15 +83,25 @@ static bool weighted_solve(struct robust *r, const double *y, double *residual)
     return true;
 }
 
-// Iterates w = min(1, corner / |residual|) until no weight moves by more than 1e-10: Huber's
-// fit for that corner; least absolute deviations as the corner goes to zero.
-static bool reweight(struct robust *r, const double *y, double corner, int iterations,
-                     double *residual)
+// Huber's weight; beyond `far` leverage-corrected it falls on as the third power of the
+// residual.
+static double huber_weight(const struct robust *r, int i, double residual, double corner,
+                           double far)
+{
+    double a = fabs(residual), w = a <= corner ? 1 : corner / a;
+    double corrected = a / sqrt(fmax(1 - r->leverage[i], 1e-6));
+    return corrected <= far ? w : w * (far / corrected) * (far / corrected);
+}
+
+// Reweights until no weight moves by more than 1e-10. far = infinity: Huber's fit for that
+// corner, least absolute deviations as the corner goes to zero.
+static bool reweight(struct robust *r, const double *y, double corner, double far,
+                     int iterations, double *residual)
 {
     for (int it = 0; it < iterations; it++) {
         double moved = 0;
         for (int i = 0; i < r->n; i++) {
-            double a = fabs(residual[i]), w = a <= corner ? 1 : corner / a;
+            double w = huber_weight(r, i, residual[i], corner, far);
             moved = fmax(moved, fabs(w - r->w[i]));
             r->w[i] = w;
         }
@@ -100,7 +110,7 @@ static bool reweight(struct robust *r, const double *y, double corner, int itera
         if (!weighted_solve(r, y, residual))
             return false;
     }
-    return true; // IRLS descends at every step: the last iterate is the best
+    return true; // as good as the limit: the fits change by far less than their errors by now
 }
 
 // Median of the n - p largest |residuals|, as a Gaussian sd.
@@ -137,12 +147,15 @@ struct robust_result robust_fit(struct robust *r, const double *y, double *coef,
     }
     if (!weighted_solve(r, y, residual))
         return out;
+    const double none = (double)INFINITY;
     double floor = 1e-12 * size; // rounding: below it residuals carry no information
     double spread = residual_scale(r, residual);
-    if (!reweight(r, y, fmax(1e-3 * spread, floor), LAD_ITERATIONS, residual))
+    if (!reweight(r, y, fmax(1e-3 * spread, floor), none, LAD_ITERATIONS, residual))
         return out;
     out.scale = fmax(residual_scale(r, residual), floor);
-    if (!reweight(r, y, ROBUST_HUBER * out.scale, HUBER_ITERATIONS, residual))
+    double corner = ROBUST_HUBER * out.scale, far = ROBUST_FAR * out.scale;
+    if (!reweight(r, y, corner, none, HUBER_ITERATIONS, residual) ||
+        !reweight(r, y, corner, far, FAR_ITERATIONS, residual))
         return out;
     out.sigma = effective_sigma(r, residual, out.scale);
     for (int j = 0; j < r->p; j++) {
