@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/dispatch.h"
-#include <string.h>
+#include "kernels/simd.h"
 
 void dispatch_plan(int64_t *offset, int32_t *token, int32_t *slot, const int32_t *choice,
                    int64_t T, int64_t E, int64_t K)
@@ -34,12 +34,8 @@ void dispatch_combine(real *y, const real *x, const int32_t *slot, int64_t T, in
                       int64_t C)
 {
     for (int64_t t = 0; t < T; t++)
-        for (int64_t k = 0; k < K; k++) {
-            real *restrict to = y + t * C;
-            const real *restrict from = x + slot[t * K + k] * C;
-            for (int64_t c = 0; c < C; c++)
-                to[c] += from[c];
-        }
+        for (int64_t k = 0; k < K; k++)
+            row_add(y + t * C, x + slot[t * K + k] * C, C);
 }
 
 void dispatch_weights(real *by_slot, const real *by_token, const int32_t *slot, int64_t n)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/embed.h"
-#include <string.h>
+#include "kernels/simd.h"
 
 void embed_fwd(real *y, const real *w, const uint16_t *token, int64_t T, int64_t C)
 {
@@ -10,10 +10,6 @@ void embed_fwd(real *y, const real *w, const uint16_t *token, int64_t T, int64_t
 
 void embed_bwd(real *dw, const real *dy, const uint16_t *token, int64_t T, int64_t C)
 {
-    for (int64_t t = 0; t < T; t++) {
-        real *restrict to = dw + token[t] * C;
-        const real *restrict from = dy + t * C;
-        for (int64_t c = 0; c < C; c++)
-            to[c] += from[c];
-    }
+    for (int64_t t = 0; t < T; t++)
+        row_add(dw + token[t] * C, dy + t * C, C);
 }

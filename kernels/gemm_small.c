@@ -5,7 +5,7 @@
 // allocation, no set-up: a call costs tens of nanoseconds, which is what decides at widths of
 // 10 to 40.
 #include "kernels/gemm.h"
-#include "kernels/simd.h"
+#include "kernels/transpose.h"
 
 // Registers: MR x NV accumulators, NV columns of B and one broadcast must fit the vector
 // registers: 32 with AVX-512 and on AArch64, 16 elsewhere.
@@ -118,18 +118,6 @@ static void pack_rows(real *out, int64_t ld, const real *b, int64_t ldb, int64_t
     }
 }
 
-// B^T: b is [w, k] (rows ldb apart) -> out[k, ld], padded with zeros to whole vectors.
-static void pack_columns(real *out, int64_t ld, const real *b, int64_t ldb, int64_t k,
-                         int64_t w)
-{
-    for (int64_t q = 0; q < k; q++) {
-        for (int64_t j = 0; j < w; j++)
-            out[q * ld + j] = b[j * ldb + q];
-        for (int64_t j = w; j < ld; j++)
-            out[q * ld + j] = 0;
-    }
-}
-
 void gemm_small(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a, int64_t lda,
                 const real *b, int64_t ldb, bool acc, real *c, int64_t ldc)
 {
@@ -144,7 +132,7 @@ void gemm_small(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a
                 int64_t w = n - j < NR ? n - j : NR, nv = (w + VL - 1) / VL;
                 struct panel p = {buffer, nv * VL, w - (nv - 1) * VL};
                 if (tb)
-                    pack_columns(buffer, p.ld, b + j * ldb + q, ldb, kc, w);
+                    transpose(buffer, p.ld, nv, b + j * ldb + q, ldb, w, kc);
                 else if (w % VL == 0 && ldb <= NR)
                     p = (struct panel){b + q * ldb + j, ldb, VL}; // already a panel
                 else

@@ -9,41 +9,28 @@
 
 void rmsnorm_fwd(real *y, real *r, const real *x, const real *g, int64_t T, int64_t C)
 {
-    for (int64_t t = 0; t < T; t++) {
-        const real *xt = x + t * C;
-        real *restrict yt = y + t * C;
-        real rt = 1 / (real)sqrt((double)(row_dot(xt, xt, C) / (real)C + EPS));
-        for (int64_t c = 0; c < C; c++)
-            yt[c] = xt[c] * rt * g[c];
+    for (int64_t t = 0; t < T; t++, x += C, y += C) {
+        real rt = 1 / (real)sqrt((double)(row_dot(x, x, C) / (real)C + EPS));
+        ROW_LOOP(c, w, C)
+        v_store_n(y + c, v_load_n(x + c, w) * rt * v_load_n(g + c, w), w);
         r[t] = rt;
     }
-}
-
-// sum_c dy x g
-static real dot3(const real *dy, const real *x, const real *g, int64_t C)
-{
-    vreal s = {0};
-    int64_t c = 0;
-    for (; c + VL <= C; c += VL)
-        s += v_load(dy + c) * v_load(x + c) * v_load(g + c);
-    if (c < C)
-        s += v_load_n(dy + c, C - c) * v_load_n(x + c, C - c) * v_load_n(g + c, C - c);
-    return v_sum(s);
 }
 
 void rmsnorm_bwd(real *dx, real *dg, const real *dy, const real *x, const real *g,
                  const real *r, int64_t T, int64_t C)
 {
     memset(dg, 0, (size_t)C * sizeof *dg);
-    for (int64_t t = 0; t < T; t++) {
-        const real *restrict xt = x + t * C, *restrict dyt = dy + t * C;
-        real *restrict dxt = dx + t * C, *restrict dgt = dg;
-        real rt = r[t];
-        real k = rt * rt * rt * dot3(dyt, xt, g, C) / (real)C;
-        for (int64_t c = 0; c < C; c++) {
-            real d = dyt[c] * rt;
-            dgt[c] += d * xt[c];
-            dxt[c] += d * g[c] - xt[c] * k;
+    for (int64_t t = 0; t < T; t++, x += C, dx += C, dy += C) {
+        vreal dot = {0};
+        ROW_LOOP(c, w, C)
+        dot += v_load_n(dy + c, w) * v_load_n(x + c, w) * v_load_n(g + c, w);
+        real rt = r[t], k = rt * rt * rt * v_sum(dot) / (real)C;
+        ROW_LOOP(c, w, C)
+        {
+            vreal d = v_load_n(dy + c, w) * rt, xc = v_load_n(x + c, w);
+            v_store_n(dg + c, v_load_n(dg + c, w) + d * xc, w);
+            v_store_n(dx + c, v_load_n(dx + c, w) + d * v_load_n(g + c, w) - xc * k, w);
         }
     }
 }

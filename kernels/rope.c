@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/rope.h"
+#include "kernels/simd.h"
 #include <math.h>
 
 void rope_table(real *table, int64_t T, int64_t D, double base)
@@ -17,13 +18,15 @@ static void rotate(real *x, const real *table, int64_t B, int64_t T, int64_t H, 
 {
     int64_t half = D / 2;
     for (int64_t row = 0; row < B * T; row++) {
-        const real *restrict cosine = table + row % T * D, *restrict sine = cosine + half;
+        const real *cosine = table + row % T * D, *sine = cosine + half;
         for (int64_t h = 0; h < H; h++) {
-            real *restrict a = x + row * ld + h * D, *restrict b = a + half;
-            for (int64_t j = 0; j < half; j++) {
-                real s = sign * sine[j], aj = a[j], bj = b[j];
-                a[j] = aj * cosine[j] - bj * s;
-                b[j] = aj * s + bj * cosine[j];
+            real *a = x + row * ld + h * D, *b = a + half;
+            ROW_LOOP(j, w, half)
+            {
+                vreal c = v_load_n(cosine + j, w), s = sign * v_load_n(sine + j, w);
+                vreal aj = v_load_n(a + j, w), bj = v_load_n(b + j, w);
+                v_store_n(a + j, aj * c - bj * s, w);
+                v_store_n(b + j, aj * s + bj * c, w);
             }
         }
     }

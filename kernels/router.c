@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/router.h"
 #include "kernels/fastexp.h"
-#include "kernels/simd.h"
+
+// p = sigmoid(z) + bias (NULL: none)
+static void sigmoids(real *p, const real *z, const real *bias, int64_t E)
+{
+    ROW_LOOP(e, w, E)
+    {
+        vreal q = v_sigmoid(v_load_n(z + e, w));
+        v_store_n(p + e, bias != NULL ? q + v_load_n(bias + e, w) : q, w);
+    }
+}
 
 // p = softmax(z) or sigmoid(z) / total; returns total.
-static real scores(real *restrict p, const real *restrict z, struct router_kind n)
+static real scores(real *p, const real *z, struct router_kind n)
 {
+    real sum;
     if (n.sigmoid) {
-        for (int64_t e = 0; e < n.E; e++)
-            p[e] = fast_sigmoid(z[e]);
+        sigmoids(p, z, NULL, n.E);
+        sum = row_sum(p, n.E);
     } else {
-        real top = row_max(z, n.E);
-        for (int64_t e = 0; e < n.E; e++)
-            p[e] = fast_exp(z[e] - top);
+        memcpy(p, z, (size_t)n.E * sizeof *p);
+        sum = row_exp(p, row_max(z, n.E), n.E);
     }
-    real sum = row_sum(p, n.E), inverse = 1 / sum;
-    for (int64_t e = 0; e < n.E; e++)
-        p[e] *= inverse;
+    row_scale(p, 1 / sum, n.E);
     return n.sigmoid ? sum : 1;
 }
 
@@ -45,16 +52,13 @@ void router_fwd(real *p, int32_t *choice, real *w, real *total, const real *z, c
                 int64_t T, struct router_kind n)
 {
     for (int64_t t = 0; t < T; t++, p += n.E, z += n.E, choice += n.K, w += n.K) {
-        total[t] = scores(p, z, n);
-        if (bias != NULL) {
-            // Keys in the units of q; p is restored after the choice.
-            for (int64_t e = 0; e < n.E; e++)
-                p[e] = fast_sigmoid(z[e]) + bias[e];
-            top_k(choice, p, n);
-            scores(p, z, n);
-        } else {
+        if (bias != NULL) { // chosen by other keys than p, which only pass through its place
+            sigmoids(p, z, bias, n.E);
             top_k(choice, p, n);
         }
+        total[t] = scores(p, z, n);
+        if (bias == NULL)
+            top_k(choice, p, n);
         real sum = 0;
         for (int64_t k = 0; k < n.K; k++)
             sum += w[k] = p[choice[k]] * total[t];

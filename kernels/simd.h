@@ -23,6 +23,12 @@
 #endif
 
 typedef real vreal __attribute__((vector_size(SIMD_BYTES)));
+// What comparing two vreal gives (all ones where true), and their bits.
+#ifdef MOESWEEP_F64
+typedef int64_t vint __attribute__((vector_size(SIMD_BYTES)));
+#else
+typedef int32_t vint __attribute__((vector_size(SIMD_BYTES)));
+#endif
 #define VL ((int64_t)(SIMD_BYTES / sizeof(real)))
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
 
@@ -72,6 +78,18 @@ SIMD_INLINE void v_store_n(real *p, vreal v, int64_t n)
 #endif
 }
 
+// Lane by lane: where ? a : b.
+SIMD_INLINE vreal v_select(vint where, vreal a, vreal b)
+{
+    return (vreal)((where & (vint)a) | (~where & (vint)b));
+}
+
+// The larger of two; b where either is NaN.
+SIMD_INLINE vreal v_max(vreal a, vreal b)
+{
+    return v_select(a > b, a, b);
+}
+
 SIMD_INLINE real v_sum(vreal v)
 {
 #if SIMD_MASKS
@@ -86,45 +104,59 @@ SIMD_INLINE real v_sum(vreal v)
 #endif
 }
 
+// The pieces x[i .. i+w-1] of a row of n: whole vectors (w = VL), then the rest.
+#define ROW_LOOP(i, w, n)                                                                      \
+    for (int64_t i = 0, w = 0; i < (n) && (w = (n)-i < VL ? (n)-i : VL) > 0; i += VL)
+
 SIMD_INLINE real row_dot(const real *x, const real *y, int64_t n)
 {
     vreal s = {0};
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL)
-        s += v_load(x + i) * v_load(y + i);
-    if (i < n)
-        s += v_load_n(x + i, n - i) * v_load_n(y + i, n - i);
+    ROW_LOOP(i, w, n)
+    s += v_load_n(x + i, w) * v_load_n(y + i, w);
     return v_sum(s);
 }
 
 SIMD_INLINE real row_sum(const real *x, int64_t n)
 {
     vreal s = {0};
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL)
-        s += v_load(x + i);
-    if (i < n)
-        s += v_load_n(x + i, n - i);
+    ROW_LOOP(i, w, n)
+    s += v_load_n(x + i, w);
     return v_sum(s);
 }
 
-// Largest entry, n > 0; NaN entries are passed over (they reach the result of a softmax
-// anyway).
+// Largest entry, n > 0. NaN entries may be passed over; they reach the result of a softmax
+// anyway.
 SIMD_INLINE real row_max(const real *x, int64_t n)
 {
-    real m[16];
-    const int64_t w = 16;
-    for (int64_t i = 0; i < w; i++)
-        m[i] = x[i < n ? i : 0];
-    int64_t i = w;
-    for (; i + w <= n; i += w)
-        for (int64_t j = 0; j < w; j++)
-            m[j] = x[i + j] > m[j] ? x[i + j] : m[j];
-    for (; i < n; i++)
-        m[0] = x[i] > m[0] ? x[i] : m[0];
-    for (int64_t h = w / 2; h > 0; h /= 2)
-        for (int64_t j = 0; j < h; j++)
-            m[j] = m[j + h] > m[j] ? m[j + h] : m[j];
-    return m[0];
+    real top = x[0];
+    if (n < VL) {
+        for (int64_t i = 1; i < n; i++)
+            top = x[i] > top ? x[i] : top;
+        return top;
+    }
+    vreal m = v_load(x + n - VL);
+    for (int64_t i = 0; i + VL < n; i += VL)
+        m = v_max(v_load(x + i), m);
+#if SIMD_MASKS
+    return _mm512_reduce_max_ps((__m512)m);
+#else
+    for (int64_t i = 0; i < VL; i++)
+        top = m[i] > top ? m[i] : top;
+    return top;
+#endif
+}
+
+// y += x
+SIMD_INLINE void row_add(real *y, const real *x, int64_t n)
+{
+    ROW_LOOP(i, w, n)
+    v_store_n(y + i, v_load_n(y + i, w) + v_load_n(x + i, w), w);
+}
+
+// y *= f
+SIMD_INLINE void row_scale(real *y, real f, int64_t n)
+{
+    ROW_LOOP(i, w, n)
+    v_store_n(y + i, v_load_n(y + i, w) * f, w);
 }
 #endif

@@ -2,7 +2,6 @@
 #include "kernels/unembed.h"
 #include "kernels/fastexp.h"
 #include "kernels/gemm.h"
-#include "kernels/simd.h"
 
 // Rows of logits at a time: 128 x 256 floats are 128 KiB, within the second-level cache.
 #define ROWS 128
@@ -13,14 +12,11 @@ int64_t unembed_scratch(int64_t V)
 }
 
 // One row: returns its loss; z becomes (softmax(z) - onehot(target)) scale.
-static double row_xent(real *restrict z, int64_t target, int64_t V, real scale)
+static double row_xent(real *z, int64_t target, int64_t V, real scale)
 {
     real top = row_max(z, V), at = z[target];
-    for (int64_t v = 0; v < V; v++)
-        z[v] = fast_exp(z[v] - top);
-    real sum = row_sum(z, V), f = scale / sum;
-    for (int64_t v = 0; v < V; v++)
-        z[v] *= f;
+    real sum = row_exp(z, top, V);
+    row_scale(z, scale / sum, V);
     z[target] -= scale;
     return log((double)sum) + ((double)top - (double)at);
 }

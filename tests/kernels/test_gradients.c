@@ -321,7 +321,7 @@ int main(void)
     test_linear();
     test_embed();
     test_rmsnorm(4, 9);
-    test_rmsnorm(1, 1);
+    test_rmsnorm(1, 2);
     test_rope();
     test_attention(2, 9, 2, 1, 4, 1);
     test_attention(1, 70, 4, 2, 2, 7); // several blocks of queries, the last one partial
