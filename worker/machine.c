@@ -103,9 +103,12 @@ int64_t machine_memory_available(void)
     if (kib >= 0 && kib * 1024 < least)
         least = kib * 1024;
     struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        limit.rlim_cur < (rlim_t)least)
-        least = (int64_t)limit.rlim_cur;
+    int64_t pages = file_number("/proc/self/statm", ""); // what it has mapped already
+    if (pages >= 0 && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur <= INT64_MAX) {
+        int64_t left = (int64_t)limit.rlim_cur - pages * (int64_t)sysconf(_SC_PAGESIZE);
+        if (left < least)
+            least = left > 0 ? left : 0;
+    }
     return least;
 }
 

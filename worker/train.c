@@ -295,7 +295,8 @@ static enum err write_checkpoint(struct run *r)
 static enum err maybe_checkpoint(struct run *r)
 {
     const struct job *j = r->job;
-    if (!j->checkpoint.dir[0] || !(now_s() - r->t_checkpoint >= j->checkpoint.every_s))
+    double every = j->checkpoint.every_s; // 0: only when the run is stopped
+    if (!j->checkpoint.dir[0] || every <= 0 || now_s() - r->t_checkpoint < every)
         return OK;
     if (write_checkpoint(r) != OK) {
         ENSURE(!ferror(r->out), ERR_FAILED, "standard output cannot be written");

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ static void write_text(const char *path, int64_t n_bytes, int docs)
 
 void scratch_make(struct scratch *s, int64_t n_bytes, int docs)
 {
+    s->data_limit = 0;
     snprintf(s->dir, sizeof s->dir, "/tmp/moetrain-test-XXXXXX");
     if (!mkdtemp(s->dir))
         die(s->dir);
@@ -120,6 +122,9 @@ pid_t trainer_start(const struct scratch *s, const char *arg, const char *input)
         close(err);
         return pid;
     }
+    struct rlimit limit = {(rlim_t)s->data_limit, (rlim_t)s->data_limit};
+    if (s->data_limit > 0 && setrlimit(RLIMIT_DATA, &limit) != 0)
+        _exit(125);
     if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
         _exit(126);
     execl(program, program, arg, (char *)NULL);
