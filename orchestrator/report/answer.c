@@ -157,11 +157,11 @@ static void tiles(const struct page *p)
         tile(p->f, num_fixed(best, 4).s, "lowest loss, nats per token");
     }
     const struct usage u = runs_usage(r);
-    if (u.workers && u.span > 0) {
-        snprintf(text, sizeof text, "from first dispatch to last result, %d worker%s",
+    if (u.capacity > 0) {
+        snprintf(text, sizeof text, "from first dispatch to last result, %.0f worker%s",
                  u.workers, u.workers == 1 ? "" : "s");
         tile(p->f, num_time(u.span).s, text);
-        tile(p->f, num_percent(u.training / (u.workers * u.span), 3).s,
+        tile(p->f, num_percent(u.training / u.capacity, 3).s,
              "of that time the workers trained");
     }
     fputs("</div>\n", p->f);

@@ -12,20 +12,6 @@ static const json_t *cells_of(const struct page *p)
     return json_object_get(p->law, "cells");
 }
 
-static void verdict_badge(FILE *f, const char *verdict)
-{
-    static const struct {
-        const char *verdict, *kind, *text;
-    } known[] = {{"interior", " good", "inside the values tried"},
-                 {"edge_low", " warn", "at the lower edge"},
-                 {"edge_high", " warn", "at the upper edge"},
-                 {"unresolved", "", "unresolved: hidden by the noise"},
-                 {"failed", " bad", "no fit"}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].verdict, verdict) == 0)
-            fprintf(f, "<span class=\"badge%s\">%s</span>", known[i].kind, known[i].text);
-}
-
 static void write_optimum(FILE *f, const json_t *fit)
 {
     const char *axis = jstr(fit, "axis");
@@ -63,7 +49,7 @@ static void fit_caption(const struct page *p, double C, double round, const json
     fprintf(f, "<figcaption><b>C = %s</b> ", num_round(C).s);
     if (round > 0)
         fprintf(f, "round %.0f ", round + 1);
-    verdict_badge(f, jstr(fit, "verdict"));
+    page_verdict(p, jstr(fit, "verdict"));
     fputs("<br/>", f);
     if (strcmp(jstr(fit, "verdict"), "failed") != 0) {
         write_optimum(f, fit);

@@ -248,7 +248,8 @@ static void draw_adopted(struct plot *c, const json_t *fit)
     const double v = jnum(fit, "adopted");
     if (isfinite(v))
         fprintf(c->set,
-                "set arrow from first %.9g, graph 0 to first %.9g, graph 1 nohead dashtype 2 "
+                "set arrow from first %.9g, graph 0 to first %.9g, graph 1 nohead linetype 1 "
+                "dashtype 2 "
                 "linecolor rgb '" COLOUR_DIM "'\n",
                 v, v);
 }

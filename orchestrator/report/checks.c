@@ -31,9 +31,8 @@ static void noise_table(const struct page *p)
 
 static void holdout_table(const struct page *p)
 {
-    static const char *const heads[] = {"quantity", "#predicted from the smaller scales",
-                                        "#95 %",    "#measured there",
-                                        "#95 %",    "#measured/predicted"};
+    static const char *const heads[] = {"quantity",  "#predicted", "#95 %",
+                                        "#measured", "#95 %",      "#ratio"};
     const json_t *h = json_object_get(p->law, "holdout");
     fputs("<h3>Hold-out: the largest scale predicted from the others</h3>\n", p->f);
     if (!json_is_object(h)) {
@@ -80,7 +79,8 @@ static enum err rank_chart(struct page *p, const json_t *pairs)
     plot_axis(&c, 'x', "loss at the median feasible d, nats per token", lo, hi, false);
     plot_axis(&c, 'y', "lowest loss over d, nats per token", lo, hi, false);
     fprintf(c.set,
-            "set arrow from first %.9g, first %.9g to first %.9g, first %.9g nohead dashtype 2 "
+            "set arrow from first %.9g, first %.9g to first %.9g, first %.9g nohead linetype 1 "
+            "dashtype 2 "
             "linecolor rgb '" COLOUR_DIM "'\n",
             lo, lo, hi, hi);
     for (int s = 0; s < p->runs.n_scales; s++) {

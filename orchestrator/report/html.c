@@ -29,7 +29,7 @@ static int utf8_len(const unsigned char *s)
     return n;
 }
 
-void html_text(FILE *f, const char *s)
+static void write_text(FILE *f, const char *s, bool lines)
 {
     if (!s)
         return;
@@ -51,11 +51,21 @@ void html_text(FILE *f, const char *s)
         else if (*c == '\'')
             fputs("&#39;", f);
         else if (*c < 0x20 || *c == 0x7f)
-            fputc(' ', f);
+            fputc(*c == '\n' && lines ? '\n' : ' ', f);
         else
             fwrite(c, 1, (size_t)n, f);
         c += n;
     }
+}
+
+void html_text(FILE *f, const char *s)
+{
+    write_text(f, s, false);
+}
+
+void html_lines(FILE *f, const char *s)
+{
+    write_text(f, s, true);
 }
 
 static struct num dash(void)
@@ -113,7 +123,7 @@ struct num num_sig(double v, int digits)
     snprintf(sci, sizeof sci, "%.*e", digits - 1, v); // rounds first, so that 9.999 is 10.0
     char *e = strchr(sci, 'e');
     const int exponent = atoi(e + 1);
-    if (exponent >= -3 && exponent < 5)
+    if (exponent >= -3 && exponent < (digits > 4 ? digits : 4))
         return num_fixed(v, exponent >= digits ? 0 : digits - 1 - exponent);
     *e = '\0';
     struct num r;
@@ -180,13 +190,19 @@ struct num num_time(double seconds)
     return r;
 }
 
+// "2.5 × 10⁵ to 3.6 × 10⁵" says its power once: "2.5 to 3.6 × 10⁵".
 struct num num_range(double lo, double hi, int digits)
 {
     struct num r = {""};
     if (!isfinite(lo) || !isfinite(hi))
         return r;
-    const struct num a = num_sig(lo, digits), b = num_sig(hi, digits);
-    snprintf(r.s, sizeof r.s, "%.36s to %.36s", a.s, b.s);
+    struct num a = num_sig(lo, digits);
+    const struct num b = num_sig(hi, digits);
+    char *a_power = strstr(a.s, " × ");
+    const char *b_power = strstr(b.s, " × ");
+    if (a_power && b_power && strcmp(a_power, b_power) == 0)
+        *a_power = '\0';
+    snprintf(r.s, sizeof r.s, "%.44s to %.44s", a.s, b.s);
     return r;
 }
 

@@ -10,13 +10,15 @@
 // Writes s as text or inside a quoted attribute: markup is escaped, control bytes become
 // spaces, bytes that are not UTF-8 become U+FFFD. NULL writes nothing.
 void html_text(FILE *f, const char *s);
+// The same, but line ends stay.
+void html_lines(FILE *f, const char *s);
 
 // A short text by value, so that it can stand in a call: fprintf(f, "%s", num_sig(v, 3).s).
 struct num {
     char s[96];
 };
 // All give an en dash for NaN and infinities. UTF-8, safe in HTML and in a chart.
-struct num num_sig(double v, int digits); // 0.00123, 12.3, 4 560, 1.23 × 10⁷
+struct num num_sig(double v, int digits); // 0.00123, 12.3, 4567, 1.23 × 10⁷
 struct num num_round(double v);           // a scale: 10¹¹, 3 × 10¹⁰, no trailing zeros
 struct num num_int(double v);             // 12 345
 struct num num_fixed(double v, int decimals);

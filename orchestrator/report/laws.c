@@ -285,14 +285,14 @@ static void law_caption(const struct page *p, const char *name, const json_t *la
         if (*num_range(jnum(law, "p_lo"), jnum(law, "p_hi"), 2).s)
             fprintf(f, ", exponent 95 %%: %s",
                     num_range(jnum(law, "p_lo"), jnum(law, "p_hi"), 2).s);
-        fprintf(f, "; scatter %s. ", num_percent(jnum(law, "rmse_log"), 2).s);
+        fprintf(f, "; scatter %s. Rule: ", num_percent(jnum(law, "rmse_log"), 2).s);
     } else {
         fputs("<span class=\"badge\">no trend claimed</span> ", f);
         if (isfinite(jnum(law, "fraction")))
-            fprintf(f, "position %s in the list of feasible values. ",
+            fprintf(f, "position %s in the list of feasible values. Rule: ",
                     num_sig(jnum(law, "fraction"), 2).s);
         else
-            fprintf(f, "value carried: %s. ", num_sig(jnum(law, "k"), 3).s);
+            fprintf(f, "value carried: %s. Rule: ", num_sig(jnum(law, "k"), 3).s);
     }
     html_text(f, jstr(law, "rule"));
     fputs(".</figcaption>\n", f);

@@ -52,6 +52,20 @@ void page_key(const struct page *p, const char *shape, const char *colour, const
     fputs("</span>\n", p->f);
 }
 
+void page_verdict(const struct page *p, const char *verdict)
+{
+    static const struct {
+        const char *verdict, *kind, *text;
+    } known[] = {{"interior", " good", "inside the values tried"},
+                 {"edge_low", " warn", "at the lower edge"},
+                 {"edge_high", " warn", "at the upper edge"},
+                 {"unresolved", "", "unresolved: hidden by the noise"},
+                 {"failed", " bad", "no fit"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].verdict, verdict) == 0)
+            fprintf(p->f, "<span class=\"badge%s\">%s</span>", known[i].kind, known[i].text);
+}
+
 static void open_page(struct page *p)
 {
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"

@@ -170,26 +170,28 @@ enum err plot_open(struct plot *p, int width, int height)
     return OK;
 }
 
-// Ticks of a log axis as people write them: 1, 2, 5 of each decade, or fewer over many decades.
+// Ticks of a log axis as people write them: the roundest first, others where there is room.
 static void log_ticks(struct plot *p, char axis, double lo, double hi)
 {
-    static const double all[] = {1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9}, some[] = {1, 2, 5},
-                        one[] = {1};
-    const double decades = log10(hi / lo);
-    const double *list = decades < .7 ? all : decades < 2.2 ? some : one;
-    const int n = decades < .7 ? 10 : decades < 2.2 ? 3 : 1;
-    const int every = decades > 9 ? 1 + (int)(decades / 9) : 1;
-    fprintf(p->set, "set %ctics (", axis);
+    static const double round[] = {1, 2, 5, 3, 7, 1.5, 4, 6, 8, 9}; // roundest first
+    enum { MANTISSAS = 10, MAX_TICKS = 24 };
+    double ticks[MAX_TICKS];
+    int n = 0;
+    const bool wide = axis == 'x' && (hi >= 1e4 || lo < .01); // "5 × 10⁴"
+    const double apart = (axis == 'y' ? .085 : wide ? .19 : .09) * log(hi / lo);
     const int first = (int)floor(log10(lo)), last = (int)ceil(log10(hi));
-    bool comma = false;
-    for (int e = first; e <= last; e += every)
-        for (int i = 0; i < n; i++) {
-            const double v = list[i] * pow(10, e);
-            if (v < lo * .9999 || v > hi * 1.0001)
-                continue;
-            fprintf(p->set, "%s'%s' %.10g", comma ? ", " : "", num_round(v).s, v);
-            comma = true;
+    for (int i = 0; i < MANTISSAS; i++)
+        for (int e = first; e <= last && n < MAX_TICKS; e++) {
+            const double v = round[i] * pow(10, e);
+            bool room = v >= lo * .9999 && v <= hi * 1.0001;
+            for (int k = 0; k < n; k++)
+                room = room && fabs(log(v / ticks[k])) >= apart;
+            if (room)
+                ticks[n++] = v;
         }
+    fprintf(p->set, "set %ctics (", axis);
+    for (int k = 0; k < n; k++)
+        fprintf(p->set, "%s'%s' %.10g", k ? ", " : "", num_round(ticks[k]).s, ticks[k]);
     fputs(")\n", p->set);
 }
 

@@ -11,6 +11,7 @@ void runs_free(struct runs *r)
     free(r->scales);
     free(r->phases);
     free(r->spans);
+    free(r->sessions);
     memset(r, 0, sizeof *r);
 }
 
@@ -102,21 +103,78 @@ static void find_outliers(struct runs *r, const json_t *law)
     }
 }
 
+static void add_span(struct runs *r, const json_t *rec, bool lost)
+{
+    const double t0 = jnum(rec, "t0"), t1 = jnum(rec, "t1"), seconds = jnum(rec, "seconds");
+    const double worker = jnum(rec, "worker");
+    if (!isfinite(worker) || !(t1 >= t0))
+        return;
+    struct session *s = &r->sessions[r->n_sessions - 1];
+    s->first = fmin(s->first, t0);
+    s->last = fmax(s->last, t1);
+    r->spans[r->n_spans++] = (struct span){runs_find(r, jstr(rec, "id")),
+                                           r->n_sessions - 1,
+                                           worker,
+                                           t0,
+                                           t1,
+                                           isfinite(seconds) && !lost ? seconds : 0,
+                                           lost};
+}
+
+// Takes the pauses out: each session begins where the last one ended, the first at 0.
+static void close_pauses(struct runs *r)
+{
+    double end = 0;
+    for (int k = 0; k < r->n_sessions; k++) {
+        struct session *s = &r->sessions[k];
+        if (s->first > s->last)
+            continue;
+        const double back = s->first - end;
+        for (int i = 0; i < r->n_spans; i++)
+            if (r->spans[i].session == k) {
+                r->spans[i].t0 -= back;
+                r->spans[i].t1 -= back;
+            }
+        s->first -= back;
+        s->last -= back;
+        end = s->last;
+    }
+}
+
+// How many different workers reported in a session.
+static double workers_seen(const struct runs *r, int session)
+{
+    double n = 0;
+    for (int i = 0; i < r->n_spans; i++) {
+        bool first = r->spans[i].session == session;
+        for (int j = 0; j < i && first; j++)
+            first = r->spans[j].session != session || r->spans[j].worker != r->spans[i].worker;
+        n += first;
+    }
+    return n;
+}
+
 static void find_spans(struct runs *r, const json_t *records)
 {
+    r->sessions[r->n_sessions++] = (struct session){0, INFINITY, -INFINITY};
     for (size_t i = 0; i < json_array_size(records); i++) {
         const json_t *rec = json_array_get(records, i);
-        if (strcmp(jstr(rec, "t"), "result") != 0)
-            continue;
-        const int k = runs_find(r, jstr(rec, "id"));
-        if (k >= 0 && json_is_array(json_object_get(rec, "curve")))
-            r->v[k].curve = json_object_get(rec, "curve");
-        const double t0 = jnum(rec, "t0"), t1 = jnum(rec, "t1"), seconds = jnum(rec, "seconds");
-        const double worker = jnum(rec, "worker");
-        if (isfinite(worker) && t1 >= t0)
-            r->spans[r->n_spans++] =
-                (struct span){k, worker, t0, t1, isfinite(seconds) ? seconds : 0};
+        const char *type = jstr(rec, "t");
+        if (strcmp(type, "session") == 0) {
+            r->sessions[r->n_sessions++] =
+                (struct session){fmax(0, jnum(rec, "workers")), INFINITY, -INFINITY};
+        } else if (strcmp(type, "failure") == 0) {
+            add_span(r, rec, true);
+        } else if (strcmp(type, "result") == 0) {
+            const int k = runs_find(r, jstr(rec, "id"));
+            if (k >= 0 && json_is_array(json_object_get(rec, "curve")))
+                r->v[k].curve = json_object_get(rec, "curve");
+            add_span(r, rec, false);
+        }
     }
+    close_pauses(r);
+    for (int k = 0; k < r->n_sessions; k++)
+        r->sessions[k].workers = fmax(r->sessions[k].workers, workers_seen(r, k));
 }
 
 static void find_best(struct runs *r)
@@ -140,7 +198,8 @@ enum err runs_collect(const struct steer_job *const *jobs, int n, const json_t *
     out->scales = calloc((size_t)n + 1, sizeof *out->scales);
     out->phases = calloc((size_t)n + 1, sizeof *out->phases);
     out->spans = calloc(json_array_size(records) + 1, sizeof *out->spans);
-    if (!out->v || !out->scales || !out->phases || !out->spans) {
+    out->sessions = calloc(json_array_size(records) + 1, sizeof *out->sessions);
+    if (!out->sessions || !out->v || !out->scales || !out->phases || !out->spans) {
         runs_free(out);
         return err_set(ERR_FAILED, "out of memory for a report of %d jobs", n);
     }
@@ -164,18 +223,17 @@ enum err runs_collect(const struct steer_job *const *jobs, int n, const json_t *
 struct usage runs_usage(const struct runs *r)
 {
     struct usage u = {0};
-    double first = INFINITY, last = -INFINITY;
-    for (int i = 0; i < r->n_spans; i++) {
-        const struct span *s = &r->spans[i];
-        first = fmin(first, s->t0);
-        last = fmax(last, s->t1);
-        u.busy += s->t1 - s->t0;
-        u.training += s->training;
-        bool seen = false;
-        for (int j = 0; j < i && !seen; j++)
-            seen = r->spans[j].worker == s->worker;
-        u.workers += !seen;
+    for (int k = 0; k < r->n_sessions; k++) {
+        const struct session *s = &r->sessions[k];
+        if (s->first > s->last)
+            continue;
+        u.workers = fmax(u.workers, s->workers);
+        u.span += s->last - s->first;
+        u.capacity += s->workers * (s->last - s->first);
     }
-    u.span = r->n_spans ? last - first : 0;
+    for (int i = 0; i < r->n_spans; i++) {
+        u.busy += r->spans[i].t1 - r->spans[i].t0;
+        u.training += r->spans[i].training;
+    }
     return u;
 }

@@ -22,8 +22,16 @@ struct run {
 // One attempt on a worker: what the time chart draws.
 struct span {
     int run;               // into runs; -1: of a job the steer does not know
-    double worker, t0, t1; // s on the manager's clock
-    double training;       // s that the trainer spent in training
+    int session;           // into sessions
+    double worker, t0, t1; // s; begins at 0, with the pauses between sessions left out
+    double training; // s that the trainer spent in training; 0 of an attempt that was lost
+    bool lost;       // crashed or given up, and tried again
+};
+
+// The sweep from one start of the program to its end; a resumed one has several.
+struct session {
+    double workers;     // as the journal says, at least as many as reported
+    double first, last; // s on the clock of the spans; first > last: nothing ended in it
 };
 
 struct runs {
@@ -35,6 +43,8 @@ struct runs {
     int n_phases;
     struct span *spans;
     int n_spans;
+    struct session *sessions;
+    int n_sessions;
 };
 
 // Borrows everything; runs_free releases only the tables. law and records may be NULL.
@@ -45,10 +55,12 @@ void runs_free(struct runs *r);
 int runs_find(const struct runs *r, const char *id);
 // Index of a scale (within rounding), 0 if none.
 int runs_scale(const struct runs *r, double C);
-// Sums over attempts; workers: that reported any. All zero without spans.
+// Sums over sessions. All zero without spans.
 struct usage {
-    int workers;
-    double span, busy, training; // s; busy and training summed over workers
+    double workers;        // of the largest session
+    double span;           // s between first dispatch and last result
+    double capacity;       // worker-seconds in it
+    double busy, training; // of these: a trainer ran; it trained for a result
 };
 struct usage runs_usage(const struct runs *r);
 #endif

@@ -50,7 +50,8 @@ static void twin(FILE *f, const char *light, const char *dark)
             light, dark, light, dark, light, dark);
 }
 
-static const char sheet[] =
+// In two parts, each within the length of a string that every C compiler must take.
+static const char sheet_page[] =
     ":root{color-scheme:light dark;--bg:#fff;--ink:#1b1f24;--dim:#59636e;--line:#d8dee4;"
     "--card:#f6f8fa;--accent:#4a2aa8;--warn:#8a4b00;--warnbg:#fff6e6;--good:#12694a;"
     "--goodbg:#e3f6ee;--badbg:#fdeaea;--bad:#a01c1c}\n"
@@ -79,7 +80,9 @@ static const char sheet[] =
     "font-weight:600;background:var(--card);color:var(--dim);white-space:nowrap}"
     ".badge.good{background:var(--goodbg);color:var(--good)}.badge.warn{"
     "background:var(--warnbg);color:var(--warn)}.badge.bad{background:var(--badbg);"
-    "color:var(--bad)}\n"
+    "color:var(--bad)}\n";
+
+static const char sheet_parts[] =
     ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(21rem,100%),1fr));"
     "gap:1.4rem 1.2rem;margin:.8rem 0}.grid.two{grid-template-columns:"
     "repeat(auto-fill,minmax(min(26rem,100%),1fr))}figure{margin:0;min-width:0}figure.big{max-"
@@ -99,6 +102,7 @@ static const char sheet[] =
     ".id,code,pre{font:.86em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}"
     "pre{background:var(--card);padding:.7rem 1rem;border-radius:8px;overflow-x:auto}\n"
     "details{margin:.3rem 0;font-size:.88rem}summary{cursor:pointer;color:var(--dim)}"
+    "td details{margin:0}.cols figure{max-width:27rem}"
     "details p{max-width:none;overflow-wrap:anywhere}.dim{color:var(--dim)}"
     ".noplot{color:var(--dim);font-style:italic;font-size:.9rem}\n"
     ".cols{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(20rem,100%),1fr));"
@@ -107,7 +111,8 @@ static const char sheet[] =
     "@media(max-width:40rem){body{padding:.8rem .8rem 3rem;font-size:15px}h1{font-size:1.6rem}"
     ".answer{font-size:1.03rem;padding:.7rem .8rem}th,td{padding:.25rem .45rem}}\n"
     "@media print{nav{display:none}h2,figure{break-inside:avoid}}\n"
-    "svg [fill=black]{fill:var(--ink)}svg [color=black]{color:var(--ink)}\n";
+    "svg [fill=black]{fill:var(--ink)}svg [color=black]{color:var(--ink)}"
+    "svg [color=white]{color:var(--bg)}\n";
 
 static const char sheet_dark[] =
     ":root{--bg:#101318;--ink:#e6e9ee;--dim:#9aa5b1;--line:#30363d;--card:#191e25;"
@@ -116,7 +121,8 @@ static const char sheet_dark[] =
 
 void style_write(FILE *f, int n_scales)
 {
-    fputs(sheet, f);
+    fputs(sheet_page, f);
+    fputs(sheet_parts, f);
     fputs("@media(prefers-color-scheme:dark){\n", f);
     fputs(sheet_dark, f);
     for (int i = 0; i < n_scales; i++)

@@ -8,21 +8,22 @@
 // ---- decisions
 // ----------------------------------------------------------------------------------------
 
-static void decision_fit(FILE *f, const json_t *fit)
+static void decision_fit(const struct page *p, const json_t *fit)
 {
+    FILE *f = p->f;
     const json_t *o = json_object_get(fit, "optimum");
-    fputs("<br/>along ", f);
+    fputs("<br/>", f);
     html_text(f, jstr(fit, "axis"));
-    fputs(" (", f);
+    fprintf(f, ", %s trainings, form ", num_int(jnum(fit, "n")).s);
     html_text(f, jstr(fit, "form"));
-    fprintf(f, ", %s points): <b>", num_int(jnum(fit, "n")).s);
-    html_text(f, jstr(fit, "verdict"));
-    fputs("</b>", f);
     if (isfinite(jnum(o, "value")) && strcmp(jstr(fit, "verdict"), "failed") != 0) {
-        fprintf(f, ", optimum %s", num_sig(jnum(o, "value"), 3).s);
+        fprintf(f, ": optimum %s", num_sig(jnum(o, "value"), 3).s);
         if (*num_range(jnum(o, "lo"), jnum(o, "hi"), 3).s)
-            fprintf(f, " (95 %%: %s)", num_range(jnum(o, "lo"), jnum(o, "hi"), 3).s);
+            fprintf(f, " <span class=\"dim\">(95 %%: %s)</span>",
+                    num_range(jnum(o, "lo"), jnum(o, "hi"), 3).s);
     }
+    fputc(' ', f);
+    page_verdict(p, jstr(fit, "verdict"));
 }
 
 static void decision_outcome(FILE *f, const json_t *d)
@@ -42,14 +43,15 @@ static void decision_outcome(FILE *f, const json_t *d)
     }
 }
 
-static void write_decision(FILE *f, const json_t *d)
+static void write_decision(const struct page *p, const json_t *d)
 {
+    FILE *f = p->f;
     fputs("<li><b>", f);
     html_text(f, jstr(d, "id"));
     fputs("</b>", f);
     const json_t *fits = json_object_get(d, "fits");
     for (size_t i = 0; i < json_array_size(fits); i++)
-        decision_fit(f, json_array_get(fits, i));
+        decision_fit(p, json_array_get(fits, i));
     decision_outcome(f, d);
     if (json_array_size(json_object_get(d, "inputs")))
         html_jobs(f, "Decided from", json_object_get(d, "inputs"));
@@ -70,12 +72,12 @@ void section_decisions(struct page *p)
         const json_t *rec = json_array_get(p->records, i);
         if (strcmp(jstr(rec, "t"), "decision") != 0)
             continue;
-        write_decision(p->f, rec);
+        write_decision(p, rec);
         n++;
     }
     const json_t *cells = json_object_get(p->law, "cells");
     for (size_t i = 0; n == 0 && i < json_array_size(cells); i++)
-        write_decision(p->f, json_array_get(cells, i));
+        write_decision(p, json_array_get(cells, i));
     fputs("</ol>\n", p->f);
     if (n == 0 && json_array_size(cells) == 0)
         fputs("<p class=\"dim\">None yet.</p>\n", p->f);
@@ -98,18 +100,33 @@ static void failure_row(FILE *f, const struct run *r)
     fputs("</tr>\n", f);
 }
 
-// Attempts that ended badly although a later one of the same job may have done well.
-static int lost_attempts(const struct page *p)
+// Attempts that crashed and were tried again, with the trainer's last words.
+static void lost_attempts(const struct page *p)
 {
+    static const char *const heads[] = {"training", "#attempt", "status", "cause",
+                                        "last words"};
     int n = 0;
     for (size_t i = 0; i < json_array_size(p->records); i++) {
         const json_t *rec = json_array_get(p->records, i);
-        if (strcmp(jstr(rec, "t"), "result") != 0 || strcmp(jstr(rec, "status"), "ok") == 0)
+        if (strcmp(jstr(rec, "t"), "failure") != 0)
             continue;
-        const int k = runs_find(&p->runs, jstr(rec, "id"));
-        n += k >= 0 && p->runs.v[k].ok;
+        if (n++ == 0)
+            table_begin(p->f, "Attempts that were lost and tried again", heads, 5);
+        fputs("<tr><td>", p->f);
+        if (runs_find(&p->runs, jstr(rec, "id")) >= 0)
+            html_job(p->f, jstr(rec, "id"));
+        else
+            html_text(p->f, jstr(rec, "id"));
+        fputs("</td>", p->f);
+        cell_num(p->f, num_int(jnum(rec, "attempt")));
+        cell_text(p->f, jstr(rec, "status"));
+        cell_text(p->f, jstr(rec, "cause"));
+        fputs("<td><details><summary>stderr</summary><pre>", p->f);
+        html_lines(p->f, jstr(rec, "stderr"));
+        fputs("</pre></details></td></tr>\n", p->f);
     }
-    return n;
+    if (n)
+        table_end(p->f);
 }
 
 void section_failures(struct page *p)
@@ -132,10 +149,7 @@ void section_failures(struct page *p)
         fputs("<p>None: every training that ended, ended well, and no fit flagged an "
               "outlier.</p>\n",
               p->f);
-    const int lost = lost_attempts(p);
-    if (lost)
-        fprintf(p->f, "<p>%d attempt%s ended badly and %s made good by another.</p>\n", lost,
-                lost == 1 ? "" : "s", lost == 1 ? "was" : "were");
+    lost_attempts(p);
 }
 
 // ---- every training
@@ -158,11 +172,12 @@ static void run_row(const struct page *p, const struct run *r)
     cell_num(f, num_sig(c->x, 3));
     cell_num(f, num_sig(c->y, 3));
     cell_num(f, num_int((double)j->arch.d));
+    const struct arch *a = &j->arch;
     fprintf(f,
-            "<td>%" PRId64 "+%" PRId64 " layers, %" PRId64 "/%" PRId64 " experts × %" PRId64
-            " + %" PRId64 " shared, %" PRId64 "/%" PRId64 " heads × %" PRId64 "</td>",
-            j->arch.L_d, j->arch.L_m, j->arch.K, j->arch.N_e, j->arch.d_m, j->arch.n_shared,
-            j->arch.N_q, j->arch.N_kv, j->arch.d_qkv);
+            "<td class=\"n\">%" PRId64 " + %" PRId64 "</td><td class=\"n\">%" PRId64 "/%" PRId64
+            " × %" PRId64 "</td><td class=\"n\">%" PRId64 "/%" PRId64 " + %" PRId64
+            "</td><td class=\"n\">%" PRId64 "</td>",
+            a->L_d, a->L_m, a->N_q, a->N_kv, a->d_qkv, a->K, a->N_e, a->n_shared, a->d_m);
     cell_num(f, num_int((double)j->train.tokens));
     cell_num(f, num_sig(j->train.lr, 3));
     cell_num(f, num_int((double)j->train.batch_tokens));
@@ -179,8 +194,9 @@ static void run_row(const struct page *p, const struct run *r)
 void section_runs(struct page *p)
 {
     static const char *const heads[] = {
-        "training", "phase",    "#C, FLOPs", "#M",    "#x",    "#y",       "#d",    "structure",
-        "#D",       "#peak lr", "#batch",    "#seed", "#loss", "#seconds", "status"};
+        "training", "phase",   "#C, FLOPs", "#M",       "#x",       "#y",
+        "#d",       "#layers", "#heads",    "#experts", "#d_m",     "#D",
+        "#peak lr", "#batch",  "#seed",     "#loss",    "#seconds", "status"};
     fputs("<h2 id=\"runs\">All trainings</h2>\n", p->f);
     if (p->runs.n == 0) {
         fputs("<p class=\"dim\">None are known yet.</p>\n", p->f);
@@ -188,7 +204,9 @@ void section_runs(struct page *p)
     }
     fputs("<p>M, x and y are the paper's counts of the structure that was trained; D and batch "
           "are "
-          "tokens; loss is nats per token on held-out text; layers are dense + MoE.</p>\n",
+          "tokens; loss is nats per token on held-out text. Layers: dense + MoE. Heads: "
+          "query/key-value "
+          "× width. Experts: active/routed + shared.</p>\n",
           p->f);
     table_begin(p->f, NULL, heads, sizeof heads / sizeof *heads);
     for (int i = 0; i < p->runs.n; i++)

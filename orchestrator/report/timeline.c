@@ -40,24 +40,36 @@ static double tick_step(double span)
     return 10 * decade;
 }
 
+static double place(double t, double span)
+{
+    return LEFT + t / span * (WIDTH - LEFT - 10);
+}
+
+static struct num tick_text(double t)
+{
+    struct num r;
+    snprintf(r.s, sizeof r.s, "%.3g s", t);
+    return t < 300 ? r : num_time(t);
+}
+
 static void time_axis(FILE *f, double span, int bottom)
 {
     const double step = tick_step(span);
     for (double t = 0; t <= span * 1.0001; t += step) {
-        const double x = LEFT + t / span * (WIDTH - LEFT - 10);
+        const double x = place(t, span);
         fprintf(f,
                 "<path d=\"M%.1f %d V%d\" stroke=\"" COLOUR_GRID "\"/>"
                 "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" fill=\"" COLOUR_DIM
                 "\">%s</text>\n",
-                x, TOP, bottom, x, bottom + 15, num_time(t).s);
+                x, TOP, bottom, x, bottom + 15, tick_text(t).s);
     }
 }
 
-static void bar(const struct page *p, const struct span *s, double first, double span, int row)
+static void bar(const struct page *p, const struct span *s, double span, int row)
 {
-    const double scale = (WIDTH - LEFT - 10) / span;
-    const double x = LEFT + (s->t0 - first) * scale, w = fmax(.8, (s->t1 - s->t0) * scale - .6);
+    const double x = place(s->t0, span), w = fmax(.8, place(s->t1, span) - x - .6);
     const struct run *r = s->run >= 0 ? &p->runs.v[s->run] : NULL;
+    const char *colour = r ? colour_phase(r->phase_index).s : COLOUR_DIM;
     fputs("<a", p->f);
     if (r) {
         fputs(" href=\"#run-", p->f);
@@ -68,12 +80,26 @@ static void bar(const struct page *p, const struct span *s, double first, double
     html_text(p->f, r ? r->job->job.id : "unknown job");
     if (r)
         fprintf(p->f, " at C = %s: ", num_round(r->job->C).s);
-    fprintf(p->f, "%s to %s", num_time(s->t0 - first).s, num_time(s->t1 - first).s);
+    fprintf(p->f, "%s to %s%s", num_time(s->t0).s, num_time(s->t1).s,
+            s->lost ? ", lost and tried again" : "");
     fprintf(p->f,
             "</title><rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"1.5\" "
-            "fill=\"%s\"/></a>\n",
-            x, TOP + row * ROW + 4, w, ROW - 8,
-            r ? colour_phase(r->phase_index).s : COLOUR_DIM);
+            "fill=\"%s\" stroke=\"%s\"/></a>\n",
+            x, TOP + row * ROW + 4, w, ROW - 8, s->lost ? "none" : colour,
+            s->lost ? COLOUR_MARK : "none");
+}
+
+// Where a session ended and a later one took over.
+static void resume_lines(const struct page *p, double span, int bottom)
+{
+    for (int k = 0; k < p->runs.n_sessions; k++) {
+        const struct session *s = &p->runs.sessions[k];
+        if (s->first <= s->last && s->first > 0)
+            fprintf(p->f,
+                    "<path d=\"M%.1f %d V%d\" stroke=\"" COLOUR_INK
+                    "\" stroke-dasharray=\"4 3\"><title>resumed here</title></path>\n",
+                    place(s->first, span), TOP - 4, bottom + 2);
+    }
 }
 
 static void chart(const struct page *p, const double *workers, int n, double span)
@@ -81,9 +107,6 @@ static void chart(const struct page *p, const double *workers, int n, double spa
     FILE *f = p->f;
     const struct runs *r = &p->runs;
     const int bottom = TOP + n * ROW;
-    double first = INFINITY;
-    for (int i = 0; i < r->n_spans; i++)
-        first = fmin(first, r->spans[i].t0);
     fprintf(f,
             "<figure class=\"wide\"><svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\" "
             "aria-label=\"Time chart: which worker trained what when\" font-size=\"12\" "
@@ -97,8 +120,9 @@ static void chart(const struct page *p, const double *workers, int n, double spa
                 LEFT - 8, TOP + w * ROW + ROW / 2 + 4, workers[w]);
         for (int i = 0; i < r->n_spans; i++)
             if (r->spans[i].worker == workers[w])
-                bar(p, &r->spans[i], first, span, w);
+                bar(p, &r->spans[i], span, w);
     }
+    resume_lines(p, span, bottom);
     fputs("</svg></figure>\n", f);
 }
 
@@ -136,19 +160,25 @@ void section_time(struct page *p)
     const struct usage u = runs_usage(&p->runs);
     int n;
     double *workers = workers_of(&p->runs, &n);
-    if (!workers || n == 0 || !(u.span > 0)) {
+    if (!workers || n == 0 || !(u.capacity > 0)) {
         fputs("<p class=\"dim\">The journal holds no times.</p>\n", p->f);
         free(workers);
         return;
     }
-    const double whole = u.workers * u.span;
     fprintf(
         p->f,
-        "<p>From the first dispatch to the last result: <strong>%s</strong> on %d worker%s. "
-        "Training: <strong>%s</strong> of that time (trainers running, with start-up and "
-        "validation: %s).</p>\n",
+        "<p>From the first dispatch to the last result: <strong>%s</strong> on %.0f worker%s. "
+        "Training: <strong>%s</strong> of the workers' time (trainers running, with start-up "
+        "and validation: %s).",
         num_time(u.span).s, u.workers, u.workers == 1 ? "" : "s",
-        num_percent(u.training / whole, 3).s, num_percent(u.busy / whole, 3).s);
+        num_percent(u.training / u.capacity, 3).s, num_percent(u.busy / u.capacity, 3).s);
+    int sessions = 0;
+    for (int k = 0; k < p->runs.n_sessions; k++)
+        sessions += p->runs.sessions[k].first <= p->runs.sessions[k].last;
+    if (sessions > 1)
+        fprintf(p->f, " The sweep was resumed %d time%s; the pauses are left out.",
+                sessions - 1, sessions == 2 ? "" : "s");
+    fputs("</p>\n", p->f);
     fputs("<div class=\"legend\">\n", p->f);
     for (int k = 0; k < p->runs.n_phases; k++)
         page_key(p, "box", colour_phase(k).s,
