@@ -385,9 +385,12 @@ static void drain(struct trainer *t, int *fd,
 static void keep_stderr(struct trainer *t)
 {
     t->tail[t->n_tail] = '\0';
-    for (size_t i = 0; i < t->n_tail; i++) // it becomes a JSON string
-        if (t->tail[i] == '\0' || (unsigned char)t->tail[i] >= 0x80)
+    for (size_t i = 0; i < t->n_tail;
+         i++) { // it becomes a JSON string and is shown on terminals
+        unsigned char c = (unsigned char)t->tail[i];
+        if ((c < ' ' && c != '\n' && c != '\t') || c >= 0x7f)
             t->tail[i] = '?';
+    }
     int lines = 0;
     size_t from = t->n_tail;
     while (from > 0 && lines < STDERR_LINES)

@@ -157,8 +157,8 @@ static void test_crashes(void)
     CHECK(strncmp(tail, "line 12\n", 8) == 0);
     CHECK(access(err_file, R_OK) == 0);
     trainer_free(t);
-    t = ends(HELLO "head -c 3000000 /dev/urandom >&2\necho last >&2\nexit 1\n", JOB_FAILED,
-             "last");
+    t = ends(HELLO "head -c 3000000 /dev/urandom >&2\necho >&2; echo last >&2\nexit 1\n",
+             JOB_FAILED, "last");
     CHECK(strlen(trainer_stderr(t)) <= 4096);
     trainer_free(t);
     t = ends(HELLO RESULT, JOB_OK, "");

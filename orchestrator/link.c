@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/link.h"
+#include <mpi.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+// A message on its way; the buffer must live until MPI is done with it.
+struct outgoing {
+    struct outgoing *next;
+    MPI_Request request;
+    char *text;
+};
+
+struct link {
+    int rank, size, dropped;
+    char *inbox; // LINK_MAX
+    MPI_Request receive;
+    struct outgoing *sending;
+    long nap_ns;
+};
+
+enum { NAP_FIRST_NS = 20000, NAP_LONGEST_NS = 1000000 };
+
+const char *link_kind_name(enum link_kind k)
+{
+    static const char *const names[] = {
+#define X(name, from, body) #name,
+        LINK_KINDS(X)
+#undef X
+    };
+    return names[k];
+}
+
+static enum err mpi_error(int code, const char *what)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int n = 0;
+    MPI_Error_string(code, text, &n);
+    return err_set(ERR_FAILED, "MPI: %s: %s", what, text);
+}
+
+static enum err post_receive(struct link *l)
+{
+    int rc = MPI_Irecv(l->inbox, LINK_MAX, MPI_CHAR, MPI_ANY_SOURCE, MPI_ANY_TAG,
+                       MPI_COMM_WORLD, &l->receive);
+    return rc == MPI_SUCCESS ? OK : mpi_error(rc, "receive");
+}
+
+static enum err refuse_singleton(void)
+{
+    // N tasks that do not find each other would each say this: the first one does.
+    const char *proc = getenv("SLURM_PROCID"), *tasks = getenv("SLURM_NTASKS");
+    if (proc && strcmp(proc, "0") != 0)
+        return err_set(ERR_INPUT, "%s", "");
+    if (tasks && atoi(tasks) > 1)
+        return err_set(
+            ERR_INPUT,
+            "run: this is a world of one rank although the Slurm step has %s tasks: srun "
+            "started "
+            "them without a PMI that this MPI understands, so each believes to be alone. Use "
+            "`mpirun moesweep run ..` inside the allocation, or `srun --mpi=pmix`",
+            tasks);
+    return err_set(
+        ERR_INPUT,
+        "run: expected at least 2 MPI ranks (one manages, the others train), found 1. Use "
+        "`mpirun -np P moesweep run ..` with P = workers + 1. (Plain `srun` without PMIx also "
+        "starts tasks that each believe to be alone.)");
+}
+
+enum err link_open(struct link **out)
+{
+    int rc = MPI_Init(NULL, NULL);
+    ENSURE(rc == MPI_SUCCESS, ERR_FAILED, "MPI_Init failed");
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    struct link *l = calloc(1, sizeof *l);
+    char *inbox = malloc(LINK_MAX);
+    if (!l || !inbox) {
+        free(l);
+        free(inbox);
+        MPI_Abort(MPI_COMM_WORLD, ERR_FAILED);
+        return err_set(ERR_FAILED, "out of memory");
+    }
+    l->inbox = inbox;
+    l->nap_ns = NAP_FIRST_NS;
+    l->receive = MPI_REQUEST_NULL;
+    MPI_Comm_rank(MPI_COMM_WORLD, &l->rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &l->size);
+    if (l->size == 1) {
+        link_close(l, true);
+        return refuse_singleton();
+    }
+    *out = l;
+    return OK;
+}
+
+int link_rank(const struct link *l)
+{
+    return l->rank;
+}
+
+int link_size(const struct link *l)
+{
+    return l->size;
+}
+
+int link_dropped(const struct link *l)
+{
+    return l->dropped;
+}
+
+enum err link_agree(struct link *l, enum err code)
+{
+    int shared = (int)code;
+    // Rank 0 may be replaying a long journal: the others nap meanwhile.
+    MPI_Request request;
+    int rc = MPI_Ibcast(&shared, 1, MPI_INT, 0, MPI_COMM_WORLD, &request), done = 0;
+    while (rc == MPI_SUCCESS &&
+           (rc = MPI_Test(&request, &done, MPI_STATUS_IGNORE)) == MPI_SUCCESS && !done)
+        link_nap(l);
+    if (rc != MPI_SUCCESS)
+        return mpi_error(rc, "start-up");
+    if (shared == OK)
+        TRY(post_receive(l));
+    return (enum err)shared;
+}
+
+// Frees what has left.
+static void sweep_sent(struct link *l)
+{
+    for (struct outgoing **at = &l->sending; *at;) {
+        struct outgoing *o = *at;
+        int done = 0;
+        if (MPI_Test(&o->request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        free(o->text);
+        free(o);
+    }
+}
+
+static enum err post(struct link *l, int peer, enum link_kind kind, char *text)
+{
+    size_t n = strlen(text);
+    struct outgoing *o = n <= LINK_MAX ? calloc(1, sizeof *o) : NULL;
+    if (!o) {
+        free(text);
+        return n > LINK_MAX
+                   ? err_set(ERR_FAILED, "a %s message of %zu bytes, at most %d can be sent",
+                             link_kind_name(kind), n, LINK_MAX)
+                   : err_set(ERR_FAILED, "out of memory");
+    }
+    o->text = text;
+    int rc = MPI_Isend(text, (int)n, MPI_CHAR, peer, (int)kind, MPI_COMM_WORLD, &o->request);
+    if (rc != MPI_SUCCESS) {
+        free(text);
+        free(o);
+        return mpi_error(rc, "send");
+    }
+    o->next = l->sending;
+    l->sending = o;
+    return OK;
+}
+
+enum err link_send(struct link *l, int peer, enum link_kind kind, json_t *body)
+{
+    ASSERT(peer >= 0 && peer < l->size && peer != l->rank);
+    char *text = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    ENSURE(text, ERR_FAILED, "a %s message cannot be written as JSON", link_kind_name(kind));
+    sweep_sent(l);
+    return post(l, peer, kind, text);
+}
+
+enum err link_poll(struct link *l, struct link_msg *out, bool *got)
+{
+    *got = false;
+    sweep_sent(l);
+    int done = 0, n = 0;
+    MPI_Status status;
+    int rc = MPI_Test(&l->receive, &done, &status);
+    if (rc != MPI_SUCCESS)
+        return mpi_error(rc, "receive");
+    if (!done)
+        return OK;
+    MPI_Get_count(&status, MPI_CHAR, &n);
+    json_t *body = n > 0 ? json_loadb(l->inbox, (size_t)n, 0, NULL) : NULL;
+    TRY(post_receive(l));
+    if (!json_is_object(body) || status.MPI_TAG < 0 || status.MPI_TAG >= N_LINK_KINDS) {
+        json_decref(body);
+        l->dropped++;
+        return OK;
+    }
+    *out = (struct link_msg){status.MPI_SOURCE, (enum link_kind)status.MPI_TAG, body};
+    *got = true;
+    link_active(l);
+    return OK;
+}
+
+void link_nap(struct link *l)
+{
+    nanosleep(&(struct timespec){.tv_nsec = l->nap_ns}, NULL);
+    l->nap_ns = l->nap_ns * 2 < NAP_LONGEST_NS ? l->nap_ns * 2 : NAP_LONGEST_NS;
+}
+
+void link_active(struct link *l)
+{
+    l->nap_ns = NAP_FIRST_NS;
+}
+
+static void wait_sent(struct link *l)
+{
+    while (sweep_sent(l), l->sending)
+        link_nap(l);
+}
+
+void link_close(struct link *l, bool clean)
+{
+    if (!clean)
+        return; // MPI still owns the buffers; the process is about to end
+    wait_sent(l);
+    if (l->receive != MPI_REQUEST_NULL) {
+        MPI_Cancel(&l->receive);
+        MPI_Wait(&l->receive, MPI_STATUS_IGNORE);
+    }
+    MPI_Finalize();
+    free(l->inbox);
+    free(l);
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Messages between the manager (rank 0) and the workers; the one place that includes mpi.h.
+// Nothing here blocks after the start-up: sends are posted and tested, one receive is always
+// posted, and nobody waits for a rank that may be dead. A message is a kind and a JSON object
+// of at most LINK_MAX bytes.
+#ifndef ORCHESTRATOR_LINK_H
+#define ORCHESTRATOR_LINK_H
+#include "core/err.h"
+#include <jansson.h>
+#include <stdbool.h>
+
+#define LINK_MAX (1 << 20)
+
+//    kind     from     body
+#define LINK_KINDS(X)                                                                          \
+    X(READY, "worker", "host, pid, isa: it can take jobs")                                     \
+    X(BEAT, "worker", "progress of the running job; both: a sign of life")                     \
+    X(STARTED, "worker", "job, attempt, start")                                                \
+    X(RESULT, "worker", "job, attempt, result, curve, backend, stderr, start, end")            \
+    X(JOB, "manager", "job, attempt, spec: train this")                                        \
+    X(STOP, "manager", "stop what runs, give back what waits")                                 \
+    X(DROP, "manager", "kill what runs and forget it, nobody waits for it")                    \
+    X(QUIT, "manager", "end")
+enum link_kind {
+#define X(name, from, body) LINK_##name,
+    LINK_KINDS(X)
+#undef X
+        N_LINK_KINDS
+};
+const char *link_kind_name(enum link_kind k);
+
+struct link;
+struct link_msg {
+    int peer;
+    enum link_kind kind;
+    json_t *body; // the receiver's
+};
+
+// Initialises MPI. A world of one rank is ERR_INPUT: there would be nobody to train.
+enum err link_open(struct link **out);
+int link_rank(const struct link *l);
+int link_size(const struct link *l);
+// Start-up's one collective: rank 0's code on every rank.
+enum err link_agree(struct link *l, enum err code);
+// Posts a message; takes the reference of body. ERR_FAILED: larger than LINK_MAX, no memory.
+enum err link_send(struct link *l, int peer, enum link_kind kind, json_t *body);
+// Takes one message if one has come. ERR_FAILED only for MPI's own errors; a message that is
+// not a JSON object of a known kind is dropped and counted.
+enum err link_poll(struct link *l, struct link_msg *out, bool *got);
+int link_dropped(const struct link *l);
+// Sleeps: 20 us after activity, doubling up to 1 ms while nothing comes (a blocked receive
+// would burn a core). link_active starts over.
+void link_nap(struct link *l);
+void link_active(struct link *l);
+// Clean: every message got through, every rank is alive; finalises MPI. Otherwise a rank may be
+// dead and MPI_Finalize might wait for it for ever: returns without, and the caller leaves by
+// _exit.
+void link_close(struct link *l, bool clean);
+#endif

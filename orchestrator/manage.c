@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/manage.h"
+#include "core/json.h"
+#include "orchestrator/manage_state.h"
+#include "orchestrator/outputs.h"
+#include "orchestrator/signals.h"
+#include "orchestrator/sweepdir.h"
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const double SHOW_EVERY = 1;      // s between two status files
+static const double SYNC_EVERY = 1;      // s that a start record may wait for company
+static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
+static const double SECOND_SIGNAL = 1;   // s; launchers send bursts, an impatient user does not
+enum { HOPELESS = 10 };                  // crashes without a single success: nothing will work
+
+const struct steer_job *manage_job(const struct manager *m, int job)
+{
+    return steer_job_at(m->steer, m->steer_of[job]);
+}
+
+double manage_flops(const struct steer_job *sj)
+{
+    struct executed ex =
+        arch_executed(&sj->job.arch, sj->job.model.tied, sj->job.train.batch_tokens);
+    return ex.flops_per_token * (double)sj->job.train.tokens;
+}
+
+double manage_time(const struct manager *m, double clock)
+{
+    return m->wall0 + (clock - m->clock0);
+}
+
+enum err manage_record(struct manager *m, json_t *rec)
+{
+    ENSURE(rec, ERR_FAILED, "out of memory for a record");
+    enum err e = journal_append(m->journal, rec);
+    json_array_append_new(m->records, rec);
+    if (!isfinite(m->unsynced_since))
+        m->unsynced_since = signals_clock();
+    return e;
+}
+
+static enum err sync_journal(struct manager *m)
+{
+    m->unsynced_since = INFINITY;
+    return journal_sync(m->journal);
+}
+
+// ---- what the steering wants
+
+static enum err queue(struct manager *m, int number)
+{
+    const struct steer_job *sj = steer_job_at(m->steer, number);
+    int attempts, crashes;
+    if (sj->final)
+        return OK;
+    if (m->n_sched == m->cap_sched) {
+        int cap = m->cap_sched ? 2 * m->cap_sched : 256;
+        int *p = realloc(m->steer_of, (size_t)cap * sizeof *p);
+        ENSURE(p, ERR_FAILED, "out of memory");
+        m->steer_of = p;
+        m->cap_sched = cap;
+    }
+    records_attempts(&m->past, sj->job.id, &attempts, &crashes);
+    m->steer_of[m->n_sched++] = number;
+    return sched_add(m->sched, sj->job.id, sj->priority, manage_flops(sj), attempts, crashes);
+}
+
+enum err manage_take_up(struct manager *m)
+{
+    for (; m->seen_decisions < steer_n_decisions(m->steer); m->seen_decisions++) {
+        json_t *d = steer_decision_at(m->steer, m->seen_decisions);
+        const char *id = json_string_value(json_object_get(d, "id"));
+        if (json_object_get(m->past.decisions, id ? id : ""))
+            continue;
+        TRY(manage_record(m, json_deep_copy(d)));
+        manage_say_decision(m, d);
+    }
+    for (; m->seen_jobs < steer_n_jobs(m->steer); m->seen_jobs++) {
+        const struct steer_job *sj = steer_job_at(m->steer, m->seen_jobs);
+        if (!json_object_get(m->past.jobs, sj->job.id))
+            TRY(manage_record(m, records_job(&m->cfg, sj)));
+        TRY(queue(m, m->seen_jobs));
+    }
+    return OK;
+}
+
+static enum err send_job(struct manager *m, const struct sched_assign *a)
+{
+    const struct steer_job *sj = manage_job(m, a->job);
+    char dir[JOB_PATH_MAX + 64], name[JOB_ID_LEN + 8];
+    snprintf(name, sizeof name, "jobs/%s", sj->job.id);
+    TRY(sweepdir_path(m->dir, name, dir, sizeof dir));
+    json_t *spec = job_to_json(&sj->job), *checkpoint = json_object_get(spec, "checkpoint");
+    if (checkpoint)
+        json_object_set_new(checkpoint, "dir", json_string(dir));
+    else
+        json_object_set_new(spec, "checkpoint", json_pack("{s:s}", "dir", dir));
+    json_t *body = json_pack("{s:i, s:i, s:s, s:s, s:o}", "job", a->job, "attempt", a->attempt,
+                             "dir", dir, "command", m->cfg.trainer, "spec", spec);
+    ENSURE(body, ERR_FAILED, "out of memory for a job");
+    return link_send(m->link, a->worker + 1, LINK_JOB, body);
+}
+
+static enum err dispatch(struct manager *m)
+{
+    struct sched_assign a;
+    while (sched_next(m->sched, &a))
+        TRY(send_job(m, &a));
+    return OK;
+}
+
+// Journalled results reach the steering, the steering's answers the journal, in this order:
+// nothing is acted on that a crash could undo. Idle workers get what is queued before the fits
+// begin.
+static enum err steer_on(struct manager *m)
+{
+    if (m->n_finals == 0)
+        return OK;
+    TRY(sync_journal(m));
+    TRY(dispatch(m));
+    for (int i = 0; i < m->n_finals; i++)
+        TRY(steer_result(m->steer, &m->finals[i]));
+    m->n_finals = 0;
+    if (m->why[0])
+        return OK; // stopping: the next run of the program takes the decisions
+    TRY(steer_advance(m->steer));
+    TRY(manage_take_up(m));
+    return sync_journal(m);
+}
+
+// ---- what the workers say
+
+static enum err keep_final(struct manager *m, const struct job_result *r)
+{
+    if (m->n_finals == m->cap_finals) {
+        int cap = m->cap_finals ? 2 * m->cap_finals : 64;
+        struct job_result *p = realloc(m->finals, (size_t)cap * sizeof *p);
+        ENSURE(p, ERR_FAILED, "out of memory");
+        m->finals = p;
+        m->cap_finals = cap;
+    }
+    m->finals[m->n_finals++] = *r;
+    if (r->status == JOB_OK)
+        m->n_ok++;
+    else
+        m->n_failed++;
+    return OK;
+}
+
+static void note_end(struct manager *m, int worker, double t0, double t1, double flops)
+{
+    struct manage_worker *w = &m->workers[worker];
+    m->busy += t1 - t0;
+    m->flops_done += flops;
+    m->first_start = fmin(m->first_start, t0);
+    m->last_end = fmax(m->last_end, t1);
+    w->job = -1;
+    w->step = 0;
+    w->loss = NAN;
+}
+
+static enum err take_crash(struct manager *m, const struct sched_assign *a,
+                           const struct job_result *r, bool final)
+{
+    m->n_crashes++;
+    snprintf(m->last_cause, sizeof m->last_cause, "%s", r->cause);
+    manage_say(m, "job %s, attempt %d, rank %d (%s): %s: %s; %s", r->id, a->attempt,
+               a->worker + 1, m->workers[a->worker].host, job_status_name(r->status), r->cause,
+               final ? "given up" : "will be tried again");
+    ENSURE(m->n_ok > 0 || m->n_crashes < HOPELESS, ERR_FAILED,
+           "%d attempts to train have failed and none has worked; the last: %s", m->n_crashes,
+           r->cause);
+    return OK;
+}
+
+static enum sched_outcome outcome_of(enum job_status status)
+{
+    switch (status) {
+    case JOB_OK:
+    case JOB_DIVERGED: // the same job would diverge again
+        return SCHED_DONE;
+    case JOB_STOPPED:
+        return SCHED_INTERRUPTED;
+    default:
+        return SCHED_CRASHED;
+    }
+}
+
+static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
+                         json_t *body, double t0, double t1)
+{
+    const struct steer_job *sj = manage_job(m, a->job);
+    memcpy(r->id, sj->job.id, sizeof r->id);
+    bool ran = m->workers[a->worker].job == a->job;
+    if (ran)
+        note_end(m, a->worker, t0, t1, r->status == JOB_OK ? manage_flops(sj) : 0);
+    enum sched_outcome outcome = outcome_of(r->status);
+    enum sched_verdict verdict = sched_report(m->sched, *a, outcome);
+    if (verdict == SCHED_STALE)
+        return OK;
+    double w0 = manage_time(m, t0), w1 = manage_time(m, t1);
+    const char *backend = json_string_value(json_object_get(body, "backend"));
+    const char *words = json_string_value(json_object_get(body, "stderr"));
+    if (verdict == SCHED_FINAL) {
+        TRY(manage_record(m, records_result(r, a->attempt, a->worker + 1, w0, w1,
+                                            backend ? backend : "",
+                                            json_incref(json_object_get(body, "curve")))));
+        TRY(keep_final(m, r));
+    } else if (outcome == SCHED_CRASHED) {
+        TRY(manage_record(
+            m, records_failure(r, a->attempt, a->worker + 1, w0, w1, words ? words : "")));
+    }
+    return outcome == SCHED_CRASHED ? take_crash(m, a, r, verdict == SCHED_FINAL) : OK;
+}
+
+static enum err on_ready(struct manager *m, int worker, json_t *body)
+{
+    char host[sizeof m->workers->host], isa[sizeof m->identity.isa];
+    TRY(json_get_str(body, "READY", "host", true, host, sizeof host));
+    TRY(json_get_str(body, "READY", "isa", true, isa, sizeof isa));
+    snprintf(m->workers[worker].host, sizeof host, "%s", host);
+    ENSURE(m->opt.allow_mixed || strcmp(isa, m->identity.isa) == 0, ERR_INPUT,
+           "rank %d on %s has another instruction set, %s, than this sweep's, %s. Losses would "
+           "not be "
+           "comparable bit for bit; --allow-mixed goes on all the same",
+           worker + 1, host, isa, m->identity.isa);
+    m->workers[worker].ready = true;
+    sched_join(m->sched, worker);
+    return OK;
+}
+
+static enum err on_beat(struct manager *m, int worker, json_t *body)
+{
+    struct manage_worker *w = &m->workers[worker];
+    const json_t *job = json_object_get(body, "job"), *loss = json_object_get(body, "loss");
+    if (json_is_integer(job) && json_integer_value(job) == w->job) {
+        w->step = json_integer_value(json_object_get(body, "step"));
+        w->loss = json_is_number(loss) ? json_number_value(loss) : NAN;
+    }
+    if (json_is_true(json_object_get(body, "stopping")) && !isfinite(m->drain_since))
+        snprintf(m->why, sizeof m->why, "rank %d (%s) was told to stop", worker + 1, w->host);
+    return OK;
+}
+
+static enum err read_assign(const struct manager *m, int worker, json_t *body, const char *what,
+                            struct sched_assign *a)
+{
+    int64_t job = -1, attempt = -1;
+    TRY(json_get_i64(body, what, "job", true, 0, m->n_sched - 1, &job));
+    TRY(json_get_i64(body, what, "attempt", true, 1, INT32_MAX, &attempt));
+    *a = (struct sched_assign){worker, (int)job, (int)attempt};
+    return OK;
+}
+
+// A moment on a worker's clock, on ours.
+static enum err read_moment(const struct manager *m, int worker, json_t *body, const char *key,
+                            double *out)
+{
+    double t = 0;
+    TRY(json_get_num(body, "message", key, true, 0, 1e300, &t));
+    *out = t + m->workers[worker].offset;
+    return OK;
+}
+
+static enum err on_started(struct manager *m, int worker, json_t *body)
+{
+    struct sched_assign a;
+    double t0;
+    TRY(read_assign(m, worker, body, "STARTED", &a));
+    TRY(read_moment(m, worker, body, "start", &t0));
+    struct manage_worker *w = &m->workers[worker];
+    w->job = a.job;
+    w->t0 = t0;
+    w->step = 0;
+    w->loss = NAN;
+    m->first_start = fmin(m->first_start, t0);
+    return manage_record(m, records_start(manage_job(m, a.job)->job.id, a.attempt, worker + 1,
+                                          manage_time(m, t0)));
+}
+
+static enum err on_result(struct manager *m, int worker, json_t *body)
+{
+    struct sched_assign a;
+    struct job_result r;
+    json_t *result;
+    double t0, t1;
+    TRY(read_assign(m, worker, body, "RESULT", &a));
+    TRY(read_moment(m, worker, body, "start", &t0));
+    TRY(read_moment(m, worker, body, "end", &t1));
+    TRY(json_get_obj(body, "RESULT", "result", true, &result));
+    TRY(job_result_from_json(result, "RESULT", &r));
+    return take_end(m, &a, &r, body, t0, t1);
+}
+
+// A worker that was given up and is heard again: what it does is with others now, it starts
+// afresh.
+static enum err welcome_back(struct manager *m, int worker)
+{
+    struct manage_worker *w = &m->workers[worker];
+    w->lost = false;
+    w->job = -1;
+    manage_say(m, "rank %d (%s) is back", worker + 1, w->host);
+    TRY(link_send(m->link, worker + 1, LINK_DROP, json_object()));
+    if (isfinite(m->drain_since))
+        return link_send(m->link, worker + 1, LINK_STOP, json_object());
+    sched_join(m->sched, worker);
+    return OK;
+}
+
+static enum err take(struct manager *m, const struct link_msg *msg)
+{
+    static enum err (*const handlers[N_LINK_KINDS])(struct manager *, int, json_t *) = {
+        [LINK_READY] = on_ready,
+        [LINK_BEAT] = on_beat,
+        [LINK_STARTED] = on_started,
+        [LINK_RESULT] = on_result,
+    };
+    int worker = msg->peer - 1;
+    ENSURE(worker >= 0 && handlers[msg->kind], ERR_FAILED,
+           "an unexpected %s message from rank %d", link_kind_name(msg->kind), msg->peer);
+    struct manage_worker *w = &m->workers[worker];
+    double now = signals_clock(), theirs = now;
+    TRY(json_get_num(msg->body, "message", "now", true, 0, 1e300, &theirs));
+    w->heard = now;
+    w->offset = fmin(w->offset, now - theirs);
+    if (w->lost && msg->kind != LINK_STARTED && msg->kind != LINK_RESULT)
+        TRY(welcome_back(m, worker));
+    else if (w->lost)
+        return OK; // stale
+    return handlers[msg->kind](m, worker, msg->body);
+}
+
+static enum err take_messages(struct manager *m)
+{
+    // Bounded, so that a flood of messages cannot starve the rest.
+    for (int i = 0; i < 4096; i++) {
+        struct link_msg msg;
+        bool got;
+        TRY(link_poll(m->link, &msg, &got));
+        if (!got)
+            return OK;
+        enum err e = take(m, &msg);
+        json_decref(msg.body);
+        TRY(e);
+    }
+    return OK;
+}
+
+// ---- what happens besides
+
+static enum err check_silence(struct manager *m)
+{
+    double now = signals_clock();
+    int lost = 0;
+    for (int i = 0; i < m->n_workers; i++) {
+        struct manage_worker *w = &m->workers[i];
+        if (!w->lost && now - w->heard > m->opt.silence) {
+            w->lost = true;
+            sched_leave(m->sched, i);
+            manage_say(m, "rank %d (%s): no sign of life for %.0f s; its jobs go to others",
+                       i + 1, w->host, m->opt.silence);
+        }
+        lost += w->lost;
+    }
+    ENSURE(lost < m->n_workers, ERR_FAILED, "no worker has given a sign of life for %.0f s",
+           m->opt.silence);
+    ENSURE(link_dropped(m->link) == 0, ERR_FAILED, "a message could not be read");
+    return OK;
+}
+
+static void look_for_reasons_to_stop(struct manager *m)
+{
+    int sig = signals_pending();
+    double now = signals_clock();
+    if (isfinite(m->drain_since)) {
+        if (sig && now - m->drain_since > SECOND_SIGNAL)
+            m->drain_since = -INFINITY; // at once
+    } else if (sig) {
+        snprintf(m->why, sizeof m->why, "%s", signals_name(sig));
+    } else if (m->opt.time_limit > 0 && now - m->clock0 > m->opt.time_limit && !m->why[0]) {
+        snprintf(m->why, sizeof m->why, "time limit of %.0f s", m->opt.time_limit);
+    }
+}
+
+static enum err begin_drain(struct manager *m)
+{
+    m->drain_since = signals_clock();
+    sched_drain(m->sched);
+    manage_say(m, "%s: stopping; trainers write checkpoints (a second signal ends at once)",
+               m->why);
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].ready && !m->workers[w].lost)
+            TRY(link_send(m->link, w + 1, LINK_STOP, json_object()));
+    return OK;
+}
+
+static bool drained(const struct manager *m)
+{
+    return m->why[0] && (sched_count(m->sched).held == 0 ||
+                         !(signals_clock() - m->drain_since < DRAIN_PATIENCE));
+}
+
+static enum err turn(struct manager *m)
+{
+    TRY(take_messages(m));
+    look_for_reasons_to_stop(m);
+    if (m->why[0] && m->drain_since == INFINITY)
+        TRY(begin_drain(m));
+    TRY(steer_on(m));
+    TRY(dispatch(m));
+    TRY(check_silence(m));
+    double now = signals_clock();
+    if (now - m->unsynced_since > SYNC_EVERY)
+        TRY(sync_journal(m));
+    if (now - m->shown > SHOW_EVERY)
+        TRY(manage_show(m, m->why[0] ? "draining" : "running"));
+    struct sched_counts c = sched_count(m->sched);
+    ENSURE(c.queued + c.held > 0 || steer_done(m->steer), ERR_FAILED,
+           "no job is left, yet the sweep is not decided: a bug in the steering");
+    link_nap(m->link);
+    return OK;
+}
+
+// ---- the end
+
+static enum err finish_done(struct manager *m)
+{
+    const char *why = "";
+    if (!m->past.done)
+        TRY(manage_record(m, records_stop("done", manage_time(m, signals_clock()))));
+    TRY(sync_journal(m));
+    TRY(outputs_write(m->dir, m->steer, m->records, &why));
+    if (*why)
+        manage_say(m, "no architecture.json: %s", why);
+    TRY(manage_show(m, "done"));
+    manage_say(m, "done: %d jobs, %d failed; %s/law.json, %s/report.html",
+               m->n_ok + m->n_failed, m->n_failed, m->dir, m->dir);
+    return OK;
+}
+
+static enum err finish_stopped(struct manager *m)
+{
+    char path[JOB_PATH_MAX + 32];
+    json_t *law = NULL;
+    TRY(manage_record(m, records_stop(m->why, manage_time(m, signals_clock()))));
+    TRY(sync_journal(m));
+    TRY(manage_show(m, "stopped"));
+    TRY(sweepdir_path(m->dir, "law.json", path, sizeof path));
+    TRY(steer_law(m->steer, &law));
+    enum err e = json_write_file(path, law);
+    json_decref(law);
+    TRY(e);
+    return err_set(ERR_STOPPED,
+                   "stopped (%s) with %d of about %d jobs done; the same command resumes",
+                   m->why, m->n_ok + m->n_failed, steer_expected_jobs(m->steer));
+}
+
+static enum err finish(struct manager *m, enum err e)
+{
+    if (e == OK)
+        e = steer_done(m->steer) ? finish_done(m) : finish_stopped(m);
+    if (e == OK || e == ERR_STOPPED)
+        return e;
+    // Keep what came in, if that is still possible, and say how things stand.
+    char message[1024];
+    snprintf(message, sizeof message, "%s", err_message());
+    (void)(journal_sync(m->journal) == OK && manage_show(m, "failed") == OK);
+    return err_set(e, "%s", message);
+}
+
+enum err manage_run(struct manager *m, bool *clean)
+{
+    enum err e = OK;
+    while (e == OK && !steer_done(m->steer) && !drained(m))
+        e = turn(m);
+    e = finish(m, e);
+    *clean = true;
+    for (int w = 0; w < m->n_workers; w++) {
+        *clean = *clean && !m->workers[w].lost;
+        if (!m->workers[w].lost && link_send(m->link, w + 1, LINK_QUIT, json_object()) != OK)
+            *clean = false;
+    }
+    return e;
+}

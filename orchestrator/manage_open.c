@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/json.h"
+#include "orchestrator/identity.h"
+#include "orchestrator/manage_state.h"
+#include "orchestrator/signals.h"
+#include "orchestrator/sweepdir.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const double SILENCE =
+    60; // s; jobs may swap or wait for a file system, beats hardly ever
+
+static enum err keep_record(void *ctx, json_t *rec)
+{
+    return json_array_append(ctx, rec) == 0 ? OK : err_set(ERR_FAILED, "out of memory");
+}
+
+static enum err own_identity(struct manager *m, struct records_identity *id)
+{
+    memcpy(id->name, m->cfg.name, sizeof id->name);
+    id->hash = m->cfg.hash;
+    identity_isa(id->isa, sizeof id->isa);
+    return identity_trainer(m->cfg.trainer, id->build, sizeof id->build);
+}
+
+static enum err other_sweep(struct manager *m, const char *journal, const char *resolved)
+{
+    struct sweep was;
+    char keys[512] = "";
+    if (access(resolved, R_OK) == 0 && config_load(resolved, &was) == OK) {
+        config_differences(&was, &m->cfg, keys, sizeof keys);
+        config_free(&was);
+    }
+    return err_set(ERR_INPUT, "%s belongs to another sweep, \"%s\"%s%s; nothing was changed",
+                   journal, m->identity.name, *keys ? ": " : "", keys);
+}
+
+// An existing journal must be of this sweep, this trainer and this instruction set.
+static enum err check_identity(struct manager *m, const struct records_identity *own,
+                               const char *journal, const char *resolved)
+{
+    TRY(records_head(m->records, journal, &m->identity));
+    if (m->identity.hash != own->hash)
+        return other_sweep(m, journal, resolved);
+    if (m->opt.allow_mixed)
+        return OK;
+    ENSURE(strcmp(m->identity.build, own->build) == 0, ERR_INPUT,
+           "%s was written with another trainer, %s; here it is %s. Losses would not be "
+           "comparable bit "
+           "for bit; --allow-mixed goes on all the same",
+           journal, m->identity.build, own->build);
+    ENSURE(strcmp(m->identity.isa, own->isa) == 0, ERR_INPUT,
+           "%s was written on another instruction set, %s; here it is %s. Losses would not be "
+           "comparable bit for bit; --allow-mixed goes on all the same",
+           journal, m->identity.isa, own->isa);
+    return OK;
+}
+
+static enum err write_resolved(struct manager *m, const char *path)
+{
+    char *text = NULL, fresh[JOB_PATH_MAX + 64];
+    TRY(sweepdir_path(m->dir, "config.resolved.cfg.new", fresh, sizeof fresh));
+    TRY(config_resolved(&m->cfg, &text));
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    size_t n = strlen(text);
+    bool good = fd >= 0 && write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
+    int cause = errno;
+    if (fd >= 0)
+        close(fd);
+    free(text);
+    if (!good || rename(fresh, path) != 0) {
+        cause = good ? errno : cause;
+        unlink(fresh);
+        return err_set(ERR_FAILED, "%s: %s", path, strerror(cause));
+    }
+    return OK;
+}
+
+static enum err begin_session(struct manager *m, int64_t torn)
+{
+    if (torn > 0)
+        manage_say(m, "journal: the last record was cut short (%lld bytes); it is dropped",
+                   (long long)torn);
+    if (!journal_locked(m->journal))
+        manage_say(m,
+                   "journal: this file system has no locks; see to it that no second moesweep "
+                   "writes here");
+    for (int i = 0; i < steer_n_jobs(m->steer); i++) {
+        const struct steer_job *sj = steer_job_at(m->steer, i);
+        m->n_ok += sj->final && sj->result.status == JOB_OK;
+        m->n_failed += sj->final && sj->result.status != JOB_OK;
+    }
+    if (m->past.sessions > 0)
+        manage_say(m, "%s: resuming, %d of %d known jobs are done", m->cfg.name,
+                   m->n_ok + m->n_failed, steer_n_jobs(m->steer));
+    else
+        manage_say(m, "%s: %d jobs to begin with, about %d in all, %d workers", m->cfg.name,
+                   steer_n_jobs(m->steer), steer_expected_jobs(m->steer), m->n_workers);
+    if (!m->past.done)
+        TRY(manage_record(m, records_session(m->past.sessions + 1, m->n_workers, m->wall0)));
+    TRY(manage_take_up(m));
+    return journal_sync(m->journal);
+}
+
+static enum err open_journal(struct manager *m)
+{
+    char journal[JOB_PATH_MAX + 64], resolved[JOB_PATH_MAX + 64];
+    struct records_identity own = {0};
+    int64_t torn = 0;
+    TRY(own_identity(m, &own));
+    TRY(sweepdir_path(m->dir, "journal", journal, sizeof journal));
+    TRY(sweepdir_path(m->dir, "config.resolved.cfg", resolved, sizeof resolved));
+    TRY(journal_open(journal, keep_record, m->records, &torn, &m->journal));
+    bool begins = json_array_size(m->records) == 0;
+    if (begins) {
+        m->identity = own;
+        TRY(manage_record(m, records_sweep(&own)));
+    }
+    TRY(check_identity(m, &own, journal, resolved));
+    TRY(records_replay(m->records, &m->cfg, journal, m->steer, &m->past));
+    if (begins || access(resolved, F_OK) != 0)
+        TRY(write_resolved(m, resolved));
+    return begin_session(m, torn);
+}
+
+static enum err open_workers(struct manager *m)
+{
+    m->n_workers = link_size(m->link) - 1;
+    m->workers = calloc((size_t)m->n_workers, sizeof *m->workers);
+    ENSURE(m->workers, ERR_FAILED, "out of memory");
+    for (int w = 0; w < m->n_workers; w++)
+        m->workers[w] = (struct manage_worker){
+            .heard = m->clock0, .offset = INFINITY, .job = -1, .loss = NAN};
+    return sched_create(m->n_workers, m->cfg.retries, &m->sched);
+}
+
+static enum err open_all(struct manager *m, const char *config_path, const char *out_dir)
+{
+    char build[128];
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    m->wall0 = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    m->clock0 = signals_clock();
+    m->first_start = m->unsynced_since = m->drain_since = INFINITY;
+    m->shown = -INFINITY;
+    if (!(m->opt.silence > 0))
+        m->opt.silence = SILENCE;
+    m->records = json_array();
+    m->latest = json_array();
+    ENSURE(m->records && m->latest, ERR_FAILED, "out of memory");
+    TRY(config_load(config_path, &m->cfg));
+    TRY(identity_trainer(m->cfg.trainer, build, sizeof build));
+    TRY(steer_create(&m->cfg, &m->steer));
+    TRY(open_workers(m));
+    TRY(progress_open(m->opt.progress, stderr, &m->progress));
+    TRY(sweepdir_open(out_dir, m->dir, sizeof m->dir));
+    return open_journal(m);
+}
+
+enum err manage_open(const char *config_path, const char *out_dir,
+                     const struct run_options *opt, struct link *link, struct manager **out)
+{
+    *out = calloc(1, sizeof **out);
+    ENSURE(*out, ERR_FAILED, "out of memory");
+    (*out)->opt = *opt;
+    (*out)->link = link;
+    return open_all(*out, config_path, out_dir);
+}
+
+void manage_free(struct manager *m)
+{
+    if (!m)
+        return;
+    progress_close(m->progress);
+    journal_close(m->journal);
+    sched_free(m->sched);
+    steer_free(m->steer);
+    config_free(&m->cfg);
+    records_past_free(&m->past);
+    json_decref(m->records);
+    json_decref(m->latest);
+    free(m->steer_of);
+    free(m->workers);
+    free(m->finals);
+    free(m);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The manager's insides, shared by manage_open.c (start-up), manage.c (the loop) and
+// manage_status.c.
+#ifndef ORCHESTRATOR_MANAGE_STATE_H
+#define ORCHESTRATOR_MANAGE_STATE_H
+#include "orchestrator/journal.h"
+#include "orchestrator/manage.h"
+#include "orchestrator/records.h"
+#include "orchestrator/sched.h"
+
+#define MANAGE_LATEST 8
+
+// A worker rank as the manager sees it; ranks count from 1, workers from 0.
+struct manage_worker {
+    char host[64];
+    bool ready, lost;
+    double heard;  // manager's clock
+    double offset; // manager's clock - worker's clock: the least seen, so nearest to the truth
+    int job;       // number in the scheduler of what it trains, -1: nothing
+    double t0;     // when that began, manager's clock
+    int64_t step;
+    double loss;
+};
+
+struct manager {
+    struct sweep cfg;
+    struct run_options opt;
+    char dir[JOB_PATH_MAX];
+    struct link *link;
+    struct journal *journal;
+    struct steer *steer;
+    struct sched *sched;
+    struct progress *progress;
+    json_t *records;
+    struct records_identity identity; // the journal's
+    struct records_past past;
+    int *steer_of; // scheduler's number of a job -> steering's
+    int n_sched, cap_sched;
+    int seen_jobs, seen_decisions; // of the steering's, already taken up
+    struct manage_worker *workers;
+    int n_workers;
+    struct job_result *finals; // journalled, not yet given to the steering
+    int n_finals, cap_finals;
+
+    double wall0, clock0; // time of day and clock at the start
+    double first_start, last_end, busy,
+        flops_done;                // this session's, manager's clock; s; predicted FLOPs
+    int n_ok, n_failed, n_crashes; // final results ok and not; crashed attempts of this session
+    char last_cause[256];
+    double unsynced_since, shown; // infinite: nothing waits
+    double drain_since;           // infinite: not draining
+    char why[128];                // of the drain
+    json_t *latest;               // last things worth reading
+};
+
+// The steering's record of a scheduler's job.
+const struct steer_job *manage_job(const struct manager *m, int job);
+// Executed FLOPs of a whole training.
+double manage_flops(const struct steer_job *sj);
+// Time of day of a moment on the manager's clock.
+double manage_time(const struct manager *m, double clock);
+// Appends to the journal; takes the reference.
+enum err manage_record(struct manager *m, json_t *rec);
+// Journals what the steering has newly decided and created, and queues the jobs.
+enum err manage_take_up(struct manager *m);
+// A line for the user that also stays in status.json.
+void manage_say(struct manager *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+// status.json and the display; state as in status.h.
+enum err manage_show(struct manager *m, const char *state);
+void manage_say_decision(struct manager *m, const json_t *decision);
+#endif

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/json.h"
+#include "orchestrator/manage_state.h"
+#include "orchestrator/signals.h"
+#include "orchestrator/status.h"
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+static json_t *worker_json(const struct manager *m, int w, double now)
+{
+    const struct manage_worker *wk = &m->workers[w];
+    const char *state = wk->lost       ? "lost"
+                        : !wk->ready   ? "absent"
+                        : wk->job >= 0 ? "training"
+                                       : "idle";
+    json_t *j = json_pack("{s:i, s:s, s:s}", "rank", w + 1, "host", wk->host, "state", state);
+    if (wk->lost || wk->job < 0)
+        return j;
+    const struct steer_job *sj = manage_job(m, wk->job);
+    double steps = (double)job_steps(&sj->job);
+    json_object_set_new(j, "job", json_string(sj->job.id));
+    json_object_set_new(j, "phase", json_string(m->cfg.phases[sj->phase].name));
+    json_object_set_new(j, "C", json_num(sj->C));
+    json_object_set_new(j, "fraction", json_num(fmin(1, (double)wk->step / steps)));
+    json_object_set_new(j, "loss", json_num(wk->loss));
+    json_object_set_new(j, "seconds", json_num(now - wk->t0));
+    return j;
+}
+
+// Share of the workers' time since the first start in which they trained.
+static double training_share(const struct manager *m, double until)
+{
+    double busy = m->busy;
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].job >= 0 && !m->workers[w].lost)
+            busy += until - m->workers[w].t0;
+    double span = (until - m->first_start) * m->n_workers;
+    return span > 0 ? fmin(1, busy / span) : NAN;
+}
+
+// Predicted FLOPs that are left, those of jobs not yet created at the mean of those that are.
+static double flops_left(const struct manager *m)
+{
+    double left = 0, all = 0;
+    int n = steer_n_jobs(m->steer);
+    for (int i = 0; i < n; i++) {
+        const struct steer_job *sj = steer_job_at(m->steer, i);
+        double flops = manage_flops(sj);
+        all += flops;
+        left += sj->final ? 0 : flops;
+    }
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].job >= 0 && !m->workers[w].lost) {
+            const struct steer_job *sj = manage_job(m, m->workers[w].job);
+            left -= manage_flops(sj) *
+                    fmin(1, (double)m->workers[w].step / (double)job_steps(&sj->job));
+        }
+    return n > 0 ? left + all / n * (steer_expected_jobs(m->steer) - n) : 0;
+}
+
+enum err manage_show(struct manager *m, const char *state)
+{
+    double now = signals_clock();
+    bool over = strcmp(state, "running") != 0 && strcmp(state, "draining") != 0;
+    struct sched_counts c = sched_count(m->sched);
+    double rate = m->flops_done > 0 && m->busy > 0 ? m->flops_done / m->busy : NAN;
+    double eta = over ? NAN : flops_left(m) / (rate * c.workers);
+    json_t *workers = json_array();
+    int running = 0;
+    for (int w = 0; w < m->n_workers; w++) {
+        json_array_append_new(workers, worker_json(m, w, now));
+        running += m->workers[w].job >= 0 && !m->workers[w].lost;
+    }
+    json_t *status =
+        json_pack("{s:i, s:s, s:s, s:o, s:o, s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:o, s:o, "
+                  "s:o, s:o, s:O}",
+                  "v", 1, "name", m->cfg.name, "state", state, "updated",
+                  json_num(round(manage_time(m, now) * 1000) / 1000), "elapsed_s",
+                  json_num(now - m->clock0), "jobs", "done", m->n_ok + m->n_failed, "failed",
+                  m->n_failed, "running", running, "queued", c.queued + c.held - running,
+                  "known", steer_n_jobs(m->steer), "expected", steer_expected_jobs(m->steer),
+                  "decisions", steer_n_decisions(m->steer), "eta_s", json_num(eta),
+                  "flops_per_s", json_num(rate * m->n_workers), "training_share",
+                  json_num(training_share(m, over ? m->last_end : now)), "workers", workers,
+                  "latest", m->latest);
+    ENSURE(status, ERR_FAILED, "out of memory for the status");
+    m->shown = now;
+    progress_show(m->progress, status);
+    enum err e = status_write(m->dir, status);
+    json_decref(status);
+    return e;
+}
+
+void manage_say(struct manager *m, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    progress_say(m->progress, "%s", text);
+    json_array_append_new(m->latest, json_string(text));
+    if (json_array_size(m->latest) > MANAGE_LATEST)
+        json_array_remove(m->latest, 0);
+}
+
+// "decided allocation@1e+11.0: M = 8.9e+04 [7.1e+04, 1.2e+05] (interior)"
+void manage_say_decision(struct manager *m, const json_t *decision)
+{
+    char text[768];
+    const char *id = json_string_value(json_object_get(decision, "id"));
+    int n = snprintf(text, sizeof text, "decided %s", id ? id : "?");
+    const json_t *fits = json_object_get(decision, "fits");
+    for (size_t i = 0; i < json_array_size(fits) && n >= 0 && (size_t)n < sizeof text; i++) {
+        const json_t *fit = json_array_get(fits, i), *opt = json_object_get(fit, "optimum");
+        const char *axis = json_string_value(json_object_get(fit, "axis"));
+        const char *verdict = json_string_value(json_object_get(fit, "verdict"));
+        const json_t *adopted = json_object_get(fit, "adopted");
+        double value = json_number_value(
+            json_is_number(adopted) ? adopted : json_object_get(opt, "value"));
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s %s %s %.4g [%.3g, %.3g] (%s)",
+                      i ? "," : ":", axis ? axis : "?", json_is_number(adopted) ? "=" : "~",
+                      value, json_number_value(json_object_get(opt, "lo")),
+                      json_number_value(json_object_get(opt, "hi")), verdict ? verdict : "?");
+    }
+    manage_say(m, "%s", text);
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A worker rank: takes jobs from the manager, runs the trainer on one at a time, reports.
+#ifndef ORCHESTRATOR_SUPERVISE_H
+#define ORCHESTRATOR_SUPERVISE_H
+#include "orchestrator/link.h"
+
+// Signs of life: how often a worker gives one, after how long without one from the manager it
+// gives up (far above the longest fit: only a manager that died under `mpirun
+// --enable-recovery` is silent so long).
+#define SUPERVISE_BEAT 0.5
+#define SUPERVISE_MANAGER_SILENCE 1800.0
+
+// Until the manager says QUIT. SIGINT, SIGTERM and SIGUSR1 must be blocked: when one comes, the
+// trainer is asked to stop and the manager is told. ERR_FAILED: MPI's own errors, or the
+// manager is gone; the trainer is dead in any case.
+enum err supervise_run(struct link *l);
+#endif
