@@ -187,14 +187,25 @@ static double implied_distance(const struct solve_spec *s, const struct range r[
 
 static const struct score hopeless = {INFINITY, INFINITY};
 
+// Whether no architecture in the box can pass arch_check, as far as its corners tell.
+static bool invalid(const struct corners *c)
+{
+    bool heads_known = c->N_q.lo >= c->N_q.hi && c->N_kv.lo >= c->N_kv.hi;
+    bool odd = c->d_qkv.lo >= c->d_qkv.hi && fmod(c->d_qkv.lo, 2) > 0;
+    return c->K.lo > c->N_e.hi || c->N_kv.lo > c->N_q.hi || c->L.hi <= 0 || odd ||
+           (heads_known && fmod(c->N_q.lo, c->N_kv.lo) > 0);
+}
+
 // Lower bound on the score inside a box; infinite when it cannot hold what is looked for.
 static struct score bound(const struct search *s, const struct box *b)
 {
     struct corners c = corners_of(s, b);
-    if (c.K.lo > c.N_e.hi || c.N_kv.lo > c.N_q.hi || c.L.hi <= 0)
+    if (invalid(&c))
         return hopeless;
     struct range r[N_COORDS] = {0};
     count_bounds(&c, r);
+    if (r[COORD_M].lo > 0x1p53 || r[COORD_N].lo > 0x1p53)
+        return hopeless; // arch_check refuses counts that are not exact
     ratio_bounds(&c, r);
     struct score out = {implied_distance(s->spec, r), 0};
     for (int i = 0; i < N_COORDS; i++) {
