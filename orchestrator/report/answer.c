@@ -210,6 +210,7 @@ static void contents(const struct page *p)
                {"learning", "Learning curves"},
                {"time", "Who worked when"},
                {"failures", "Failures and outliers"},
+               {"words", "What the words mean"},
                {"runs", "All trainings"}};
     fputs("<nav aria-label=\"Contents\">\n", p->f);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -233,31 +234,53 @@ void section_head(struct page *p)
 // ---- the architecture in full
 // --------------------------------------------------------------------
 
+static double built_value(const struct page *p, const char *name)
+{
+    const json_t *train = json_object_get(p->arch, "train");
+    if (strcmp(name, "D") == 0)
+        return jnum(train, "tokens");
+    const double v = jnum(json_object_get(p->arch, "counts"), name);
+    return isfinite(v) ? v : jnum(train, name);
+}
+
+static void asked_row(const struct page *p, const char *name)
+{
+    const json_t *asked = json_object_get(p->arch, "asked"), *q = json_object_get(asked, name);
+    const double want = jnum(q, "value"), built = built_value(p, name);
+    if (!isfinite(want) && !isfinite(built))
+        return;
+    char edge[64];
+    snprintf(edge, sizeof edge, "%.40s.band_lo", name);
+    const double band_lo = jnum(json_object_get(asked, edge), "value");
+    snprintf(edge, sizeof edge, "%.40s.band_hi", name);
+    const double band_hi = jnum(json_object_get(asked, edge), "value");
+    fprintf(p->f, "<tr><th scope=\"row\">%s</th>", quantity_label(name).s);
+    cell_num(p->f, num_sig(want, 4));
+    cell_num(p->f, num_range(jnum(q, "lo"), jnum(q, "hi"), 3));
+    cell_num(p->f, num_range(band_lo, band_hi, 3));
+    cell_num(p->f, num_sig(built, 4));
+    cell_num(p->f, num_percent(built / want - 1, 2));
+    fputs("</tr>\n", p->f);
+}
+
 static void asked_table(const struct page *p)
 {
     static const char *const names[] = {"M", "D", "x", "y", "d"};
-    static const char *const heads[] = {"quantity", "#laws ask for", "#95 %", "#built",
-                                        "#off by"};
-    const json_t *asked = json_object_get(p->arch, "asked");
-    const json_t *counts = json_object_get(p->arch, "counts");
+    static const char *const heads[] = {"quantity",           "#laws ask for", "#95 %",
+                                        "#near-optimal band", "#built",        "#off by"};
     table_begin(p->f, "What the laws ask for, and the integer structure nearest to it", heads,
-                5);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const json_t *q = json_object_get(asked, names[i]);
-        const double want = jnum(q, "value");
-        const double built = strcmp(names[i], "D") == 0
-                                 ? jnum(json_object_get(p->arch, "train"), "tokens")
-                                 : jnum(counts, names[i]);
-        if (!isfinite(want) && !isfinite(built))
-            continue;
-        fputs("<tr><th scope=\"row\">", p->f);
-        fputs(quantity_label(names[i]).s, p->f);
-        fputs("</th>", p->f);
-        cell_num(p->f, num_sig(want, 4));
-        cell_num(p->f, num_range(jnum(q, "lo"), jnum(q, "hi"), 3));
-        cell_num(p->f, num_sig(built, 4));
-        cell_num(p->f, num_percent(built / want - 1, 2));
-        fputs("</tr>\n", p->f);
+                6);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        asked_row(p, names[i]);
+    json_t *asked = json_object_get(p->arch, "asked"), *value;
+    const char *name;
+    json_object_foreach(asked, name, value)
+    {
+        bool shown = strchr(name, '.') != NULL; // a band's edge: in its quantity's row
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            shown = shown || strcmp(names[i], name) == 0;
+        if (!shown)
+            asked_row(p, name);
     }
     table_end(p->f);
 }

@@ -107,6 +107,7 @@ static enum err write_sections(struct page *p)
     TRY(section_learning(p));
     section_time(p);
     section_failures(p);
+    section_words(p);
     section_runs(p);
     close_page(p);
     return OK;

@@ -36,5 +36,6 @@ void section_decisions(struct page *p);    // tables.c
 enum err section_learning(struct page *p); // learning.c
 void section_time(struct page *p);         // timeline.c
 void section_failures(struct page *p);     // tables.c
+void section_words(struct page *p);        // words.c
 void section_runs(struct page *p);         // tables.c
 #endif

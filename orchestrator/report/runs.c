@@ -8,6 +8,7 @@
 void runs_free(struct runs *r)
 {
     free(r->v);
+    free(r->by_id);
     free(r->scales);
     free(r->phases);
     free(r->spans);
@@ -15,12 +16,27 @@ void runs_free(struct runs *r)
     memset(r, 0, sizeof *r);
 }
 
+static const char *id_of(const struct runs *r, int i)
+{
+    return r->v[i].job->job.id;
+}
+
 int runs_find(const struct runs *r, const char *id)
 {
-    for (int i = 0; i < r->n; i++)
-        if (strcmp(r->v[i].job->job.id, id) == 0)
-            return i;
-    return -1;
+    int lo = 0, hi = r->n;
+    while (lo < hi) {
+        const int mid = lo + (hi - lo) / 2;
+        if (strcmp(id_of(r, r->by_id[mid]), id) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < r->n && strcmp(id_of(r, r->by_id[lo]), id) == 0 ? r->by_id[lo] : -1;
+}
+
+static int by_id(const void *a, const void *b, void *ctx)
+{
+    return strcmp(id_of(ctx, *(const int *)a), id_of(ctx, *(const int *)b));
 }
 
 int runs_scale(const struct runs *r, double C)
@@ -199,7 +215,9 @@ enum err runs_collect(const struct steer_job *const *jobs, int n, const json_t *
     out->phases = calloc((size_t)n + 1, sizeof *out->phases);
     out->spans = calloc(json_array_size(records) + 1, sizeof *out->spans);
     out->sessions = calloc(json_array_size(records) + 1, sizeof *out->sessions);
-    if (!out->sessions || !out->v || !out->scales || !out->phases || !out->spans) {
+    out->by_id = calloc((size_t)n + 1, sizeof *out->by_id);
+    if (!out->by_id || !out->sessions || !out->v || !out->scales || !out->phases ||
+        !out->spans) {
         runs_free(out);
         return err_set(ERR_FAILED, "out of memory for a report of %d jobs", n);
     }
@@ -210,7 +228,9 @@ enum err runs_collect(const struct steer_job *const *jobs, int n, const json_t *
         out->v[i].ok = jobs[i]->final && res->status == JOB_OK && isfinite(res->loss);
         out->n_ok += out->v[i].ok;
         out->n_open += !jobs[i]->final;
+        out->by_id[i] = i;
     }
+    qsort_r(out->by_id, (size_t)n, sizeof *out->by_id, by_id, out);
     out->n_failed = n - out->n_ok - out->n_open;
     find_scales(out);
     find_phases(out, law, records);

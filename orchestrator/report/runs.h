@@ -37,6 +37,7 @@ struct session {
 struct runs {
     struct run *v;
     int n, n_ok, n_failed, n_open; // n_open: no final result
+    int *by_id;                    // numbers of runs, sorted by id
     double *scales;                // ascending
     int n_scales;
     const char **phases; // in order of first appearance

@@ -107,6 +107,8 @@ static const char sheet_parts[] =
     ".noplot{color:var(--dim);font-style:italic;font-size:.9rem}\n"
     ".cols{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(20rem,100%),1fr));"
     "gap:0 2rem}\n"
+    "dl{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.3rem 1.2rem;"
+    "max-width:56rem;font-size:.94rem}dt{font-weight:600}dd{margin:0}\n"
     "footer{margin-top:3rem;color:var(--dim);font-size:.85rem}\n"
     "@media(max-width:40rem){body{padding:.8rem .8rem 3rem;font-size:15px}h1{font-size:1.6rem}"
     ".answer{font-size:1.03rem;padding:.7rem .8rem}th,td{padding:.25rem .45rem}}\n"
