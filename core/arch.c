@@ -155,27 +155,27 @@ static int64_t saturate(double bytes)
     return bytes < 0x1p62 ? (int64_t)bytes : INT64_C(1) << 62;
 }
 
-// Floats that the trainer keeps for one batch of T tokens between forward and backward:
-//   a layer: residual stream before each half and both normed inputs, q, k, v, attention
-//   output, and one log-sum-exp a head:           T (4 d + 2 (N_q + N_kv) d_qkv + N_q) a dense
-//   block: gate, up, hidden:      T 3 d_d a MoE block, G = K + n_shared:        T (3 G d_m + 2
-//   K d + 2 N_e): gate, up, hidden; gathered
-//                                         inputs and expert outputs; router logits,
-//                                         probabilities
-//   outside: embedding and final norm 2 d, logits of min(T, 1024) tokens at a time, and in the
-//   backward pass the gradients of one layer's widest block and of the stream, T (4 d + 3
-//   width).
-static double activation_floats(const struct arch *a, double T)
+// Four-byte numbers that the trainer (worker/model.c) keeps for one batch of T tokens:
+//   a layer: the residual stream before each half and both normed inputs with their norms; q,
+//   k, v; attention output and one log-sum-exp a head:   T (4 d + 2 + 2 (N_q + N_kv) d_qkv +
+//   N_q) a dense block: gate and up:                    T 2 d_d a MoE block: gate and up of K +
+//   n_shared experts, router probabilities, weights and places of the K assignments: T (2 (K +
+//   n_shared) d_m + N_e + 5 K + 1) outside: five more streams, q, k, v and attention output
+//   once more as gradients, inputs and outputs of the K experts, router logits:  T (5 d + 1 + 2
+//   (N_q + N_kv) d_qkv + 2 K d + N_e + 2 K) rotary angles S d_qkv, and one operation's scratch:
+//   256 rows of 4 feed-forward widths, 32 queries against S keys, or 128 rows of logits.
+static double activation_numbers(const struct arch *a, double T)
 {
-    double d = (double)a->d, L = (double)(a->L_d + a->L_m), K = (double)a->K;
-    double heads = (double)(a->N_q + a->N_kv), G = K + (double)a->n_shared;
-    double attn = 4 * d + 2 * heads * (double)a->d_qkv + (double)a->N_q;
-    double dense = 3 * (double)a->d_d;
-    double moe = 3 * G * (double)a->d_m + 2 * K * d + 2 * (double)a->N_e;
-    double widest = fmax(a->L_d > 0 ? dense : 0, a->L_m > 0 ? moe : 0);
-    double logits = fmin(T, 1024) * (double)a->V;
-    return T * (L * attn + (double)a->L_d * dense + (double)a->L_m * moe + 6 * d + widest) +
-           logits;
+    double d = (double)a->d, L_d = (double)a->L_d, L_m = (double)a->L_m, K = (double)a->K;
+    double S = (double)a->S, q = (double)a->d_qkv, F = (double)a->d_m,
+           n_sh = (double)a->n_shared;
+    double qkvo = 2 * (double)(a->N_q + a->N_kv) * q, N_e = (double)a->N_e;
+    double attn = 4 * d + 2 + qkvo + (double)a->N_q, dense = 2 * (double)a->d_d;
+    double moe = 2 * (K + n_sh) * F + N_e + 5 * K + 1;
+    double outside = 5 * d + 1 + qkvo + 2 * K * d + N_e + 2 * K;
+    double width = fmax(L_d > 0 ? (double)a->d_d : 0, L_m > 0 ? fmax(1, n_sh) * F : 0);
+    double scratch = fmax(1024 * width, fmax(32 * (2 * S + 3 * q), 128 * (double)a->V));
+    return T * ((L_d + L_m) * attn + L_d * dense + L_m * moe + outside) + S * q + scratch;
 }
 
 struct executed arch_executed(const struct arch *a, bool tied, int64_t batch_tokens)
@@ -205,7 +205,7 @@ struct executed arch_executed(const struct arch *a, bool tied, int64_t batch_tok
     e.flops_per_token = 6 * matrix + 12 * keys * (double)(a->N_q * a->d_qkv) * L;
     e.mem_weights = e.mem_grads = 4 * e.params;
     e.mem_optimizer = 8 * e.params;
-    e.mem_activations = saturate(4 * activation_floats(a, (double)batch_tokens));
+    e.mem_activations = saturate(4 * activation_numbers(a, (double)batch_tokens));
     e.mem_total = e.mem_weights + e.mem_grads + e.mem_optimizer + e.mem_activations;
     return e;
 }
