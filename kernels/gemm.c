@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gemm.h"
-#include <string.h>
 #ifdef MOESWEEP_F64
+
+void gemm_one_thread(void)
+{
+}
 
 const char *gemm_backend(void)
 {
@@ -22,6 +25,24 @@ void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a, int6
 }
 
 #else
+#include <dlfcn.h>
+#include <string.h>
+
+// Looked up at run time: which threading library a BLAS was built with is known to nobody else.
+void gemm_one_thread(void)
+{
+    static const char *const setters[] = {"omp_set_num_threads", "openblas_set_num_threads",
+                                          "bli_thread_set_num_threads"};
+    for (int i = 0; i < 3; i++) {
+        void *symbol = dlsym(RTLD_DEFAULT, setters[i]);
+        void (*set)(long);
+        if (symbol == NULL)
+            continue;
+        memcpy(&set, &symbol, sizeof set);
+        set(1);
+    }
+}
+
 #if defined(MOESWEEP_ONEDNN)
 #include <dnnl.h>
 
@@ -65,15 +86,26 @@ void gemm_large(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a
 }
 #endif
 
-// Where a BLAS starts to win, in elements of op(B): measured by tests/bench/bench_gemm.c (its
-// packing and blocking for matrices beyond the second-level cache outweigh its fixed cost per
-// call).
-#define LARGE_B (512 * 512)
+// Where a BLAS starts to win: it knows the processor at run time, gemm_small only what it was
+// compiled for. With AVX-512 gemm_small is as fast or faster up to matrices beyond the
+// second-level cache in every direction (docs/kernels.md, tests/bench/bench_gemm.c); compiled
+// for less it leaves everything to the BLAS whose work outweighs the fixed cost of a call,
+// about a microsecond.
+static bool is_large(int64_t m, int64_t n, int64_t k)
+{
+#ifdef __AVX512F__
+    return m >= 1024 && n >= 1024 && k >= 1024;
+#elif defined(__AVX2__)
+    return m >= 64 && n >= 64 && k >= 64;
+#else
+    return m * n * k >= 16 * 16 * 16;
+#endif
+}
 
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a, int64_t lda,
           const real *b, int64_t ldb, bool acc, real *c, int64_t ldc)
 {
-    if (n * k >= LARGE_B && m >= 64)
+    if (is_large(m, n, k))
         gemm_large(ta, tb, m, n, k, a, lda, b, ldb, acc, c, ldc);
     else
         gemm_small(ta, tb, m, n, k, a, lda, b, ldb, acc, c, ldc);

@@ -18,6 +18,11 @@
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a, int64_t lda,
           const real *b, int64_t ldb, bool acc, real *c, int64_t ldc);
 
+// Keeps the BLAS on the calling thread, whatever OMP_NUM_THREADS says: all kernels are
+// single-threaded, and the BLAS's partition of a sum among threads would make results depend on
+// their number.
+void gemm_one_thread(void);
+
 // "onednn", "cblas" or "plain loops": what large products run on.
 const char *gemm_backend(void);
 

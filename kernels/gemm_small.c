@@ -22,6 +22,9 @@
 // level.
 #define MC 256
 
+// Rows of B this short are read in place: KC of them fit the first-level cache anyway.
+#define DIRECT (4 * VL)
+
 struct panel {
     const real *b; // [k, nv VL]
     int64_t ld;
@@ -41,7 +44,8 @@ SIMD_INLINE void tile(int mr, int nv, bool ta, int64_t k, const real *a, int64_t
         vreal bv[NV];
 #pragma GCC unroll 8
         for (int j = 0; j < nv; j++)
-            bv[j] = v_load(p.b + q * p.ld + j * VL);
+            bv[j] = SIMD_MASKS && j == nv - 1 ? v_load_n(p.b + q * p.ld + j * VL, p.last)
+                                              : v_load(p.b + q * p.ld + j * VL);
 #pragma GCC unroll 8
         for (int i = 0; i < mr; i++) {
             vreal av = v_all(ta ? a[q * lda + i] : a[i * lda + q]);
@@ -133,8 +137,8 @@ void gemm_small(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a
                 struct panel p = {buffer, nv * VL, w - (nv - 1) * VL};
                 if (tb)
                     transpose(buffer, p.ld, nv, b + j * ldb + q, ldb, w, kc);
-                else if (w % VL == 0 && ldb <= NR)
-                    p = (struct panel){b + q * ldb + j, ldb, VL}; // already a panel
+                else if ((SIMD_MASKS || w % VL == 0) && ldb <= DIRECT)
+                    p.b = b + q * ldb + j, p.ld = ldb; // as good as a panel
                 else
                     pack_rows(buffer, p.ld, b + q * ldb + j, ldb, kc, w);
                 rows_of_panel(nv, ta, mc, kc, ta ? a + q * lda + i : a + i * lda + q, lda, p,

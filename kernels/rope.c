@@ -17,8 +17,8 @@ static void rotate(real *x, const real *table, int64_t B, int64_t T, int64_t H, 
                    int64_t ld, real sign)
 {
     int64_t half = D / 2;
-    for (int64_t row = 0; row < B * T; row++) {
-        const real *cosine = table + row % T * D, *sine = cosine + half;
+    for (int64_t row = 0, t = 0; row < B * T; row++, t = t + 1 < T ? t + 1 : 0) {
+        const real *cosine = table + t * D, *sine = cosine + half;
         for (int64_t h = 0; h < H; h++) {
             real *a = x + row * ld + h * D, *b = a + half;
             ROW_LOOP(j, w, half)

@@ -4,6 +4,7 @@
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/ffn.h"
+#include "kernels/gemm.h"
 #include "kernels/rope.h"
 #include "kernels/unembed.h"
 #include <inttypes.h>
@@ -250,6 +251,7 @@ enum err model_create(const struct arch *a, const struct job_model *opt, int64_t
         return e;
     }
     bind_params(m);
+    gemm_one_thread();
     rope_table(m->rope, a->S, a->d_qkv, opt->rope_base);
     *out = m;
     return OK;

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole training steps (forward, backward, clip, AdamW) at four sizes against the f32 roofline
+// of this machine, measured in the same run on one thread:
+//
+//     floor = sum over operations of max(FLOPs / rate, bytes / bandwidth)
+//
+// rate: the best product of square matrices, 128 to 1024; bandwidth: a sum of two arrays far
+// beyond the caches. FLOPs are what the mathematics needs (causal attention halved, backward
+// twice forward, nothing that is recomputed); bytes are an operation's inputs and outputs, each
+// once. Also printed: FLOPs alone over rate and time, a stricter figure that forgives no memory
+// traffic. Times are processor time, so that other work on the machine does not count; the best
+// of several steps.
+//
+//     bench_step [--json] [--check] [--quick]
+//
+// --check: exit code 1 when S or M is under half of the roofline. --quick: without L.
+#include "core/rng.h"
+#include "kernels/gemm.h"
+#include "worker/model.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TOKENS 4096
+#define REQUIRED 0.5
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static float *fill(int64_t n)
+{
+    float *x = malloc((size_t)n * sizeof *x);
+    struct rng r;
+    if (x == NULL)
+        abort();
+    rng_seed(&r, 1, 0);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)(rng_uniform(&r) - 0.5);
+    return x;
+}
+
+// FLOP/s of the faster of both ways to multiply squares.
+static double best_rate(void)
+{
+    float *a = fill(1024 * 1024), *b = fill(1024 * 1024), *c = fill(1024 * 1024);
+    double best = 0;
+    for (int64_t n = 128; n <= 1024; n *= 2)
+        for (int large = 0; large < 2; large++)
+            for (int i = 0; i < 5; i++) {
+                int64_t times =
+                    (int64_t)1 << 28 > n * n * n ? ((int64_t)1 << 28) / (n * n * n) : 1;
+                double start = seconds();
+                for (int64_t k = 0; k < times; k++)
+                    (large ? gemm_large : gemm_small)(false, false, n, n, n, a, n, b, n, false,
+                                                      c, n);
+                double rate = 2 * (double)(n * n * n * times) / (seconds() - start);
+                best = rate > best ? rate : best;
+            }
+    free(a), free(b), free(c);
+    return best;
+}
+
+// Bytes/s of c = a + b, 64 MiB each.
+static double best_bandwidth(void)
+{
+    const int64_t n = 1 << 24;
+    float *a = fill(n), *b = fill(n), *c = fill(n);
+    double best = 0;
+    for (int i = 0; i < 5; i++) {
+        double start = seconds();
+        for (int64_t k = 0; k < n; k++)
+            c[k] = a[k] + b[k];
+        double rate = 3 * (double)n * sizeof *a / (seconds() - start);
+        best = rate > best ? rate : best;
+    }
+    free(a), free(b), free(c);
+    return best;
+}
+
+struct roofline {
+    double rate, bandwidth;
+    double floor, flops; // seconds, FLOPs of one step
+};
+
+static void op(struct roofline *r, double flops, double reals)
+{
+    double compute = flops / r->rate, memory = 4 * reals / r->bandwidth;
+    r->floor += compute > memory ? compute : memory;
+    r->flops += flops;
+}
+
+// y [m, n] = x [m, k] W^T: forward, dx, dW.
+static void product(struct roofline *r, double m, double n, double k, double matrices)
+{
+    for (int i = 0; i < 3; i++)
+        op(r, 2 * m * n * k, m * (n + k) + matrices * n * k);
+}
+
+static void step_floor(struct roofline *r, const struct arch *a, int64_t params)
+{
+    double T = TOKENS, d = (double)a->d, V = (double)a->V, E = (double)a->N_e, K = (double)a->K;
+    double F = (double)a->d_m, S = (double)a->S;
+    double q = (double)(a->N_q * a->d_qkv), kv = (double)(a->N_kv * a->d_qkv);
+    for (int64_t l = 0; l < a->L_m; l++) {
+        for (int i = 0; i < 2; i++) { // norms: x -> y; dy, x, dx -> dx
+            op(r, 0, 2 * T * d);
+            op(r, 0, 4 * T * d);
+        }
+        product(r, T, q + 2 * kv, d, 1);
+        op(r, 0, 2 * T * (q + kv)); // RoPE in place
+        op(r, 0, 2 * T * (q + kv));
+        // Two products over (S + 1)/2 keys on average; backward four. q, k, v -> o; q, k, v, o,
+        // do -> dq..
+        op(r, 4 * T * q * (S + 1) / 2, T * (2 * q + 2 * kv));
+        op(r, 8 * T * q * (S + 1) / 2, T * (4 * q + 4 * kv));
+        product(r, T, d, q, 1);
+        op(r, 0, 2 * T * d); // residual
+        product(r, T, E, d, 1);
+        op(r, 0, 2 * T * E); // softmax
+        op(r, 0, 2 * T * E);
+        op(r, 0, 2 * T * K * d);         // gather
+        op(r, 0, T * K * d + 2 * T * d); // combine
+        op(r, 0, 4 * T * K * d);         // backward: both gathers
+        op(r, 0, T * K * d + 2 * T * d); // and the combine
+        product(r, T * K, 2 * F, d, E);
+        product(r, T * K, d, F, E);
+        op(r, 0, T * K * 3 * F); // SwiGLU: gate, up -> h
+        op(r, 0, T * K * 6 * F); // dh, gate, up -> their gradients, h
+    }
+    op(r, 0, 2 * T * d); // embedding
+    op(r, 0, 3 * T * d);
+    op(r, 0, 2 * T * d); // last norm
+    op(r, 0, 4 * T * d);
+    product(r, T, V, d, 1);
+    op(r, 0, 2 * T * V);          // softmax and its gradient
+    op(r, 0, 8 * (double)params); // norm reads g; AdamW reads p, g, m, v, writes p, m, v
+}
+
+struct size {
+    const char *name;
+    struct arch arch;
+    int steps;
+};
+
+// Seconds of the fastest step.
+static double best_step(const struct size *s, int64_t *params)
+{
+    struct job_model opt = {ROUTER_SOFTMAX, false, false, 10000, 1};
+    struct model *m;
+    uint16_t tokens[TOKENS + 1];
+    struct rng r;
+    double best = 1e9;
+    if (model_create(&s->arch, &opt, TOKENS, &m) != OK) {
+        fprintf(stderr, "bench_step: %s\n", err_message());
+        exit(1);
+    }
+    model_init(m, 1);
+    *params = model_n_params(m);
+    rng_seed(&r, 1, 1);
+    for (int i = 0; i <= TOKENS; i++)
+        tokens[i] = (uint16_t)rng_below(&r, (uint64_t)s->arch.V);
+    for (int i = 1; i <= s->steps; i++) {
+        double start = seconds();
+        model_forward(m, tokens, tokens + 1, TOKENS, true);
+        model_backward(m, 0.01);
+        model_clip(m, 1);
+        model_adamw(m, 1e-3, 0.9, 0.95, 1e-8, 0.1, i);
+        double t = seconds() - start;
+        best = t < best ? t : best;
+    }
+    model_free(m);
+    return best;
+}
+
+int main(int argc, char **argv)
+{
+    // d, layers, heads, expert width, experts, K; all layers MoE, multi-head attention, S =
+    // 256, bytes.
+#define SIZE(name, d, L, H, F, E, K, steps)                                                    \
+    {                                                                                          \
+        name, {0, L, d, (d) / (H), 3 * (d), F, H, H, 256, E, K, 0, 256}, steps                 \
+    }
+    static const struct size sizes[] = {
+        SIZE("XS", 32, 2, 1, 32, 4, 1, 40), SIZE("S", 64, 4, 2, 64, 8, 2, 20),
+        SIZE("M", 128, 6, 4, 128, 16, 2, 8), SIZE("L", 256, 8, 4, 128, 32, 4, 3)};
+    bool json = false, check = false, quick = false, failed = false;
+    for (int i = 1; i < argc; i++) {
+        json |= strcmp(argv[i], "--json") == 0;
+        check |= strcmp(argv[i], "--check") == 0;
+        quick |= strcmp(argv[i], "--quick") == 0;
+    }
+    gemm_one_thread();
+    double rate = best_rate(), bandwidth = best_bandwidth();
+    if (json)
+        printf("{\"rate\":%.6g,\"bandwidth\":%.6g,\"blas\":\"%s\",\"sizes\":[", rate, bandwidth,
+               gemm_backend());
+    else
+        printf(
+            "products %.0f GFLOP/s (best square, %s), memory %.1f GB/s\n"
+            "size  parameters  step ms  floor ms  of roofline  FLOPs/rate  tokens/s  GFLOP/s\n",
+            rate / 1e9, gemm_backend(), bandwidth / 1e9);
+    for (int i = 0; i < (quick ? 3 : 4); i++) {
+        struct roofline r = {rate, bandwidth, 0, 0};
+        int64_t params;
+        double t = best_step(&sizes[i], &params);
+        step_floor(&r, &sizes[i].arch, params);
+        double reached = r.floor / t;
+        failed |= (i == 1 || i == 2) && !(reached >= REQUIRED);
+        if (json)
+            printf("%s{\"size\":\"%s\",\"params\":%lld,\"seconds\":%.6g,\"floor\":%.6g,"
+                   "\"reached\":%.4f,"
+                   "\"flops\":%.6g,\"tokens_per_second\":%.6g}",
+                   i > 0 ? "," : "", sizes[i].name, (long long)params, t, r.floor, reached,
+                   r.flops, TOKENS / t);
+        else
+            printf("%-4s %11lld %8.2f %9.2f %12.2f %11.2f %9.0f %8.1f\n", sizes[i].name,
+                   (long long)params, 1e3 * t, 1e3 * r.floor, reached, r.flops / rate / t,
+                   TOKENS / t, r.flops / t / 1e9);
+        fflush(stdout);
+    }
+    if (json)
+        printf("]}\n");
+    if (failed)
+        fprintf(stderr, "bench_step: S or M is under %.0f %% of the roofline\n",
+                100 * REQUIRED);
+    return check && failed;
+}
