@@ -5,7 +5,7 @@
 #define CORE_JOB_H
 #include "core/arch.h"
 
-#define JOB_ID_LEN 17     // 16 hex digits at most, and the terminator
+#define JOB_ID_LEN 17 // 16 hex digits at most, and the terminator
 #define JOB_PATH_MAX 4096
 
 enum job_schedule { SCHEDULE_WSD, SCHEDULE_COSINE };
@@ -13,20 +13,20 @@ enum job_router { ROUTER_SOFTMAX, ROUTER_SIGMOID_BIAS };
 
 struct job_model {
     enum job_router router;
-    bool norm_topk;       // the K weights divided by their sum (never with K = 1 by default)
-    bool tied;            // unembedding = embedding
+    bool norm_topk; // the K weights divided by their sum (never with K = 1 by default)
+    bool tied;      // unembedding = embedding
     double rope_base;
     double init_scale;
 };
 
 struct job_train {
-    int64_t tokens;       // D; a whole number of batches is run: steps = round(tokens/batch_tokens)
+    int64_t tokens; // D; a whole number of batches is run: steps = round(tokens/batch_tokens)
     int64_t batch_tokens; // a multiple of S
     double lr;            // peak
     enum job_schedule schedule;
     double warmup, decay; // fractions of all steps (decay: linear to zero, WSD only)
     double wd, beta1, beta2, clip;
-    double aux;           // weight of the load-balancing loss, per layer
+    double aux; // weight of the load-balancing loss, per layer
     int64_t seed;
 };
 
@@ -34,22 +34,22 @@ struct job {
     char id[JOB_ID_LEN];
     struct arch arch;
     struct {
-        char kind[16];    // "text"
-        char **paths;     // n_paths, owned
+        char kind[16]; // "text"
+        char **paths;  // n_paths, owned
         int n_paths;
-        double held;      // share of documents held out for validation
+        double held; // share of documents held out for validation
     } data;
     struct job_train train;
     struct job_model model;
     int threads;
-    char device[16];      // "cpu"
+    char device[16]; // "cpu"
     struct {
         char dir[JOB_PATH_MAX]; // "" = no checkpoints
         double every_s;
     } checkpoint;
     struct {
-        int64_t tokens;   // of held-out text used, from its start
-        int64_t every;    // steps between intermediate validations; 0: only at the end
+        int64_t tokens; // of held-out text used, from its start
+        int64_t every;  // steps between intermediate validations; 0: only at the end
     } val;
 };
 
@@ -59,12 +59,12 @@ const char *job_status_name(enum job_status s);
 struct job_result {
     char id[JOB_ID_LEN];
     enum job_status status;
-    double loss, loss_per_byte;  // nats per token, per byte of held-out text; NaN unless JOB_OK
+    double loss, loss_per_byte; // nats per token, per byte of held-out text; NaN unless JOB_OK
     int64_t tokens;
-    double seconds, flops;       // training wall time; executed FLOPs (paper's M x tokens apart)
+    double seconds, flops; // training wall time; executed FLOPs (paper's M x tokens apart)
     int64_t peak_bytes;
-    double balance;              // largest expert's load over the mean, worst layer, last steps
-    char cause[256];             // what went wrong, "" when ok
+    double balance;  // largest expert's load over the mean, worst layer, last steps
+    char cause[256]; // what went wrong, "" when ok
 };
 
 // Defaults for everything that has one (docs/trainer-protocol.md lists them); arch unset.
@@ -75,8 +75,9 @@ enum err job_copy(struct job *dst, const struct job *src);
 json_t *job_to_json(const struct job *j);
 // Strict: unknown keys, wrong types, absurd values are ERR_INPUT naming ctx and key.
 enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
-// Sets j->id to 12 hex digits of a hash over everything that determines the loss: not threads, checkpoint,
-// val.every or the id itself; of data paths only the file names, so that another folder is the same work.
+// Sets j->id to 12 hex digits of a hash over everything that determines the loss: not threads,
+// checkpoint, val.every or the id itself; of data paths only the file names, so that another
+// folder is the same work.
 void job_set_id(struct job *j);
 int64_t job_steps(const struct job *j);
 // Trainer's spelling: {"t":"result","status":..}; the id is added as "id".

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Typed, range-checked reading on top of jansson. ctx names the place in errors ("job.json: train").
-// Every getter returns ERR_INPUT with place, key, what was expected and what was found. A missing
-// key leaves *out alone when required is false.
+// Typed, range-checked reading on top of jansson. ctx names the place in errors ("job.json:
+// train"). Every getter returns ERR_INPUT with place, key, what was expected and what was
+// found. A missing key leaves *out alone when required is false.
 #ifndef CORE_JSON_H
 #define CORE_JSON_H
 #include "core/err.h"
@@ -24,7 +24,8 @@ enum err json_get_bool(json_t *obj, const char *ctx, const char *key, bool requi
 // Copies into buf[size]; too long is an error.
 enum err json_get_str(json_t *obj, const char *ctx, const char *key, bool required, char *buf,
                       size_t size);
-enum err json_get_obj(json_t *obj, const char *ctx, const char *key, bool required, json_t **out);
+enum err json_get_obj(json_t *obj, const char *ctx, const char *key, bool required,
+                      json_t **out);
 // Refuses keys that are not in the NULL-terminated list.
 enum err json_known_keys(json_t *obj, const char *ctx, const char *const *keys);
 // A finite number as JSON real, null otherwise (JSON has no NaN).
