@@ -285,21 +285,21 @@ enum err axis_overview(struct page *p, const json_t *const *fits, const double *
     struct frame f = {INFINITY, -INFINITY, INFINITY, -INFINITY};
     for (int i = 0; i < n; i++)
         frame_hold(&f, fits[i]);
-    const double right = f.t_hi;
+    if (f.t_lo > 0 && f.t_hi > f.t_lo) // room for the names of the curves
+        f.t_hi *= pow(f.t_hi / f.t_lo, .15);
     frame_axes(&f, &c, fits[0]);
     for (int i = 0; i < n; i++) {
         const struct colour colour = page_colour(p, C[i]);
         draw_curve(&c, fits[i], colour.s);
-        draw_means(&c, fits[i], colour.s);
+        draw_points(&c, fits[i], colour.s);
         const json_t *curve = json_object_get(fits[i], "curve");
         const size_t last = json_array_size(curve);
         if (last > 1) {
             const json_t *end = json_array_get(curve, last - 1);
             char text[110];
             snprintf(text, sizeof text, "C = %s", num_round(C[i]).s);
-            plot_word(&c, text, colour.s, "first %.9g, first %.9g %s", jnum_at(end, 0),
-                      jnum_at(end, 1),
-                      jnum_at(end, 0) < right ? "left offset .6,0" : "right offset 0,.7");
+            plot_word(&c, text, colour.s, "first %.9g, first %.9g left offset .6,0",
+                      jnum_at(end, 0), jnum_at(end, 1));
         }
     }
     const int joined = plot_data(&c);

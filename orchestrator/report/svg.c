@@ -125,7 +125,7 @@ int svg_inline(char *svg, int chart, const char *alt, FILE *out)
         return 0;
     fputs("<svg class=\"plot\" role=\"img\" aria-label=\"", out);
     html_text(out, alt);
-    fputs("\"", out);
+    fputs("\"\n", out);
     struct copier c = {.chart = chart, .out = out};
     char *next = start + strlen("<svg");
     for (char *line = next; line; line = next) {

@@ -105,6 +105,7 @@ static bool tag(struct checker *c)
         return fail(c, "bare <, or tags too deep");
     c->at += 1 + n;
     for (;;) {
+        const char *end = c->at;
         while (isspace((unsigned char)*c->at))
             c->at++;
         if (*c->at == '>')
@@ -113,6 +114,8 @@ static bool tag(struct checker *c)
             c->at += 2;
             return true;
         }
+        if (c->at == end)
+            return fail(c, "attributes without a space between");
         if (!attribute(c))
             return false;
     }

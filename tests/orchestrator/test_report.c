@@ -222,7 +222,8 @@ static void check_checker(void)
                                         "<!DOCTYPE html><p>1 < 2</p>",
                                         "<!DOCTYPE html><a href=\"#x\">a</a>",
                                         "<!DOCTYPE html><p id=\"a\"/><p id=\"a\"/>",
-                                        "<!DOCTYPE html><p onclick=\"x\"/>"};
+                                        "<!DOCTYPE html><p onclick=\"x\"/>",
+                                        "<!DOCTYPE html><p id=\"a\"class=\"b\"/>"};
     char why[200];
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         CHECK(!html_check(wrong[i], why, sizeof why));
