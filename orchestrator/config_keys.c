@@ -164,7 +164,7 @@ const struct key config_keys[] = {
     {"retries", KEY_INT, KEY_LOOSE, AT(sweep, retries), 0, 100, "2", NULL,
      "how often a run that crashed is tried again"},
     {"checkpoint_every_s", KEY_NUM, KEY_LOOSE, AT(sweep, base.checkpoint.every_s), 0, 1e6, "60",
-     NULL, "seconds between a run's checkpoints; 0: none"},
+     NULL, "seconds between a run's checkpoints; 0: one after every step"},
     {"price_per_hour", KEY_NUM, KEY_LOOSE, AT(sweep, price_per_hour), 0, 1e6, "0", NULL,
      "of one worker, for the plan's costs; 0: not priced"},
 };

@@ -413,7 +413,7 @@ static void list_differences(const char *a, const char *b, bool only_missing, ch
                              size_t size)
 {
     for (const char *line = a; *line; line += strcspn(line, "\n") + 1) {
-        size_t key_len = (size_t)(strstr(line, " = ") - line), alen, blen = 0;
+        size_t key_len = (size_t)(strstr(line, " = ") - line), alen = 0, blen = 0;
         const char *av = flat_value(a, line, key_len, &alen);
         const char *bv = flat_value(b, line, key_len, &blen);
         if (bv && (only_missing || (alen == blen && memcmp(av, bv, alen) == 0)))

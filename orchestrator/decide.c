@@ -57,8 +57,9 @@ static void adopt(struct cell *c, int f, int grow, int grown)
     const struct curve_fit *fit = &c->fits[f];
     char *rule = c->rule[f];
     size_t size = sizeof c->rule[f];
-    const char *more =
-        grow_left > 0 ? "a further value could not be built" : "the limit of growth is reached";
+    const char *more = grow == 0       ? "growing it was not asked for"
+                       : grown >= grow ? "the limit of growth is reached"
+                                       : "a further value could not be built";
     switch (fit->verdict) {
     case CURVE_INTERIOR:
         c->adopted[f] = fit->opt;

@@ -166,7 +166,9 @@ static enum err take_job(struct supervisor *s, json_t *body)
                        s->next.set ? "a job more than was agreed" : "out of memory");
     }
     s->next = o;
-    return s->stopping ? stop(s) : OK;
+    if (s->stopping)
+        return stop(s);
+    return s->trainer ? OK : begin(s);
 }
 
 static enum err take(struct supervisor *s, const struct link_msg *m)

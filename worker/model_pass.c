@@ -112,8 +112,8 @@ static void moe_bwd(struct model *m, struct layer *l, double aux)
     dispatch_combine(m->dy, d_in, x->slot, T, a->K, a->d);
     if (a->n_shared == 0)
         return;
-    ffn_bwd(m->dy, l->g.shared.gate_up, l->g.shared.down, NULL, m->dx, x->norm2,
-            x->sh_gate_up, NULL, l->p.shared.gate_up, l->p.shared.down,
+    ffn_bwd(m->dy, l->g.shared.gate_up, l->g.shared.down, NULL, m->dx, x->norm2, x->sh_gate_up,
+            NULL, l->p.shared.gate_up, l->p.shared.down,
             (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, true}, m->scratch);
 }
 
@@ -144,8 +144,8 @@ static void ffn_block_bwd(struct model *m, struct layer *l, double aux)
         moe_bwd(m, l, aux);
     else
         ffn_bwd(m->dy, l->g.ffn.gate_up, l->g.ffn.down, NULL, m->dx, x->norm2, x->gate_up, NULL,
-                l->p.ffn.gate_up, l->p.ffn.down, (struct ffn_sizes){1, a->d, a->d_d, all, false},
-                m->scratch);
+                l->p.ffn.gate_up, l->p.ffn.down,
+                (struct ffn_sizes){1, a->d, a->d_d, all, false}, m->scratch);
     rmsnorm_bwd(m->dx, l->g.norm_ffn, m->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
 }
 

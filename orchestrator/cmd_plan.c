@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "orchestrator/cmd.h"
+#include "orchestrator/plan.h"
+#include <unistd.h>
+
+enum err cmd_plan(int argc, char **argv)
+{
+    const char *config = NULL;
+    double workers = 0, rate = 0;
+    int as_json = 0;
+    const struct cmd_option options[] = {{"SWEEP.cfg", .text = &config, .required = 1},
+                                         {"--workers", .number = &workers},
+                                         {"--rate", .number = &rate},
+                                         {"--json", .flag = &as_json},
+                                         {0}};
+    TRY(cmd_parse(argc, argv, options));
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (workers == 0)
+        workers = cores > 0 ? (double)cores : 1;
+    ENSURE(workers >= 1 && workers <= 1e6, ERR_INPUT,
+           "plan: --workers: expected 1 to 1000000, found %g", workers);
+    struct sweep sweep;
+    TRY(config_load(config, &sweep));
+    json_t *plan = NULL;
+    enum err e = plan_sweep(&sweep, &(struct plan_options){(int)workers, rate}, &plan);
+    config_free(&sweep);
+    TRY(e);
+    if (as_json)
+        return cmd_print_json(plan);
+    plan_print(plan, stdout);
+    json_decref(plan);
+    return OK;
+}

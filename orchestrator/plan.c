@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The plan is what steering itself would open if no phase had to wait: the same code makes the
+// jobs, so plan and run cannot disagree about a phase that starts at once.
+#include "orchestrator/plan.h"
+#include "core/json.h"
+#include "orchestrator/steer_state.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Executed FLOP/s that a worker is taken to reach when nobody says: a thread of a current CPU
+// on models of 1e4 to 1e6 parameters (matrix products far below their peak), and a third of a
+// large accelerator's dense bf16 peak.
+#define GUESS_CPU_THREAD 3e10
+#define GUESS_ACCELERATOR 3e14
+
+struct cost {
+    double flops, executed, seconds, longest, tokens, memory;
+};
+
+static double guessed_rate(const struct job *j)
+{
+    return strcmp(j->device, "cpu") == 0 ? GUESS_CPU_THREAD * j->threads : GUESS_ACCELERATOR;
+}
+
+static double executed_flops(const struct job *j)
+{
+    struct executed x = arch_executed(&j->arch, j->model.tied, j->train.batch_tokens);
+    double trained = (double)job_steps(j) * (double)j->train.batch_tokens;
+    double validations = j->val.every > 0 ? 1 + (double)(job_steps(j) / j->val.every) : 1;
+    // a forward pass is a third of forward + backward
+    return x.flops_per_token * (trained + validations * (double)j->val.tokens / 3);
+}
+
+static void cost_add(struct cost *c, const struct steer_job *sj, double rate)
+{
+    const struct job *j = &sj->job;
+    double executed = executed_flops(j);
+    struct executed x = arch_executed(&j->arch, j->model.tied, j->train.batch_tokens);
+    c->flops += (double)sj->counts.M * (double)j->train.tokens;
+    c->executed += executed;
+    c->seconds += executed / rate;
+    c->longest = fmax(c->longest, executed / rate);
+    c->tokens += (double)j->train.tokens;
+    c->memory = fmax(c->memory, (double)x.mem_total);
+}
+
+// What the cell asked for at one point: start values, the phase's settings, the axes.
+static struct wish asked_at(const struct sweep *cfg, const struct cell *c,
+                            const struct entry *en)
+{
+    const struct phase *ph = &cfg->phases[c->phase];
+    struct wish w, own;
+    wish_init(&w);
+    for (int i = 0; i < cfg->n_start; i++)
+        wish_set(&w, &cfg->start[i].var, rule_at(&cfg->start[i].rule, c->C));
+    wish_init(&own);
+    for (int i = 0; i < ph->n_set; i++)
+        wish_set(&own, &ph->set[i].var, rule_at(&ph->set[i].rule, c->C));
+    wish_layer(&w, &own);
+    wish_init(&own);
+    for (int a = 0; a < ph->n_axes; a++)
+        if (ph->axes[a].source != AXIS_FRACTIONS)
+            wish_set(&own, &ph->axes[a].var, c->axes[a].asked[en->at[a]]);
+    wish_layer(&w, &own);
+    return w;
+}
+
+static json_t *structure_json(const struct sweep *cfg, const struct cell *c,
+                              const struct entry *en, const struct steer_job *sj)
+{
+    const struct job *j = &sj->job;
+    struct wish w = asked_at(cfg, c, en);
+    json_t *o = json_object(), *dev = json_object();
+    json_object_set_new(o, "runs", json_integer(1));
+    for (int i = 0; i < N_COORDS; i++) {
+        double v = coord_of(&sj->counts, (enum coord)i);
+        json_object_set_new(o, coord_name((enum coord)i), json_num(v));
+        if (!isnan(w.coord[i]))
+            json_object_set_new(dev, coord_name((enum coord)i), json_num(v / w.coord[i] - 1));
+    }
+    json_t *arch = arch_to_json(&j->arch);
+    json_object_update(o, arch);
+    json_decref(arch);
+    json_object_set_new(o, "deviation", dev);
+    json_object_set_new(o, "D", json_integer(j->train.tokens));
+    json_object_set_new(o, "batch_tokens", json_integer(j->train.batch_tokens));
+    json_object_set_new(o, "lr", json_num(j->train.lr));
+    json_object_set_new(o, "epochs",
+                        json_num((double)j->train.tokens / (double)cfg->corpus_train));
+    return o;
+}
+
+// Seeds of one point follow each other: they become one structure with a count.
+static json_t *structures_json(const struct steer *s, const struct cell *c)
+{
+    json_t *list = json_array(), *last = NULL;
+    for (int i = 0; i < c->n_entries; i++) {
+        const struct entry *en = &c->entries[i];
+        if (last && memcmp(en->at, c->entries[i - 1].at, sizeof en->at) == 0) {
+            json_int_t runs = json_integer_value(json_object_get(last, "runs"));
+            json_object_set_new(last, "runs", json_integer(runs + 1));
+            continue;
+        }
+        last = structure_json(s->cfg, c, en, s->jobs[en->job]);
+        json_array_append_new(list, last);
+    }
+    return list;
+}
+
+// Runs that growth at the edges and further rounds may add, at most.
+static int64_t more_runs(const struct phase *ph, int64_t runs)
+{
+    int64_t grown = 0;
+    for (int f = 0; f < ph->n_fits; f++) {
+        int64_t others = ph->seeds;
+        for (int a = 0; a < ph->n_axes; a++)
+            others *= a == ph->fits[f].axis ? 1 : ph->axes[a].n;
+        grown += ph->fits[f].grow * others;
+    }
+    return (runs + grown) * ph->rounds - runs;
+}
+
+static json_t *after_json(const struct sweep *cfg, const struct phase *ph)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < ph->n_after; i++)
+        json_array_append_new(list, json_string(cfg->phases[ph->after[i]].name));
+    return list;
+}
+
+static json_t *maybe_cost(const struct sweep *cfg, double seconds)
+{
+    return cfg->price_per_hour > 0 ? json_num(cfg->price_per_hour * seconds / 3600)
+                                   : json_null();
+}
+
+// seen: by job, whether an earlier cell already counted it.
+static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const struct cell *c,
+                         double rate, bool *seen, struct cost *sum)
+{
+    const struct phase *ph = &cfg->phases[c->phase];
+    struct cost cost = {0};
+    int64_t runs = 0, shared = 0;
+    for (int i = 0; i < c->n_entries; i++) {
+        int job = c->entries[i].job;
+        shared += seen[job];
+        if (!seen[job]) {
+            runs++;
+            cost_add(&cost, s->jobs[job], rate);
+            cost_add(sum, s->jobs[job], rate);
+        }
+        seen[job] = true;
+    }
+    json_t *structures = structures_json(s, c), *o = json_object();
+    json_object_set_new(o, "phase", json_string(ph->name));
+    json_object_set_new(o, "C", json_num(c->C));
+    json_object_set_new(o, "after", after_json(cfg, ph));
+    json_object_set_new(o, "points", json_integer((json_int_t)json_array_size(structures)));
+    json_object_set_new(o, "runs", json_integer(runs));
+    json_object_set_new(o, "shared", json_integer(shared));
+    json_object_set_new(o, "more_runs", json_integer(more_runs(ph, runs)));
+    json_object_set_new(o, "flops", json_num(cost.flops));
+    json_object_set_new(o, "executed_flops", json_num(cost.executed));
+    json_object_set_new(o, "tokens", json_num(cost.tokens));
+    json_object_set_new(o, "worker_hours", json_num(cost.seconds / 3600));
+    json_object_set_new(o, "longest_hours", json_num(cost.longest / 3600));
+    json_object_set_new(o, "memory_bytes", json_num(cost.memory));
+    json_object_set_new(o, "cost", maybe_cost(cfg, cost.seconds));
+    json_object_set_new(o, "structures", structures);
+    json_object_set(o, "infeasible", c->infeasible);
+    return o;
+}
+
+static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
+                           const struct plan_options *opt, double rate, json_t *out)
+{
+    bool *seen = calloc((size_t)s->n_jobs + 1, sizeof *seen);
+    ENSURE(seen, ERR_FAILED, "out of memory");
+    struct cost sum = {0};
+    json_int_t now = 0, later = 0, more = 0;
+    json_t *phases = json_array(), *total = json_object();
+    for (int i = 0; i < s->n_cells; i++) {
+        const struct cell *c = &s->cells[i];
+        json_t *o = cell_plan(cfg, s, c, rate, seen, &sum);
+        json_int_t runs = json_integer_value(json_object_get(o, "runs"));
+        *(cfg->phases[c->phase].n_after > 0 ? &later : &now) += runs;
+        more += json_integer_value(json_object_get(o, "more_runs"));
+        json_array_append_new(phases, o);
+    }
+    free(seen);
+    json_object_set_new(out, "phases", phases);
+    json_object_set_new(total, "runs_now", json_integer(now));
+    json_object_set_new(total, "runs_later", json_integer(later));
+    json_object_set_new(total, "more_runs", json_integer(more));
+    json_object_set_new(total, "flops", json_num(sum.flops));
+    json_object_set_new(total, "executed_flops", json_num(sum.executed));
+    json_object_set_new(total, "worker_hours", json_num(sum.seconds / 3600));
+    json_object_set_new(total, "hours_at_best",
+                        json_num(fmax(sum.seconds / opt->workers, sum.longest) / 3600));
+    json_object_set_new(total, "memory_bytes", json_num(sum.memory));
+    json_object_set_new(total, "cost", maybe_cost(cfg, sum.seconds));
+    json_object_set_new(out, "total", total);
+    return OK;
+}
+
+enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, json_t **out)
+{
+    double rate = opt->rate > 0 ? opt->rate : guessed_rate(&cfg->base);
+    struct sweep *open = malloc(sizeof *open);
+    ENSURE(open, ERR_FAILED, "out of memory");
+    *open = *cfg; // shares the data paths, which stay cfg's
+    for (int i = 0; i < open->n_phases; i++)
+        open->phases[i].n_after = 0;
+    struct steer *s = NULL;
+    enum err e = steer_create(open, &s);
+    if (e == OK)
+        e = steer_advance(s);
+    *out = json_object();
+    json_object_set_new(*out, "name", json_string(cfg->name));
+    json_object_set_new(*out, "question", json_string(cfg->question));
+    json_object_set_new(*out, "workers", json_integer(opt->workers));
+    json_object_set_new(*out, "rate", json_num(rate));
+    json_object_set_new(*out, "rate_guessed", json_boolean(!(opt->rate > 0)));
+    if (e == OK)
+        e = cells_plan(cfg, s, opt, rate, *out);
+    steer_free(s);
+    free(open);
+    if (e != OK) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return e;
+}
