@@ -164,12 +164,14 @@ static struct candidate polish(const struct points *pts, struct candidate start)
     struct candidate best = start;
     best.ok = false;
     if (w && !gsl_multifit_nlinear_init(&x0.vector, &fdf, w)) {
-        int info,
-            status = gsl_multifit_nlinear_driver(200, 1e-13, 1e-15, 0, NULL, NULL, &info, w);
+        int info = 0, status;
+        status = gsl_multifit_nlinear_driver(500, 1e-13, 1e-15, 0, NULL, NULL, &info, w);
         from_theta(gsl_multifit_nlinear_position(w), &best);
         best.objective = objective(pts, &best);
-        // No further progress at these tolerances: rounding has been reached.
-        best.ok = (status == GSL_SUCCESS || status == GSL_ENOPROG) && isfinite(best.objective);
+        // No progress: at rounding, or, already at the first step (GSL's EMAXITER with that
+        // info), on a plateau of Huber's rho with every residual beyond the corner.
+        best.ok = status == GSL_SUCCESS || status == GSL_ENOPROG || info == GSL_ENOPROG;
+        best.ok = best.ok && isfinite(best.objective);
         best.condition = jacobian_condition(gsl_multifit_nlinear_jac(w));
     }
     gsl_multifit_nlinear_free(w);
