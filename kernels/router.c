@@ -27,24 +27,22 @@ static real scores(real *p, const real *z, struct router_kind n)
     return n.sigmoid ? sum : 1;
 }
 
-static bool taken(const int32_t *choice, int64_t k, int64_t e)
+static bool better(real a, real b)
 {
-    for (int64_t i = 0; i < k; i++)
-        if (choice[i] == e)
-            return true;
-    return false;
+    return a > b || (b != b && a == a);
 }
 
-// The K largest keys in falling order.
+// The K largest keys in falling order, by insertion: an equal key stays behind an earlier one.
 static void top_k(int32_t *choice, const real *key, struct router_kind n)
 {
-    for (int64_t k = 0; k < n.K; k++) {
-        int64_t best = -1;
-        for (int64_t e = 0; e < n.E; e++)
-            if ((best < 0 || key[e] > key[best] || key[best] != key[best]) &&
-                !taken(choice, k, e))
-                best = e;
-        choice[k] = (int32_t)best;
+    int64_t found = 0;
+    for (int64_t e = 0; e < n.E; e++) {
+        if (found == n.K && !better(key[e], key[choice[n.K - 1]]))
+            continue;
+        int64_t k = found < n.K ? found++ : n.K - 1;
+        for (; k > 0 && better(key[e], key[choice[k - 1]]); k--)
+            choice[k] = choice[k - 1];
+        choice[k] = (int32_t)e;
     }
 }
 

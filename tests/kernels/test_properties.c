@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold of the operations and of the model whatever the numbers are; in float and in
+// double. EPS: the element's rounding unit. Two ways to the same result may differ by the
+// roundings on the way: about 100 of them at these sizes (products over at most 16 terms, a
+// handful of layers' operations).
+#include "kernels/attention.h"
+#include "kernels/dispatch.h"
+#include "kernels/ffn.h"
+#include "kernels/router.h"
+#include "tests/kernels/gradcheck.h"
+#include "worker/model_impl.h"
+#include <float.h>
+
+#define EPS (sizeof(real) == sizeof(float) ? 0x1p-24 : 0x1p-53)
+#define CLOSE (100 * EPS)
+
+enum { T = 24, C = 8, F = 6 };
+
+// A whole MoE block on fixed inputs: y [T, C] from x [T, C].
+struct block {
+    int64_t E, K;
+    real *x, *y, *router, *gate_up, *down;
+    int32_t choice[T * 8];
+    int64_t offset[9];
+};
+
+static struct block block_new(int64_t E, int64_t K)
+{
+    struct block b = {.E = E, .K = K};
+    b.x = grad_random(T * C, 1, 1), b.y = grad_output(T * C),
+    b.router = grad_random(E * C, 1, 2);
+    b.gate_up = grad_random(E * 2 * F * C, .5, 3), b.down = grad_random(E * C * F, .5, 4);
+    return b;
+}
+
+static void block_free(struct block *b)
+{
+    free(b->x), free(b->y), free(b->router), free(b->gate_up), free(b->down);
+}
+
+static void block_run(struct block *b)
+{
+    const int64_t E = b->E, K = b->K, slots = T * K;
+    real *z = grad_output(T * E), *p = grad_output(T * E), *w = grad_output(slots), total[T];
+    real *rows = grad_output(slots * C), *out = grad_output(slots * C),
+         *ws = grad_output(slots);
+    real *gu = grad_output(slots * 2 * F), *scratch = grad_output(ffn_scratch(F));
+    int32_t *token = calloc((size_t)slots, sizeof *token),
+            *slot = calloc((size_t)slots, sizeof *slot);
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t e = 0; e < E; e++)
+            z[t * E + e] = (real)grad_dot(b->x + t * C, b->router + e * C, C);
+    router_fwd(p, b->choice, w, total, z, NULL, T, (struct router_kind){E, K, false, true});
+    dispatch_plan(b->offset, token, slot, b->choice, T, E, K);
+    dispatch_weights(ws, w, slot, slots);
+    dispatch_gather(rows, b->x, token, slots, C);
+    ffn_fwd(out, gu, rows, ws, b->gate_up, b->down,
+            (struct ffn_sizes){E, C, F, b->offset, false}, scratch);
+    memset(b->y, 0, T * C * sizeof *b->y);
+    dispatch_combine(b->y, out, slot, T, K, C);
+    free(z), free(p), free(w), free(rows), free(out), free(ws), free(gu), free(scratch);
+    free(token), free(slot);
+}
+
+static double distance(const real *a, const real *b, int64_t n)
+{
+    double worst = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)a[i] - (double)b[i]) <= worst))
+            worst = fabs((double)a[i] - (double)b[i]);
+    return worst;
+}
+
+static void one_expert_is_dense(void)
+{
+    struct block b = block_new(1, 1);
+    const int64_t all[2] = {0, T};
+    real *y = grad_output(T * C), *gu = grad_output(T * 2 * F),
+         *scratch = grad_output(ffn_scratch(F));
+    block_run(&b);
+    ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down, (struct ffn_sizes){1, C, F, all, false},
+            scratch);
+    CHECK(memcmp(y, b.y, T * C * sizeof *y) == 0);
+    block_free(&b);
+    free(y), free(gu), free(scratch);
+}
+
+// Expert e of the second block is expert (e + 1) % E of the first.
+static void relabelling_changes_nothing(void)
+{
+    struct block a = block_new(5, 2), b = block_new(5, 2);
+    for (int64_t e = 0; e < 5; e++) {
+        int64_t f = (e + 1) % 5;
+        memcpy(b.router + e * C, a.router + f * C, C * sizeof(real));
+        memcpy(b.gate_up + e * 2 * F * C, a.gate_up + f * 2 * F * C, 2 * F * C * sizeof(real));
+        memcpy(b.down + e * C * F, a.down + f * C * F, C * F * sizeof(real));
+    }
+    block_run(&a);
+    block_run(&b);
+    CHECK_NEAR(distance(a.y, b.y, T * C), 0, CLOSE);
+    for (int i = 0; i < T * 2; i++)
+        CHECK(a.choice[i] == (b.choice[i] + 1) % 5);
+    block_free(&a), block_free(&b);
+}
+
+static void token_order_changes_nothing(void)
+{
+    struct block a = block_new(4, 2), b = block_new(4, 2);
+    for (int64_t t = 0; t < T; t++)
+        memcpy(b.x + t * C, a.x + (t * 7 + 3) % T * C,
+               C * sizeof(real)); // 7 and 24 are coprime
+    block_run(&a);
+    block_run(&b);
+    for (int64_t t = 0; t < T; t++)
+        CHECK_NEAR(distance(b.y + t * C, a.y + (t * 7 + 3) % T * C, C), 0, CLOSE);
+    block_free(&a), block_free(&b);
+}
+
+static void slots_are_dropless_and_sorted(void)
+{
+    enum { E = 6, K = 3, N = 50 };
+    int32_t choice[N * K], token[N * K], slot[N * K];
+    int64_t offset[E + 1];
+    for (int t = 0; t < N; t++)
+        for (int k = 0; k < K; k++)
+            choice[t * K + k] = (t * t + k * 2) % 5; // expert 5 gets nothing
+    dispatch_plan(offset, token, slot, choice, N, E, K);
+    CHECK(offset[0] == 0 && offset[E] == N * K && offset[5] == offset[6]);
+    for (int t = 0; t < N; t++)
+        for (int k = 0; k < K; k++) {
+            int32_t s = slot[t * K + k], e = choice[t * K + k];
+            CHECK(token[s] == t && s >= offset[e] && s < offset[e + 1]);
+        }
+    for (int e = 0; e < E; e++)
+        for (int64_t s = offset[e] + 1; s < offset[e + 1]; s++)
+            CHECK(token[s - 1] <= token[s]);
+}
+
+static void ties_and_nan(void)
+{
+    enum { E = 5, K = 3 };
+    real z[E] = {1, 2, 1, 2, 1}, p[E], w[K], total;
+    int32_t choice[K];
+    const struct router_kind kinds[2] = {{E, K, false, true}, {E, K, true, true}};
+    for (int i = 0; i < 2; i++) {
+        router_fwd(p, choice, w, &total, z, NULL, 1, kinds[i]);
+        CHECK(choice[0] == 1 && choice[1] == 3 && choice[2] == 0);
+    }
+    for (int e = 0; e < E; e++)
+        z[e] = (real)NAN;
+    router_fwd(p, choice, w, &total, z, NULL, 1, kinds[0]);
+    CHECK(choice[0] == 0 && choice[1] == 1 && choice[2] == 2);
+    CHECK(isnan(w[0]));
+}
+
+static void every_expert_for_every_token(void)
+{
+    enum { E = 7 };
+    real *z = grad_random(T * E, 1, 5), p[T * E], w[T * E], total[T];
+    int32_t choice[T * E];
+    router_fwd(p, choice, w, total, z, NULL, T, (struct router_kind){E, E, false, false});
+    for (int t = 0; t < T; t++) {
+        double sum = 0;
+        for (int k = 0; k < E; k++)
+            sum += (double)w[t * E + k];
+        CHECK_NEAR(sum, 1, CLOSE);
+    }
+    free(z);
+}
+
+static void attention_is_causal(void)
+{
+    enum { N = 40, D = 4 };
+    const struct attention_sizes n = {1, N, 2, 1, D, 4 * D};
+    real *qkv = grad_random(N * n.ld, 1, 6), *o = grad_output(N * 2 * D),
+         *o2 = grad_output(N * 2 * D);
+    real *lse = grad_output(2 * N), *scratch = grad_output(attention_scratch(N, D));
+    attention_fwd(o, lse, qkv, qkv + 2 * D, qkv + 3 * D, n, scratch);
+    for (int64_t i = 35 * n.ld; i < N * n.ld; i++)
+        qkv[i] += 3;
+    attention_fwd(o2, lse, qkv, qkv + 2 * D, qkv + 3 * D, n, scratch);
+    CHECK(memcmp(o, o2, 35 * 2 * D * sizeof *o) == 0);
+    CHECK(distance(o + 35 * 2 * D, o2 + 35 * 2 * D, D) > .1);
+    CHECK_NEAR(distance(o, qkv + 3 * D, D), 0, EPS * 8); // the first position sees itself only
+    free(qkv), free(o), free(o2), free(lse), free(scratch);
+}
+
+struct run {
+    struct model *m;
+    uint16_t tokens[97];
+    int64_t n;
+};
+
+static const struct arch base = {.L_d = 1,
+                                 .L_m = 1,
+                                 .d = 8,
+                                 .d_qkv = 4,
+                                 .d_d = 12,
+                                 .d_m = 6,
+                                 .N_q = 2,
+                                 .N_kv = 1,
+                                 .S = 16,
+                                 .N_e = 4,
+                                 .K = 2,
+                                 .n_shared = 1,
+                                 .V = 11};
+static const struct job_model softmax = {ROUTER_SOFTMAX, true, false, 100, 1};
+
+static struct run run_new(const struct arch *a, const struct job_model *o, int64_t n)
+{
+    struct run r = {.n = n};
+    if (model_create(a, o, n, &r.m) != OK) {
+        fprintf(stderr, "%s\n", err_message());
+        exit(1);
+    }
+    model_init(r.m, 5);
+    for (int i = 0; i < 97; i++)
+        r.tokens[i] = (uint16_t)((i * i + i / 3) % a->V);
+    return r;
+}
+
+static double step(struct run *r, int64_t i)
+{
+    double loss = model_forward(r->m, r->tokens, r->tokens + 1, r->n, true);
+    model_backward(r->m, .01);
+    model_clip(r->m, 1);
+    model_adamw(r->m, .01, .9, .95, 1e-8, .1, i);
+    model_balance_bias(r->m, .01);
+    return loss;
+}
+
+static void two_runs_are_bit_identical(const struct job_model *o)
+{
+    struct run a = run_new(&base, o, 96), b = run_new(&base, o, 96);
+    double first = 0, last = 0;
+    for (int i = 1; i <= 30; i++) {
+        last = step(&a, i);
+        CHECK(last == step(&b, i));
+        first = i == 1 ? last : first;
+    }
+    size_t bytes = (size_t)model_n_params(a.m) * sizeof(real);
+    CHECK(memcmp(model_params(a.m), model_params(b.m), bytes) == 0);
+    CHECK(memcmp(model_moment2(a.m), model_moment2(b.m), bytes) == 0);
+    CHECK(last < first - .3); // and it learns these 96 tokens
+    model_free(a.m), model_free(b.m);
+}
+
+// A dense layer is an MoE layer of one expert.
+static void model_with_one_expert(void)
+{
+    struct arch dense = base, moe = base;
+    int n;
+    dense.L_m = 0, dense.L_d = 1, dense.d_d = 6;
+    moe.L_d = 0, moe.N_e = 1, moe.K = 1, moe.n_shared = 0;
+    struct run a = run_new(&dense, &softmax, 32), b = run_new(&moe, &softmax, 32);
+    const struct tensor *t = model_tensors(b.m, &n);
+    int64_t from = 0;
+    for (int i = 0; i < n; i++)
+        if (t[i].role != T_ROUTER) { // the tensors' order is the same but for the router
+            memcpy(model_params(a.m) + from, model_params(b.m) + t[i].offset,
+                   (size_t)t[i].count * sizeof(real));
+            from += t[i].count;
+        }
+    CHECK(from == model_n_params(a.m));
+    double la = model_forward(a.m, a.tokens, a.tokens + 1, 32, true);
+    CHECK_REL(model_forward(b.m, b.tokens, b.tokens + 1, 32, true), la, CLOSE);
+    model_backward(a.m, 0), model_backward(b.m, .1);
+    CHECK_REL(model_clip(b.m, 0), model_clip(a.m, 0), CLOSE);
+    CHECK_NEAR(model_aux_loss(b.m), 1, CLOSE); // perfectly balanced
+    CHECK(model_balance(b.m) == 1);
+    model_free(a.m), model_free(b.m);
+}
+
+// Equal router rows tie for every token: all go to experts 0 and 1, the others idle.
+static void idle_experts(void)
+{
+    struct run r = run_new(&base, &softmax, 64);
+    int n;
+    const struct tensor *t = model_tensors(r.m, &n);
+    for (int i = 0; i < n; i++)
+        if (t[i].role == T_ROUTER)
+            memset(model_params(r.m) + t[i].offset, 0, (size_t)t[i].count * sizeof(real));
+    CHECK(isfinite(model_forward(r.m, r.tokens, r.tokens + 1, 64, true)));
+    model_backward(r.m, .01);
+    CHECK(model_balance(r.m) == 2); // half of the experts do everything
+    CHECK_NEAR(model_aux_loss(r.m), 1, CLOSE);
+    for (int i = 0; i < n; i++)
+        if (t[i].role == T_EXP_DOWN)
+            for (int64_t j = 0; j < t[i].count; j++) {
+                real g = model_grads(r.m)[t[i].offset + j];
+                CHECK(j < t[i].count / 2 ? isfinite(g) : g == 0);
+            }
+    model_free(r.m);
+}
+
+static void sequences_are_independent(void)
+{
+    struct run r = run_new(&base, &softmax, 32);
+    double both = model_forward(r.m, r.tokens, r.tokens + 1, 32, false);
+    double one = model_forward(r.m, r.tokens, r.tokens + 1, 16, false);
+    double two = model_forward(r.m, r.tokens + 16, r.tokens + 17, 16, false);
+    CHECK_REL((one + two) / 2, both, CLOSE);
+    struct arch shortest = base;
+    shortest.S = 1;
+    struct run s = run_new(&shortest, &softmax, 1);
+    CHECK(isfinite(step(&s, 1))); // T = 1
+    model_free(r.m), model_free(s.m);
+}
+
+static void nan_reaches_the_loss(void)
+{
+    int n;
+    struct run r = run_new(&base, &softmax, 32);
+    const struct tensor *t = model_tensors(r.m, &n);
+    for (int i = 0; i < n; i++) {
+        model_init(r.m, 1);
+        if (t[i].role == T_EMBED)
+            continue; // only where the symbol occurs
+        for (int64_t j = 0; j < t[i].count; j++)
+            model_params(r.m)[t[i].offset + j] = (real)NAN;
+        CHECK(isnan(model_forward(r.m, r.tokens, r.tokens + 1, 32, true)));
+        model_backward(r.m, .01);
+        CHECK(isnan(model_clip(r.m, 1)));
+    }
+    model_free(r.m);
+}
+
+static void bias_moves_against_load(void)
+{
+    const struct job_model o = {ROUTER_SIGMOID_BIAS, true, false, 100, 1};
+    struct run r = run_new(&base, &o, 64);
+    int64_t n;
+    real *bias = model_router_bias(r.m, &n);
+    CHECK(n == 4);
+    model_forward(r.m, r.tokens, r.tokens + 1, 64, true);
+    const int64_t *offset = r.m->layers[1].a.offset;
+    model_balance_bias(r.m, .5);
+    for (int e = 0; e < 4; e++) {
+        int64_t load = offset[e + 1] - offset[e];
+        CHECK_NEAR(bias[e], load > 32 ? -.5 : load < 32 ? .5 : 0, 0);
+    }
+    model_free(r.m);
+}
+
+static void clip_and_adamw(void)
+{
+    struct run r = run_new(&base, &softmax, 32);
+    model_forward(r.m, r.tokens, r.tokens + 1, 32, true);
+    model_backward(r.m, 0);
+    double norm = model_clip(r.m, 0);
+    CHECK(norm > .1 && model_clip(r.m, norm * 2) == norm && model_clip(r.m, 0) == norm);
+    CHECK(model_clip(r.m, norm / 4) == norm);
+    CHECK_REL(model_clip(r.m, 0), norm / 4, CLOSE);
+    int n;
+    const struct tensor *t = model_tensors(r.m, &n);
+    for (int i = 0; i < n;
+         i++) { // the first step moves every weight by about lr against its gradient
+        int64_t j = t[i].offset + t[i].count / 2;
+        double p = (double)model_params(r.m)[j], g = (double)model_grads(r.m)[j];
+        model_params(r.m)[j] = (real)p;
+        model_adamw(r.m, .01, .9, .95, 1e-3, .1, 1);
+        double want = p - .01 * (g / (fabs(g) + 1e-3) + (t[i].decay ? .1 * p : 0));
+        CHECK_NEAR(model_params(r.m)[j], want, CLOSE);
+        model_init(r.m, 5); // clears the moments; the gradients stay
+    }
+    model_free(r.m);
+}
+
+static void refusals(void)
+{
+    struct model *m = NULL;
+    struct arch a = base;
+    CHECK(model_create(&a, &softmax, 17, &m) == ERR_INPUT &&
+          strstr(err_message(), "multiple of S"));
+    CHECK(model_create(&a, &softmax, 0, &m) == ERR_INPUT);
+    a.V = 0;
+    CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT && strstr(err_message(), "V:"));
+    a.V = 70000;
+    CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT);
+    a = base, a.K = 9;
+    CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT);
+    CHECK(m == NULL);
+}
+
+int main(void)
+{
+    one_expert_is_dense();
+    relabelling_changes_nothing();
+    token_order_changes_nothing();
+    slots_are_dropless_and_sorted();
+    ties_and_nan();
+    every_expert_for_every_token();
+    attention_is_causal();
+    two_runs_are_bit_identical(&softmax);
+    two_runs_are_bit_identical(&(struct job_model){ROUTER_SIGMOID_BIAS, true, true, 100, 1});
+    model_with_one_expert();
+    idle_experts();
+    sequences_are_independent();
+    nan_reaches_the_loss();
+    bias_moves_against_load();
+    clip_and_adamw();
+    refusals();
+    return test_summary();
+}
