@@ -9,7 +9,6 @@
 #include <gsl/gsl_multifit_nlinear.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 // Huber's corner in ln L. Chinchilla's 1e-3 is below the noise of a small sweep, where it would
 // mean least absolute deviations: a curve through three of the handful of points.

@@ -5,7 +5,6 @@
 #include <gsl/gsl_fit.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 // The scales that can be used, sorted by X, in logs.
 struct scales {

@@ -5,7 +5,6 @@
 #include <gsl/gsl_statistics_double.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { LAD_ITERATIONS = 25, HUBER_ITERATIONS = 50, FAR_ITERATIONS = 20 };
 
