@@ -8,7 +8,7 @@ void wish_init(struct wish *w)
     for (int i = 0; i < N_COORDS; i++)
         w->coord[i] = NAN;
     for (int i = 0; i < N_DIMS; i++)
-        w->dim[i] = NAN;
+        w->dim[i] = w->last[i] = NAN;
     w->d_fraction = w->lr = w->batch_tokens = NAN;
 }
 
@@ -20,6 +20,7 @@ void wish_set(struct wish *w, const struct var *var, double value)
         break;
     case VAR_DIM:
         w->dim[var->index] = var->index == DIM_d ? value : round(value);
+        w->last[var->index] = w->dim[var->index];
         break;
     case VAR_D_FRACTION:
         w->d_fraction = value;
@@ -79,7 +80,7 @@ void wish_layer(struct wish *lower, const struct wish *upper)
             lower->coord[i] = upper->coord[i];
     for (int i = 0; i < N_DIMS; i++)
         if (!isnan(upper->dim[i]))
-            lower->dim[i] = upper->dim[i];
+            lower->dim[i] = lower->last[i] = upper->dim[i];
     if (!isnan(upper->lr))
         lower->lr = upper->lr;
     if (!isnan(upper->batch_tokens))
@@ -94,6 +95,14 @@ static void spec_fix(struct solve_spec *s, enum arch_dim dim, int64_t value)
         if (s->free[i].dim != dim)
             s->free[kept++] = s->free[i];
     s->n_free = kept;
+}
+
+static bool spec_has(const struct solve_spec *s, enum arch_dim dim)
+{
+    bool has = arch_dim_get(&s->base, dim) != ARCH_UNSET;
+    for (int i = 0; i < s->n_free; i++)
+        has = has || s->free[i].dim == dim;
+    return has;
 }
 
 static double fraction_in(const int64_t *list, int n, int64_t d)
@@ -111,6 +120,8 @@ enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct 
     for (int i = 0; i < N_DIMS; i++)
         if (i != DIM_d && !isnan(w->dim[i]))
             spec_fix(&s, (enum arch_dim)i, (int64_t)w->dim[i]);
+        else if (i != DIM_d && !isnan(w->last[i]) && !spec_has(&s, (enum arch_dim)i))
+            spec_fix(&s, (enum arch_dim)i, (int64_t)w->last[i]);
     for (int i = 0; i < N_COORDS; i++)
         s.want[i] = w->coord[i];
     double d = w->dim[DIM_d];

@@ -8,9 +8,11 @@
 #include "orchestrator/config.h"
 
 struct wish {
-    double coord[N_COORDS];  // NaN: not wished for
-    double dim[N_DIMS];      // NaN: not wished for; d is a wish, the others are fixed
-    double d_fraction;       // position in the feasible list of d, NaN: none
+    double coord[N_COORDS]; // NaN: not wished for
+    double dim[N_DIMS];     // NaN: not wished for; d is a wish, the others are fixed
+    double last[N_DIMS]; // what a dimension was last given, evicted or not: it holds where the
+                         // dimension is neither free nor fixed otherwise (arch by a rule in C)
+    double d_fraction;   // position in the feasible list of d, NaN: none
     double lr, batch_tokens; // NaN: by rule
 };
 

@@ -263,7 +263,8 @@ enum err decide_cell(const struct steer *s, struct cell *c)
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
     struct steer sorter = *s; // qsort_r wants a context without const
-    qsort_r(c->entries, (size_t)c->n_entries, sizeof *c->entries, by_job_id, &sorter);
+    if (c->n_entries > 0)     // none may be feasible: then there is no array either
+        qsort_r(c->entries, (size_t)c->n_entries, sizeof *c->entries, by_job_id, &sorter);
     int *group = calloc((size_t)c->n_entries + 1, sizeof *group);
     struct curve_obs *obs = calloc((size_t)c->n_entries + 1, sizeof *obs);
     enum err e = group && obs ? OK : err_set(ERR_FAILED, "out of memory");

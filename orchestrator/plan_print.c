@@ -17,7 +17,7 @@ static const char *text(const json_t *o, const char *key)
 static const char *hours(double h, char buf[32])
 {
     if (h < 1.0 / 60)
-        snprintf(buf, 32, "%.0f s", h * 3600);
+        snprintf(buf, 32, "%.2g s", h * 3600);
     else if (h < 1)
         snprintf(buf, 32, "%.1f min", h * 60);
     else

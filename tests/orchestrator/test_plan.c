@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The plan of a sweep against what steering opens, and its sums.
+#include "orchestrator/plan.h"
+#include "orchestrator/steer.h"
+#include "tests/test.h"
+
+static double num(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+static double deviation(const json_t *structure, const char *coord)
+{
+    return num(json_object_get(structure, "deviation"), coord);
+}
+
+// Phases that wait for nothing are planned exactly as they will run.
+static void test_against_steer(const struct sweep *s, const json_t *plan)
+{
+    struct steer *steer = NULL;
+    CHECK(steer_create(s, &steer) == OK && steer_advance(steer) == OK);
+    CHECK((int)num(json_object_get(plan, "total"), "runs_now") == steer_n_jobs(steer));
+    size_t i, k;
+    json_t *cell, *st;
+    int matched = 0, structures = 0;
+    json_array_foreach(json_object_get(plan, "phases"), i, cell)
+    {
+        if (json_array_size(json_object_get(cell, "after")) > 0)
+            continue;
+        json_array_foreach(json_object_get(cell, "structures"), k, st)
+        {
+            structures++;
+            for (int j = 0; j < steer_n_jobs(steer); j++) {
+                const struct steer_job *sj = steer_job_at(steer, j);
+                if (sj->C == num(cell, "C") && sj->job.arch.d == (int64_t)num(st, "d") &&
+                    sj->counts.M == (int64_t)num(st, "M") && sj->job.train.seed == 1 &&
+                    sj->job.train.tokens == (int64_t)num(st, "D")) {
+                    matched++;
+                    break;
+                }
+            }
+        }
+    }
+    CHECK(structures > 0 && matched == structures);
+    steer_free(steer);
+}
+
+static void test_sums(const struct sweep *s, const json_t *plan, double rate, int workers)
+{
+    const json_t *total = json_object_get(plan, "total");
+    double runs = 0, flops = 0, executed = 0, hours = 0, expected = 0;
+    size_t i, k;
+    json_t *cell, *st;
+    json_array_foreach(json_object_get(plan, "phases"), i, cell)
+    {
+        double entries = 0;
+        runs += num(cell, "runs");
+        flops += num(cell, "flops");
+        executed += num(cell, "executed_flops");
+        hours += num(cell, "worker_hours");
+        expected += num(cell, "runs") * num(cell, "C");
+        json_array_foreach(json_object_get(cell, "structures"), k, st)
+        {
+            entries += num(st, "runs");
+            CHECK(fabs(deviation(st, "M")) <= s->solve.tol[COORD_M]);
+            CHECK(fabs(deviation(st, "x")) <= s->solve.tol[COORD_x]);
+            CHECK(fabs(deviation(st, "y")) <= s->solve.tol[COORD_y]);
+            // D is C/M to the nearest token
+            CHECK(fabs(num(st, "D") - num(cell, "C") / num(st, "M")) <= 0.5);
+        }
+        CHECK(entries == num(cell, "runs") + num(cell, "shared"));
+        CHECK(num(cell, "memory_bytes") > 0);
+    }
+    CHECK(runs == num(total, "runs_now") + num(total, "runs_later"));
+    CHECK_REL(num(total, "flops"), flops, 1e-12);
+    // a run is C FLOPs but for half a token of M: M/(2C) is below 1e-5 here
+    CHECK_REL(flops, expected, 1e-5);
+    CHECK(executed > flops);
+    CHECK_REL(hours, executed / rate / 3600, 1e-12);
+    CHECK(num(total, "hours_at_best") >= hours / workers * (1 - 1e-12));
+    CHECK_REL(num(total, "cost"), hours * s->price_per_hour, 1e-12);
+}
+
+int main(void)
+{
+    const char *source = getenv("MOESWEEP_SOURCE");
+    if (!source)
+        SKIP("MOESWEEP_SOURCE names no source tree");
+    static struct sweep s;
+    char path[1024], *text = NULL;
+    size_t size;
+    snprintf(path, sizeof path, "%s/tests/data/tiny.cfg", source);
+    if (config_load(path, &s) != OK) {
+        fprintf(stderr, "%s\n", err_message());
+        return 1;
+    }
+    json_t *plan = NULL;
+    s.price_per_hour = 3;
+    CHECK(plan_sweep(&s, &(struct plan_options){.workers = 2, .rate = 1e9}, &plan) == OK);
+    if (plan) {
+        test_against_steer(&s, plan);
+        test_sums(&s, plan, 1e9, 2);
+        CHECK(json_is_false(json_object_get(plan, "rate_guessed")));
+        FILE *f = open_memstream(&text, &size);
+        plan_print(plan, f);
+        fclose(f);
+        CHECK(strstr(text, "allocation at C = 4e+09") != NULL);
+        CHECK(strstr(text, "planned around the start values") != NULL);
+        CHECK(strstr(text, "cost: ") != NULL);
+        free(text);
+    }
+    json_decref(plan);
+
+    // A point without structure is named with the reason, and does not count.
+    s.solve.tol[COORD_M] = 1e-9;
+    s.price_per_hour = 0;
+    CHECK(plan_sweep(&s, &(struct plan_options){.workers = 1}, &plan) == OK);
+    const json_t *cell = json_array_get(json_object_get(plan, "phases"), 0);
+    const json_t *why =
+        json_object_get(json_array_get(json_object_get(cell, "infeasible"), 0), "why");
+    CHECK(why && strstr(json_string_value(why), "infeasible") != NULL);
+    CHECK(num(cell, "runs") == 0);
+    CHECK(json_is_null(json_object_get(cell, "cost")));
+    CHECK(json_is_true(json_object_get(plan, "rate_guessed")));
+    json_decref(plan);
+    config_free(&s);
+    return test_summary();
+}
