@@ -150,7 +150,7 @@ static enum err overview(struct page *p, const char *phase, const char *axis)
     if (e == OK && n > 1) {
         fputs("<figure class=\"big\">\n", p->f);
         e = axis_overview(p, fits, C, n);
-        fprintf(p->f, "<figcaption>All %d scales together%s.</figcaption></figure>\n", n,
+        fprintf(p->f, "<figcaption>The %d scales%s together.</figcaption></figure>\n", n,
                 n == p->runs.n_scales ? "" : " at which this axis was tried");
     }
     free(fits);

@@ -285,12 +285,14 @@ static void law_caption(const struct page *p, const char *name, const json_t *la
         if (*num_range(jnum(law, "p_lo"), jnum(law, "p_hi"), 2).s)
             fprintf(f, ", exponent 95 %%: %s",
                     num_range(jnum(law, "p_lo"), jnum(law, "p_hi"), 2).s);
-        fprintf(f, "; scatter %s. Rule: ", num_percent(jnum(law, "rmse_log"), 2).s);
+        if (jnum(law, "n") > 2) // a line through two points has none
+            fprintf(f, "; scatter %s", num_percent(jnum(law, "rmse_log"), 2).s);
+        fputs(". Rule: ", f);
     } else {
         fputs("<span class=\"badge\">no trend claimed</span> ", f);
         if (isfinite(jnum(law, "fraction")))
-            fprintf(f, "position %s in the list of feasible values. Rule: ",
-                    num_sig(jnum(law, "fraction"), 2).s);
+            fprintf(f, "value %s, position %s in the list of feasible ones. Rule: ",
+                    num_sig(jnum(law, "k"), 3).s, num_sig(jnum(law, "fraction"), 2).s);
         else
             fprintf(f, "value carried: %s. Rule: ", num_sig(jnum(law, "k"), 3).s);
     }

@@ -146,7 +146,7 @@ bool plot_available(char *version, size_t size)
 
 enum err plot_open(struct plot *p, int width, int height)
 {
-    memset(p, 0, sizeof *p);
+    *p = (struct plot){.width = width, .height = height};
     p->set = open_memstream(&p->set_text, &p->set_len);
     p->draw = open_memstream(&p->draw_text, &p->draw_len);
     if (!p->set || !p->draw) {
@@ -178,7 +178,9 @@ static void log_ticks(struct plot *p, char axis, double lo, double hi)
     double ticks[MAX_TICKS];
     int n = 0;
     const bool wide = axis == 'x' && (hi >= 1e4 || lo < .01); // "5 × 10⁴"
-    const double apart = (axis == 'y' ? .085 : wide ? .19 : .09) * log(hi / lo);
+    const int room_px = axis == 'y' ? 26 : wide ? 60 : 30;    // a label and some air
+    const int axis_px = axis == 'y' ? p->height - 60 : p->width - 90;
+    const double apart = (double)room_px / axis_px * log(hi / lo);
     const int first = (int)floor(log10(lo)), last = (int)ceil(log10(hi));
     for (int i = 0; i < MANTISSAS; i++)
         for (int e = first; e <= last && n < MAX_TICKS; e++) {

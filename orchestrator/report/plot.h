@@ -12,7 +12,7 @@ struct plot {
     FILE *set, *draw; // settings with data; the elements of the plot command
     char *set_text, *draw_text;
     size_t set_len, draw_len;
-    int n_data, n_drawn;
+    int n_data, n_drawn, width, height;
 };
 
 // First line of `gnuplot --version` into version[size]; false when gnuplot cannot be started.

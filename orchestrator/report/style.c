@@ -102,6 +102,7 @@ static const char sheet_parts[] =
     ".id,code,pre{font:.86em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}"
     "pre{background:var(--card);padding:.7rem 1rem;border-radius:8px;overflow-x:auto}\n"
     "details{margin:.3rem 0;font-size:.88rem}summary{cursor:pointer;color:var(--dim)}"
+    ".tight table{font-size:.8rem}.tight td,.tight th{padding:.2rem .42rem;white-space:nowrap}"
     "td details{margin:0}.cols figure{max-width:27rem}"
     "details p{max-width:none;overflow-wrap:anywhere}.dim{color:var(--dim)}"
     ".noplot{color:var(--dim);font-style:italic;font-size:.9rem}\n"

@@ -185,7 +185,7 @@ static void run_row(const struct page *p, const struct run *r)
     cell_num(f, r->job->final ? num_fixed(res->loss, 4) : num_fixed(NAN, 0));
     cell_num(f, r->job->final ? num_fixed(res->seconds, 2) : num_fixed(NAN, 0));
     cell_text(f, !r->job->final ? "not finished"
-                 : r->best      ? "ok, best of its scale"
+                 : r->best      ? "ok, best"
                  : r->outlier   ? "ok, outlier"
                                 : job_status_name(res->status));
     fputs("</tr>\n", f);
@@ -208,8 +208,10 @@ void section_runs(struct page *p)
           "query/key-value "
           "× width. Experts: active/routed + shared.</p>\n",
           p->f);
+    fputs("<div class=\"tight\">", p->f);
     table_begin(p->f, NULL, heads, sizeof heads / sizeof *heads);
     for (int i = 0; i < p->runs.n; i++)
         run_row(p, &p->runs.v[i]);
     table_end(p->f);
+    fputs("</div>\n", p->f);
 }

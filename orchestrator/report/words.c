@@ -21,7 +21,7 @@ void section_words(struct page *p)
          "number that fixes initial weights and the order of the data; replicates differ "
          "in nothing else"},
         {"phase, cell",
-         "a phase varies some axes and fits others' losses; a cell is a phase at one "
+         "a phase varies some axes and fits the losses along them; a cell is a phase at one "
          "scale, decided as a whole"},
         {"95 %", "interval that the bootstrap gives: refits to resampled residuals"},
         {"near-optimal band",

@@ -182,7 +182,7 @@ static void check_single_scale(void)
     sample_make(&s, &(struct sample_options){.scales = 1});
     char *page = page_of(&s);
     CHECK(count_of(page, "no trend claimed") > 0);
-    CHECK(count_of(page, "All 1 scales") == 0);
+    CHECK(count_of(page, "The 1 scales") == 0);
     CHECK(count_of(page, "could not be drawn") == 0);
     CHECK(count_of(page, "E cannot be identified") == 1);
     free(page);
