@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A sweep as the user wrote it: read, typed, range-checked and resolved once. libconfig is included in
-// config.c alone. Every key is documented in docs/configuration.md, which a test holds against the reader.
-// (config_load, not config_read: libconfig exports a function of that name.)
+// A sweep as the user wrote it: read, typed, range-checked and resolved once. libconfig is
+// included in config_tree.c alone. Every key is documented in docs/configuration.md, which a
+// test holds against the reader. (config_load, not config_read: libconfig exports a function of
+// that name.)
 #ifndef ORCHESTRATOR_CONFIG_H
 #define ORCHESTRATOR_CONFIG_H
 #include "core/job.h"
@@ -16,12 +17,12 @@
 #define CONFIG_MAX_SEEDS 16
 #define CONFIG_MAX_SETTINGS (N_DIMS + N_COORDS)
 
-// A number, or a power rule: value (C/at)^exponent N^N_exp D^D_exp in the scale's compute, a structure's
-// total parameters and its training tokens; or steps in C.
+// A number, or a power rule: value (C/at)^exponent N^N_exp D^D_exp in the scale's compute, a
+// structure's total parameters and its training tokens; or steps in C.
 struct rule {
-    double value, at, exponent;                 // at = 0: constant in C
-    double N_exp, D_exp;                        // 0 but in rules for lr and batch_tokens
-    int n_steps;                                // steps: values[i] where C < breaks[i], last otherwise
+    double value, at, exponent; // at = 0: constant in C
+    double N_exp, D_exp;        // 0 but in rules for lr and batch_tokens
+    int n_steps;                // steps: values[i] where C < breaks[i], last otherwise
     double breaks[8], values[9];
 };
 // Of a rule in C alone; NaN for one that needs N or D.
@@ -33,14 +34,14 @@ double rule_at_run(const struct rule *r, double C, double N, double D);
 enum var_kind { VAR_COORD, VAR_DIM, VAR_LR, VAR_BATCH, VAR_D_FRACTION };
 struct var {
     enum var_kind kind;
-    int index;                                  // enum coord or enum arch_dim
-    char name[16];                              // as written: "M", "x", "N_e", "lr", "d"
+    int index;     // enum coord or enum arch_dim
+    char name[16]; // as written: "M", "x", "N_e", "lr", "d"
 };
 
 enum axis_source {
-    AXIS_VALUES,    // values = [..]: absolute
-    AXIS_AROUND,    // around = "adopted" or a rule; factor, points: center factor^(i - (points-1)/2)
-    AXIS_FRACTIONS  // d alone: fractions = [..] of the feasible list of d (0 narrowest, 1 widest)
+    AXIS_VALUES,   // values = [..]: absolute
+    AXIS_AROUND,   // around = "adopted" or a rule: center factor^(i - (points - 1)/2)
+    AXIS_FRACTIONS // d alone: places in the feasible list of d, 0 narrowest, 1 widest
 };
 struct axis {
     struct var var;
@@ -53,13 +54,13 @@ struct axis {
 };
 
 struct fit_spec {
-    int axis;                                   // index into the phase's axes
+    int axis; // index into the phase's axes
     enum curve_form form;
-    int grow;                                   // points that may be added at an edge, at most
-    bool adopt;                                 // the optimum becomes the scale's value
+    int grow;   // points that may be added at an edge, at most
+    bool adopt; // the optimum becomes the scale's value
 };
 
-struct setting {                                // set = { x = 6.8; N_e = 16; } of a phase or of start
+struct setting { // set = { x = 6.8; N_e = 16; } of a phase or of start
     struct var var;
     struct rule rule;
 };
@@ -70,52 +71,57 @@ struct phase {
     int n_axes, n_fits, n_scales, n_after, n_set;
     struct axis axes[CONFIG_MAX_AXES];
     struct fit_spec fits[CONFIG_MAX_AXES];
-    double scales[CONFIG_MAX_SCALES];           // subset of the sweep's
-    int after[CONFIG_MAX_PHASES];               // phases that must be decided first (at the same scale)
-    struct setting set[CONFIG_MAX_SETTINGS];    // overrides for this phase alone
-    int seeds;                                  // replicates, seeds 1..seeds
-    int rounds;                                 // iterate: repeat at most so often while the law moves
+    double scales[CONFIG_MAX_SCALES]; // subset of the sweep's
+    int after[CONFIG_MAX_PHASES];     // phases that must be decided first (at the same scale)
+    struct setting set[CONFIG_MAX_SETTINGS]; // overrides for this phase alone
+    int seeds;                               // replicates, seeds 1..seeds
+    int rounds; // iterate: repeat at most so often while the law moves
     enum phase_analysis analysis;
 };
 
 struct sweep {
     char name[CONFIG_NAME];
-    char question[512];                         // what the sweep answers
-    char path[JOB_PATH_MAX];                    // of the configuration, for messages
+    char question[512];      // what the sweep answers
+    char path[JOB_PATH_MAX]; // of the configuration, for messages
     int n_scales, n_phases, n_start;
-    double scales[CONFIG_MAX_SCALES];           // C, ascending
+    double scales[CONFIG_MAX_SCALES]; // C, ascending
     struct phase phases[CONFIG_MAX_PHASES];
-    struct setting start[CONFIG_MAX_SETTINGS];  // coordinates and dimensions before anything is adopted;
-                                                // "d" may be absent: the median feasible one; dimensions
-                                                // of `arch` given by a rule in C stand here too
-    struct solve_spec solve;                    // base dimensions, free ones, tolerances
-    struct job base;                            // everything of a job that no phase moves
-    struct rule lr, batch_tokens;               // take them with rule_at_run: they may need N and D
+    // Coordinates, and dimensions of `arch` given by a rule in C, before anything is adopted.
+    // "d" may be absent: the median feasible one.
+    struct setting start[CONFIG_MAX_SETTINGS];
+    struct solve_spec solve;      // base dimensions, free ones, tolerances
+    struct job base;              // everything of a job that no phase moves
+    struct rule lr, batch_tokens; // take them with rule_at_run: they may need N and D
     struct rule aux;
-    char trainer[JOB_PATH_MAX];                 // command; {job} stands for the job file
-    double band;                                // near-optimal band, relative
+    char trainer[JOB_PATH_MAX]; // command; {job} stands for the job file
+    double band;                // near-optimal band, relative
     int n_boot;
     uint64_t seed;
-    struct { double compute_factor, max_total_params; } recommend; // budget = factor x largest scale
-    double price_per_hour;                      // of one worker, for plan; 0: none given
-    int retries;                                // of a crashed job
-    double max_epochs;                          // a run may see the training text at most so often
-    int64_t corpus_train, corpus_held;          // tokens
-    uint64_t corpus_hash;                       // of the corpus' bytes (of its declared size if external)
-    uint64_t hash;                              // of everything that decides which runs there are and
-                                                // what they give: not the folder of the data, the price,
-                                                // retries, checkpoint interval, question
+    struct {
+        double compute_factor, max_total_params;
+    } recommend;                       // budget = factor x largest scale
+    double price_per_hour;             // of one worker, for plan; 0: none given
+    int retries;                       // of a crashed job
+    double max_epochs;                 // a run may see the training text at most so often
+    int64_t corpus_train, corpus_held; // tokens
+    uint64_t corpus_hash;              // of the bytes; of the declared size if external
+    // Of everything that decides which runs there are and what they give: not the folder of the
+    // data, the price, retries, checkpoint interval, question.
+    uint64_t hash;
 };
 
-// Reads and checks everything, the corpus included (V, sizes). Relative paths are relative to the
-// configuration's folder. ERR_INPUT: "file:line: key: expected .., found ..".
+// Reads and checks everything, the corpus included (V, sizes; tokens of external data are as
+// declared). Relative paths are relative to the configuration's folder. ERR_INPUT: "file:line:
+// key: expected .., found ..".
 enum err config_load(const char *path, struct sweep *out);
 void config_free(struct sweep *s);
-// The fully resolved configuration as text that config_load reads back to the same sweep (data paths
-// absolute, every default written out); caller frees.
+// The fully resolved configuration as text that config_load reads back to the same sweep (data
+// paths absolute, every default written out); caller frees.
 enum err config_resolved(const struct sweep *s, char **text);
-// The keys in which two sweeps with different hashes differ, "key: was .., is .." separated by "; ".
-void config_differences(const struct sweep *was, const struct sweep *is, char *buf, size_t size);
+// The keys in which two sweeps with different hashes differ, "key: was .., is .." separated by
+// "; ".
+void config_differences(const struct sweep *was, const struct sweep *is, char *buf,
+                        size_t size);
 // The tables of all keys as docs/configuration.md holds them (Markdown); caller frees.
 enum err config_key_tables(char **text);
 #endif

@@ -104,7 +104,7 @@ int main(void)
         FILE *f = open_memstream(&text, &size);
         plan_print(plan, f);
         fclose(f);
-        CHECK(strstr(text, "allocation at C = 4e+09") != NULL);
+        CHECK(strstr(text, "allocation at C = 8e+09") != NULL);
         CHECK(strstr(text, "planned around the start values") != NULL);
         CHECK(strstr(text, "cost: ") != NULL);
         free(text);
