@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# For the integration tests: a working folder of their own that takes everything MPI leaves behind,
+# checks that go on after a failure, and a clean-up that looks for survivors. Sourced by bash.
+set -u
+bin=${MOESWEEP_BIN:?the folder of moesweep and moetrain} src=${MOESWEEP_SOURCE:?the repository}
+work=$(mktemp -d /tmp/moesweep-test-XXXXXX) || exit 1
+mkdir "$work/tmp"
+export TMPDIR=$work/tmp OMP_NUM_THREADS=1
+# Killed ranks leave session folders and shared memory behind: here.
+export OMPI_MCA_orte_tmpdir_base=$work/tmp OMPI_MCA_btl_vader_backing_directory=$work/tmp
+export OMPI_MCA_shmem_mmap_backing_file_base_dir=$work/tmp
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export ASAN_OPTIONS=detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+launch=(mpirun --oversubscribe --bind-to none)
+killed=0 # a test that kills ranks says so: what they leave in $work/tmp is then not held against us
+
+checks=0 failures=0
+# WHAT COMMAND...: fails the test, with WHAT, if the command does
+check() {
+    local what=$1
+    shift
+    checks=$((checks + 1))
+    if ! "$@"; then
+        failures=$((failures + 1))
+        echo "failed: $what" >&2
+    fi
+}
+
+# CODE OUTPUT-FILE COMMAND...: checks the exit code; output shown if it is another
+expect() {
+    local code=$1 log=$2 got=0
+    shift 2
+    "$@" >"$log" 2>&1 || got=$?
+    checks=$((checks + 1))
+    if ((got != code)); then
+        failures=$((failures + 1))
+        echo "failed: exit code $got, expected $code: $*" >&2
+        sed 's/^/    /' "$log" >&2
+    fi
+}
+
+# Processes of this test that still live (a zombie only waits for its reaper), not counting this shell.
+survivors() {
+    local dir pid state
+    for dir in /proc/[0-9]*; do
+        pid=${dir#/proc/}
+        [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
+        { tr '\0' ' ' <"$dir/cmdline"; } 2>/dev/null | grep -qF "$work/" || continue
+        state=$(sed 's/.*) //' "$dir/stat" 2>/dev/null | cut -c1)
+        [[ $state != Z && -n $state ]] && echo "$pid"
+    done
+}
+
+no_survivors() {
+    local i
+    for i in $(seq 100); do
+        [ -z "$(survivors)" ] && return 0
+        sleep 0.1
+    done
+    for i in $(survivors); do
+        echo "still there: $i $(tr '\0' ' ' <"/proc/$i/cmdline")" >&2
+    done
+    return 1
+}
+
+# PID: it and all that it started, children first found
+tree() {
+    local dir pid=$1 parent
+    echo "$pid"
+    for dir in /proc/[0-9]*; do
+        parent=$(sed 's/.*) //' "$dir/stat" 2>/dev/null | cut -d' ' -f2)
+        [ "$parent" = "$pid" ] && tree "${dir#/proc/}"
+    done
+}
+
+# PID: kill -9 of the launcher and everything below
+kill_tree() {
+    # shellcheck disable=SC2046
+    kill -9 $(tree "$1") 2>/dev/null
+    wait "$1" 2>/dev/null
+}
+
+# DIR: "id loss" of every result, sorted
+losses() {
+    sed -n 's/.*"t":"result","id":"\([0-9a-f]*\)".*/\1/; t id; b; :id; p' "$1/journal" >"$work/ids"
+    sed -n '/"t":"result"/s/.*"loss":\([^,]*\),.*/\1/p' "$1/journal" | paste "$work/ids" - | sort
+}
+
+count() { # TYPE DIR
+    grep -c "\"t\":\"$1\"" "$2/journal"
+}
+
+# DIR: every journalled job has exactly one result
+each_once() {
+    local jobs results
+    jobs=$(sed -n 's/.*"t":"job","id":"\([0-9a-f]*\)".*/\1/p' "$1/journal" | sort)
+    results=$(losses "$1" | cut -f1)
+    [ -n "$jobs" ] && [ "$jobs" = "$results" ]
+}
+
+finish() {
+    local pid
+    check "no process is left over" no_survivors
+    for pid in $(survivors); do
+        kill -9 "$pid"
+    done
+    ((killed)) || check "no sessions, segments or other files are left over" \
+        [ -z "$(find "$work/tmp" -type f -print -quit)" ]
+    rm -rf "$work"
+    echo "$checks checks, $failures failures"
+    ((failures == 0 && checks > 0))
+    exit
+}
+trap 'for p in $(survivors); do kill -9 "$p"; done; rm -rf "$work"; exit 130' INT TERM
+
+# A trainer that needs no time: its loss is a function of the job, smooth in M so that fits have
+# something to find. NAME [SHELL-LINES that run before the result; $id and $attempt are set]
+fake_trainer() {
+    cat >"$work/$1" <<END
+id=\$(basename "\$(dirname "\$1")")
+attempt=\$(cat "\$(dirname "\$1")/attempts" 2>/dev/null || echo 0)
+attempt=\$((attempt + 1))
+echo \$attempt >"\$(dirname "\$1")/attempts"
+echo '{"t":"hello","v":1,"backend":"fake"}'
+${2:-}
+echo '{"t":"progress","step":1,"loss":2.5}'
+d=\$(sed -n 's/.*"d": \([0-9]*\).*/\1/p' "\$1" | head -n 1)
+echo '{"t":"result","status":"ok","loss":2.'\$((400 + (d - 20) * (d - 20)))\$((0x\$(echo \$id | cut -c1-2)))'}'
+END
+}
+
+# FILE TRAINER [SEEDS]: a small sweep of two phases for a fake trainer; no corpus
+fake_config() {
+    cat >"$1" <<END
+name = "fake";
+question = "Does the orchestrator do what it should?";
+data = { kind = "external"; paths = ["nowhere"]; tokens = 1000000000L; };
+scales = [1e10, 3e10];
+arch = { S = 64; K = 2; n_shared = 1; N_q = 2; N_kv = 1; L_d = 1; L_m = 1; V = 64; };
+free = { d_qkv = [2, 96, 2]; N_e = [3, 96, 1]; d_m = [1, 256, 1]; d = [6, 96, 2]; };
+tolerance = { M = 0.05; x = 0.1; y = 0.1; };
+start = { M = { value = 6e4; at = 1e10; exponent = 0.4; }; x = 6.8; y = 2.5; };
+train = { batch_tokens = 256; lr = 0.005; };
+bootstrap = 20;
+retries = 2;
+trainer = "$2";
+phases = (
+    { name = "allocation";
+      axes = ( { var = "M"; around = "adopted"; factor = 1.3; points = 3; } );
+      fits = ( { axis = "M"; form = "logquad"; } );
+      seeds = ${3:-2}; },
+    { name = "width"; after = ["allocation"];
+      axes = ( { var = "d"; fractions = [0.0, 0.5, 1.0]; } );
+      fits = ( { axis = "d"; form = "logquad"; } ); } );
+END
+}
+
+# FILE SCALE: a sweep of about 40 real trainings in three phases; SCALE multiplies its compute (1: about
+# 20 s with two workers on two cores)
+real_config() {
+    cat >"$1" <<END
+name = "small";
+question = "Does it come through?";
+data = { paths = ["$src/data/kjv.txt"]; held = 0.05; };
+scales = [${2}e10, $((2 * $2))e10];
+arch = { S = 64; K = 2; n_shared = 1; N_q = 2; N_kv = 1; L_d = 1; L_m = 1; };
+free = { d_qkv = [2, 96, 2]; N_e = [3, 96, 1]; d_m = [1, 256, 1]; d = [6, 96, 2]; };
+tolerance = { M = 0.05; x = 0.1; y = 0.1; };
+start = { M = { value = 4e4; at = 1e10; exponent = 0.4; }; x = 6.8; y = 2.5; };
+train = { batch_tokens = 256; lr = { value = 0.0055; at = 1e11; exponent = -0.25; }; };
+model = { rope_base = 100.0; };
+val = { tokens = 8192; };
+bootstrap = 50;
+checkpoint_every_s = 0.2;
+phases = (
+    { name = "allocation";
+      axes = ( { var = "M"; around = "adopted"; factor = 1.4; points = 4; } );
+      fits = ( { axis = "M"; form = "logquad"; } );
+      seeds = 2; },
+    { name = "density"; after = ["allocation"];
+      axes = ( { var = "x"; values = [6.4, 6.8, 9.0]; } );
+      fits = ( { axis = "x"; form = "density"; } );
+      seeds = 2; },
+    { name = "width"; after = ["density"];
+      axes = ( { var = "d"; fractions = [0.0, 0.3, 0.6, 1.0]; } );
+      fits = ( { axis = "d"; form = "logquad"; } );
+      seeds = 2; } );
+END
+}
