@@ -11,7 +11,7 @@ for script in "${scripts[@]}"; do
     bash -n "$script" || fail "$script does not parse"
 done
 if command -v shellcheck >/dev/null; then
-    # 1091, 1090: sourced files are found at run time; 2154: variables that they set.
-    shellcheck -s bash -S warning -e 1090,1091,2154 "${scripts[@]}" || fail "shellcheck complains"
+    # 1091, 1090: sourced files are found at run time; 2154, 2034: variables that they set or use.
+    shellcheck -s bash -S warning -e 1090,1091,2034,2154 "${scripts[@]}" || fail "shellcheck complains"
 fi
 finish
