@@ -66,16 +66,22 @@ static void adopt(struct cell *c, int f, int grow, int grown)
         snprintf(rule, size, "interior optimum of the fit");
         break;
     case CURVE_EDGE_LOW:
-        c->adopted[f] = fit->t_min;
-        snprintf(rule, size,
-                 "optimum at the lower edge of the values tried (%s): the smallest tried",
-                 more);
-        break;
-    case CURVE_EDGE_HIGH:
-        c->adopted[f] = fit->t_max;
+        c->adopted[f] = fit->opt;
         snprintf(
             rule, size,
-            "still falling at the upper edge of the values tried (%s): the largest affordable",
+            fit->opt > fit->t_min
+                ? "the interval of the optimum reaches the lower edge of the values tried (%s)"
+                : "optimum at the lower edge of the values tried (%s): the smallest tried",
+            more);
+        break;
+    case CURVE_EDGE_HIGH:
+        c->adopted[f] = fit->opt;
+        snprintf(
+            rule, size,
+            fit->opt < fit->t_max
+                ? "the interval of the optimum reaches the upper edge of the values tried (%s)"
+                : "still falling at the upper edge of the values tried (%s): the largest "
+                  "affordable",
             more);
         break;
     case CURVE_UNRESOLVED:

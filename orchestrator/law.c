@@ -214,6 +214,7 @@ struct law_point {
     const double *boot;
     int n_boot;
     bool sound; // an interior optimum, or a closed edge of its band
+    bool top;   // still falling at the largest value tried
     const char *verdict;
 };
 
@@ -230,6 +231,7 @@ static struct law_point law_point_of(const struct quantity *q, int i, enum part 
         p.hi = f->opt_hi;
         p.boot = f->boot_opt;
         p.sound = interior;
+        p.top = f->verdict == CURVE_EDGE_HIGH && f->opt >= f->t_max;
         break;
     case PART_BAND_LO:
         p.value = f->band_lo;
@@ -276,7 +278,7 @@ static json_t *constant_json(const struct law_point *pts, int n, json_t *points)
     for (int i = 0; i < n; i++)
         sound += pts[i].sound;
     for (int i = 0; i < n; i++) {
-        edges += strcmp(pts[i].verdict, curve_verdict_name(CURVE_EDGE_HIGH)) == 0;
+        edges += pts[i].top;
         top = fmax(top, pts[i].value);
         if (sound && !pts[i].sound)
             continue;
@@ -483,12 +485,17 @@ static enum err loss_json(const struct sweep *cfg, const struct scale_summary *s
                                          "pure power law, no irreducible loss: optimistic "
                                          "beyond the data"));
     power_fit_free(&pw);
-    *out = json_pack(
-        "{s:s, s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "form", "E + A C^-p", "converged",
-        f.converged, "n", m, "E", interval(f.converged ? f.E : NAN, f.E_lo, f.E_hi), "A",
-        json_pack("{s:o}", "value", json_num(f.converged ? f.A : NAN)), "p",
-        interval(f.converged ? f.p : NAN, f.p_lo, f.p_hi), "rmse_log", json_num(f.rmse_log),
-        "condition", json_num(f.condition), "power", plain, "points", points);
+    json_t *boot = json_array();
+    for (int i = 0; f.converged && i < f.n_boot; i++)
+        json_array_append_new(boot, json_pack("[o, o, o]", json_num(f.boot[i][0]),
+                                              json_num(f.boot[i][1]), json_num(f.boot[i][2])));
+    *out = json_pack("{s:s, s:o, s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "form",
+                     "E + A C^-p", "boot", boot, "converged", f.converged, "n", m, "E",
+                     interval(f.converged ? f.E : NAN, f.E_lo, f.E_hi), "A",
+                     json_pack("{s:o}", "value", json_num(f.converged ? f.A : NAN)), "p",
+                     interval(f.converged ? f.p : NAN, f.p_lo, f.p_hi), "rmse_log",
+                     json_num(f.rmse_log), "condition", json_num(f.condition), "power", plain,
+                     "points", points);
     return OK;
 }
 

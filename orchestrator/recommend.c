@@ -170,6 +170,28 @@ static double quantile(const double *sorted, size_t n, double q)
                      : sorted[n - 1];
 }
 
+// 95 % interval of the finite ones among v[n], which is sorted; NaN without any.
+static void interval_of(double *v, size_t n, double *lo, double *hi)
+{
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(v[i]))
+            v[m++] = v[i];
+    *lo = *hi = NAN;
+    if (m == 0)
+        return;
+    qsort(v, m, sizeof *v, by_value);
+    *lo = quantile(v, m, 0.025);
+    *hi = quantile(v, m, 0.975);
+}
+
+// Entry k of the i-th of a list of lists of numbers; NaN where there is none.
+static double at2(const json_t *list, size_t i, size_t k)
+{
+    const json_t *v = json_array_get(json_array_get(list, i), k);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
 void recommend_predict(const json_t *law, double X, double *value, double *lo, double *hi)
 {
     double k = json_number_value(json_object_get(law, "k"));
@@ -177,26 +199,16 @@ void recommend_predict(const json_t *law, double X, double *value, double *lo, d
     const json_t *boot = json_object_get(law, "boot"),
                  *fixed = json_object_get(law, "constant");
     *value = k * pow(X, p);
-    *lo = *hi = NAN;
-    if (fixed && json_is_number(json_object_get(fixed, "lo"))) {
+    size_t n = json_array_size(boot);
+    double *v = calloc(n + 1, sizeof *v);
+    for (size_t i = 0; v && i < n; i++)
+        v[i] = exp(at2(boot, i, 0) + at2(boot, i, 1) * log(X));
+    interval_of(v, v ? n : 0, lo, hi);
+    free(v);
+    if (n == 0 && json_is_number(json_object_get(fixed, "lo"))) {
         *lo = json_number_value(json_object_get(fixed, "lo"));
         *hi = json_number_value(json_object_get(fixed, "hi"));
     }
-    size_t n = json_array_size(boot), m = 0;
-    double *v = n ? malloc(n * sizeof *v) : NULL;
-    for (size_t i = 0; v && i < n; i++) {
-        const json_t *b = json_array_get(boot, i);
-        double lnk = json_number_value(json_array_get(b, 0));
-        double at = exp(lnk + json_number_value(json_array_get(b, 1)) * log(X));
-        if (isfinite(at))
-            v[m++] = at;
-    }
-    if (m > 0) {
-        qsort(v, m, sizeof *v, by_value);
-        *lo = quantile(v, m, 0.025);
-        *hi = quantile(v, m, 0.975);
-    }
-    free(v);
 }
 
 static json_t *interval(double value, double lo, double hi)
@@ -244,20 +256,28 @@ static void wishes_at(json_t *laws, double C, struct wish *w, json_t *asked)
 static json_t *loss_at(json_t *law, double C, json_t *notes)
 {
     json_t *loss = json_object_get(law, "loss"), *power = json_object_get(loss, "power");
-    double v = NAN;
+    json_t *boot = json_object_get(loss, "boot");
+    double value = NAN, lo = NAN, hi = NAN;
     if (json_is_true(json_object_get(loss, "converged"))) {
         double E = json_number_value(json_object_get(json_object_get(loss, "E"), "value"));
         double A = json_number_value(json_object_get(json_object_get(loss, "A"), "value"));
         double p = json_number_value(json_object_get(json_object_get(loss, "p"), "value"));
-        v = E + A * pow(C, -p);
+        size_t n = json_array_size(boot);
+        double *v = calloc(n + 1, sizeof *v);
+        for (size_t i = 0; v && i < n; i++)
+            v[i] = at2(boot, i, 0) + at2(boot, i, 1) * pow(C, -at2(boot, i, 2));
+        value = E + A * pow(C, -p);
+        interval_of(v, v ? n : 0, &lo, &hi);
+        free(v);
     } else if (json_is_number(json_object_get(power, "k"))) {
-        v = json_number_value(json_object_get(power, "k")) *
-            pow(C, json_number_value(json_object_get(power, "p")));
+        value = json_number_value(json_object_get(power, "k")) *
+                pow(C, json_number_value(json_object_get(power, "p")));
         json_array_append_new(notes,
                               json_string("The loss is predicted by a pure power law without "
                                           "irreducible loss, and is optimistic."));
     }
-    return json_pack("{s:o, s:n, s:n}", "predicted", json_num(v), "lo", "hi");
+    return json_pack("{s:o, s:o, s:o}", "predicted", json_num(value), "lo", json_num(lo), "hi",
+                     json_num(hi));
 }
 
 // The nearest structure; tolerances are doubled, and that is said, until one exists.
@@ -403,6 +423,9 @@ enum err recommend_text(const json_t *arch, char **out)
     if (json_is_number(json_object_get(loss, "predicted")))
         fprintf(f, "; predicted loss %.4g nats per token",
                 json_number_value(json_object_get(loss, "predicted")));
+    if (json_is_number(json_object_get(loss, "lo")))
+        fprintf(f, ", 95 %% %.4g to %.4g", json_number_value(json_object_get(loss, "lo")),
+                json_number_value(json_object_get(loss, "hi")));
     fputc('\n', f);
     size_t i;
     json_array_foreach(json_object_get(arch, "notes"), i, v)
