@@ -76,8 +76,8 @@ static void answer_verdicts(const struct page *p)
     static const struct {
         const char *verdict, *text;
     } kinds[] = {{"interior", "inside the values tried"},
-                 {"edge_low", "at their lower edge"},
-                 {"edge_high", "at their upper edge"},
+                 {"edge_low", "at the lower edge or with an interval that reaches it"},
+                 {"edge_high", "at the upper edge or with an interval that reaches it"},
                  {"unresolved", "hidden by the noise"},
                  {"failed", "not to be fitted"}};
     int count[5] = {0}, all = 0;

@@ -49,7 +49,7 @@ static void fit_caption(const struct page *p, double C, double round, const json
     fprintf(f, "<figcaption><b>C = %s</b> ", num_round(C).s);
     if (round > 0)
         fprintf(f, "round %.0f ", round + 1);
-    page_verdict(p, jstr(fit, "verdict"));
+    page_verdict(p, fit);
     fputs("<br/>", f);
     if (strcmp(jstr(fit, "verdict"), "failed") != 0) {
         write_optimum(f, fit);

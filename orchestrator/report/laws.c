@@ -226,9 +226,11 @@ static enum err law_chart(struct page *p, const char *name, const json_t *law)
     plot_axis(&c, 'x', "C, training compute in FLOPs", v.X_lo, v.X_hi, true);
     plot_axis(&c, 'y', quantity_label(name).s, lo, hi, log);
     draw_extrapolation(&c, &v);
-    draw_fan(&c, law, &v);
+    if (!isfinite(jnum(law, "fraction"))) { // else no value but a position in a list is carried
+        draw_fan(&c, law, &v);
+        draw_line(&c, law_at, law, &v, COLOUR_LAW);
+    }
     draw_edges(&c, band_lo, band_hi, &v);
-    draw_line(&c, law_at, law, &v, COLOUR_LAW);
     draw_law_points(p, &c, law);
     draw_prediction(&c, v.budget, jnum(asked, "value"), jnum(asked, "lo"), jnum(asked, "hi"));
     char alt[300];

@@ -52,18 +52,28 @@ void page_key(const struct page *p, const char *shape, const char *colour, const
     fputs("</span>\n", p->f);
 }
 
-void page_verdict(const struct page *p, const char *verdict)
+void page_verdict(const struct page *p, const json_t *fit)
 {
     static const struct {
         const char *verdict, *kind, *text;
     } known[] = {{"interior", " good", "inside the values tried"},
-                 {"edge_low", " warn", "at the lower edge"},
-                 {"edge_high", " warn", "at the upper edge"},
+                 {"edge_low", " warn", "lower edge"},
+                 {"edge_high", " warn", "upper edge"},
                  {"unresolved", "", "unresolved: hidden by the noise"},
                  {"failed", " bad", "no fit"}};
+    const char *verdict = jstr(fit, "verdict");
+    const json_t *range = json_object_get(fit, "range");
+    const double optimum = jnum(json_object_get(fit, "optimum"), "value");
+    // An edge verdict may mean the optimum itself or only an end of its interval.
+    const char *how =
+        strncmp(verdict, "edge", 4) != 0 ? ""
+        : optimum > jnum_at(range, 0) * (1 + 1e-6) && optimum < jnum_at(range, 1) * (1 - 1e-6)
+            ? "interval reaches the "
+            : "at the ";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].verdict, verdict) == 0)
-            fprintf(p->f, "<span class=\"badge%s\">%s</span>", known[i].kind, known[i].text);
+            fprintf(p->f, "<span class=\"badge%s\">%s%s</span>", known[i].kind, how,
+                    known[i].text);
 }
 
 static void open_page(struct page *p)

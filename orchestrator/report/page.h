@@ -22,7 +22,7 @@ struct colour page_colour(const struct page *p, double C);
 // Finishes a chart: <svg>, numbered. alt describes it to those who cannot see it.
 enum err page_chart(struct page *p, struct plot *chart, const char *alt);
 // How a fit came out, as a badge: "inside the values tried", ..
-void page_verdict(const struct page *p, const char *verdict);
+void page_verdict(const struct page *p, const json_t *fit);
 // A small sample of a mark for a legend: shape "dot", "ring", "diamond", "line", "dash",
 // "fill", "mark", "square".
 void page_key(const struct page *p, const char *shape, const char *colour, const char *what);

@@ -23,7 +23,7 @@ static void decision_fit(const struct page *p, const json_t *fit)
                     num_range(jnum(o, "lo"), jnum(o, "hi"), 3).s);
     }
     fputc(' ', f);
-    page_verdict(p, jstr(fit, "verdict"));
+    page_verdict(p, fit);
 }
 
 static void decision_outcome(FILE *f, const json_t *d)

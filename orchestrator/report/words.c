@@ -29,9 +29,9 @@ void section_words(struct page *p)
          "optimum's"},
         {"inside the values tried",
          "the fitted optimum is an interior one, with curvature to show"},
-        {"at the edge",
-         "the best lies at or beyond the last value tried; the grid grows there as far "
-         "as the configuration allows"},
+        {"edge",
+         "the optimum or an end of its interval is the last value tried, and the best may lie "
+         "beyond; the grid grows there as far as the configuration allows"},
         {"unresolved",
          "the noise between seeds hides where the optimum is; the middle of the band is "
          "adopted"},

@@ -104,6 +104,8 @@ static void check_whole(void)
     CHECK(count_of(page, "loss is not finite at step 41") >
           1); // failures listed with their cause
     CHECK(count_of(page, "ok, outlier") == 1);
+    CHECK(count_of(page, ">interval reaches the upper edge</span>") ==
+          2 * 3); // y: figure, decision
     CHECK(count_of(page, "resumed 1 time; the pauses are left out") == 1);
     CHECK(count_of(page, "resumed here") == 1);
     CHECK(count_of(page, ", lost and tried again") == 3); // 114 jobs, numbers 12, 52 and 92
