@@ -93,7 +93,9 @@ void plan_print(const json_t *plan, FILE *f)
         fprintf(f, ", %.0f when phases before them have decided", num(t, "runs_later"));
     if (num(t, "more_runs") > 0)
         fprintf(f, ", up to %.0f more where grids grow or phases repeat", num(t, "more_runs"));
-    fprintf(f, "\n%.3g FLOPs as the paper counts (C a run), %.3g executed, up to %s a run\n",
+    fprintf(f,
+            "\n%.3g FLOPs as the paper counts (C a run), %.3g executed, up to %s a run as "
+            "moetrain lays it out\n",
             num(t, "flops"), num(t, "executed_flops"), bytes(num(t, "memory_bytes"), m));
     fprintf(f, "%s of a worker at %.2g executed FLOP/s (%s); %.0f workers need at least %s\n",
             hours(num(t, "worker_hours"), h), num(plan, "rate"),
