@@ -24,18 +24,16 @@ void dispatch_plan(int64_t *offset, int32_t *token, int32_t *slot, const int32_t
         }
 }
 
-void dispatch_gather(real *y, const real *x, const int32_t *token, int64_t slots, int64_t C)
+void dispatch_gather(real *y, const real *x, const int32_t *token, int64_t n, int64_t C)
 {
-    for (int64_t s = 0; s < slots; s++)
-        memcpy(y + s * C, x + token[s] * C, (size_t)C * sizeof *y);
+    for (int64_t s = 0; s < n; s++)
+        row_copy(y + s * C, x + token[s] * C, C);
 }
 
-void dispatch_combine(real *y, const real *x, const int32_t *slot, int64_t T, int64_t K,
-                      int64_t C)
+void dispatch_scatter(real *y, const real *x, const int32_t *token, int64_t n, int64_t C)
 {
-    for (int64_t t = 0; t < T; t++)
-        for (int64_t k = 0; k < K; k++)
-            row_add(y + t * C, x + slot[t * K + k] * C, C);
+    for (int64_t s = 0; s < n; s++)
+        row_add(y + token[s] * C, x + s * C, C);
 }
 
 void dispatch_weights(real *by_slot, const real *by_token, const int32_t *slot, int64_t n)

@@ -6,10 +6,10 @@
 //     offset [E + 1]: expert e owns slots offset[e] .. offset[e+1]-1;  token [T K]: a slot's
 //     token; slot [T, K]: the slot of a token's k-th choice
 //
-// dispatch_gather: y[s] = x[token[s]] ([T K, C] from [T, C]); dispatch_combine: its adjoint,
-// y[t] += sum_k x[slot[t,k]]. Each is the other's backward: tokens go to experts by gather and
-// come back by combine, gradients the other way round. The K weights enter in the experts
-// (ffn.h). Deterministic.
+// dispatch_gather: y[s] = x[token[s]] ([n, C] from [T, C]); dispatch_scatter, its adjoint and
+// the combination of experts: y[token[s]] += x[s]. Each is the other's backward; ffn.h runs
+// them on one chunk of slots at a time. The K weights enter in the experts. Deterministic:
+// slots in order.
 #ifndef KERNELS_DISPATCH_H
 #define KERNELS_DISPATCH_H
 #include "kernels/real.h"
@@ -17,9 +17,8 @@
 
 void dispatch_plan(int64_t *offset, int32_t *token, int32_t *slot, const int32_t *choice,
                    int64_t T, int64_t E, int64_t K);
-void dispatch_gather(real *y, const real *x, const int32_t *token, int64_t slots, int64_t C);
-void dispatch_combine(real *y, const real *x, const int32_t *slot, int64_t T, int64_t K,
-                      int64_t C);
+void dispatch_gather(real *y, const real *x, const int32_t *token, int64_t n, int64_t C);
+void dispatch_scatter(real *y, const real *x, const int32_t *token, int64_t n, int64_t C);
 // Weights: by_slot[slot[t,k]] = by_token[t,k], and back.
 void dispatch_weights(real *by_slot, const real *by_token, const int32_t *slot, int64_t n);
 void dispatch_weights_bwd(real *by_token, const real *by_slot, const int32_t *slot, int64_t n);

@@ -5,7 +5,7 @@
 void embed_fwd(real *y, const real *w, const uint16_t *token, int64_t T, int64_t C)
 {
     for (int64_t t = 0; t < T; t++)
-        memcpy(y + t * C, w + token[t] * C, (size_t)C * sizeof *y);
+        row_copy(y + t * C, w + token[t] * C, C);
 }
 
 void embed_bwd(real *dw, const real *dy, const uint16_t *token, int64_t T, int64_t C)

@@ -21,6 +21,8 @@ SIMD_INLINE vreal v_exp(vreal x)
     return x;
 }
 #else
+typedef uint32_t vbits __attribute__((vector_size(SIMD_BYTES)));
+
 SIMD_INLINE vreal v_exp(vreal x)
 {
     const float shift =
@@ -39,7 +41,7 @@ SIMD_INLINE vreal v_exp(vreal x)
     p = p * r + 1.0f;
     // The low bits of z hold n; what else is there falls out of the shift. 2^n by its exponent
     // field.
-    p *= (vreal)(((vint)z + 127) << 23);
+    p *= (vreal)(((vbits)z + 127) << 23);
     return v_select(x < v_all(-87.0f), v_all(0), p);
 }
 #endif

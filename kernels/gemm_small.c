@@ -35,28 +35,29 @@ SIMD_INLINE void tile(int mr, int nv, bool ta, int64_t k, const real *a, int64_t
                       struct panel p, bool acc, real *c, int64_t ldc)
 {
     vreal s[MR][NV];
-#pragma GCC unroll 8
-    for (int i = 0; i < mr; i++)
-#pragma GCC unroll 8
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        UNROLL
         for (int j = 0; j < nv; j++)
             s[i][j] = (vreal){0};
+    }
     for (int64_t q = 0; q < k; q++) {
         vreal bv[NV];
-#pragma GCC unroll 8
+        UNROLL
         for (int j = 0; j < nv; j++)
             bv[j] = SIMD_MASKS && j == nv - 1 ? v_load_n(p.b + q * p.ld + j * VL, p.last)
                                               : v_load(p.b + q * p.ld + j * VL);
-#pragma GCC unroll 8
+        UNROLL
         for (int i = 0; i < mr; i++) {
             vreal av = v_all(ta ? a[q * lda + i] : a[i * lda + q]);
-#pragma GCC unroll 8
+            UNROLL
             for (int j = 0; j < nv; j++)
                 s[i][j] += av * bv[j];
         }
     }
-#pragma GCC unroll 8
+    UNROLL
     for (int i = 0; i < mr; i++) {
-#pragma GCC unroll 8
+        UNROLL
         for (int j = 0; j < nv - 1; j++) {
             real *at = c + i * ldc + j * VL;
             v_store(at, acc ? v_load(at) + s[i][j] : s[i][j]);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/linear.h"
 #include "kernels/gemm.h"
-#include <stddef.h>
 
 void linear_fwd(real *y, const real *x, const real *w, int64_t T, int64_t I, int64_t O)
 {
@@ -14,9 +13,8 @@ void linear_fwd_add(real *y, const real *x, const real *w, int64_t T, int64_t I,
 }
 
 void linear_bwd(real *dx, real *dw, const real *dy, const real *x, const real *w, int64_t T,
-                int64_t I, int64_t O)
+                int64_t I, int64_t O, int flags)
 {
-    if (dx != NULL)
-        gemm(false, false, T, I, O, dy, O, w, I, false, dx, I);
-    gemm(true, false, O, I, T, dy, O, x, I, false, dw, I);
+    gemm(false, false, T, I, O, dy, O, w, I, flags & LINEAR_ADD_DX, dx, I);
+    gemm(true, false, O, I, T, dy, O, x, I, flags & LINEAR_ADD_DW, dw, I);
 }

@@ -20,7 +20,6 @@ void rmsnorm_fwd(real *y, real *r, const real *x, const real *g, int64_t T, int6
 void rmsnorm_bwd(real *dx, real *dg, const real *dy, const real *x, const real *g,
                  const real *r, int64_t T, int64_t C)
 {
-    memset(dg, 0, (size_t)C * sizeof *dg);
     for (int64_t t = 0; t < T; t++, x += C, dx += C, dy += C) {
         vreal dot = {0};
         ROW_LOOP(c, w, C)

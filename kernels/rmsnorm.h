@@ -8,7 +8,7 @@
 //
 //     dx[t,c] = r[t] (u[t,c] - x[t,c] r[t]^2 (sum_j u[t,j] x[t,j]) / C),   dg[c] = sum_t dy x r
 //
-// rmsnorm_bwd adds into dx (the residual stream's gradient) and overwrites dg. Deterministic.
+// rmsnorm_bwd adds to dx (the residual stream's gradient) and to dg. Deterministic.
 #ifndef KERNELS_RMSNORM_H
 #define KERNELS_RMSNORM_H
 #include "kernels/real.h"

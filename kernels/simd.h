@@ -30,6 +30,12 @@ typedef int64_t vint __attribute__((vector_size(SIMD_BYTES)));
 typedef int32_t vint __attribute__((vector_size(SIMD_BYTES)));
 #endif
 #define VL ((int64_t)(SIMD_BYTES / sizeof(real)))
+// Before a loop of constant length whose array must become registers.
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
 
 SIMD_INLINE vreal v_all(real x)
@@ -144,6 +150,13 @@ SIMD_INLINE real row_max(const real *x, int64_t n)
         top = m[i] > top ? m[i] : top;
     return top;
 #endif
+}
+
+// y = x; rows are short, a call of memcpy costs more than the copy.
+SIMD_INLINE void row_copy(real *y, const real *x, int64_t n)
+{
+    ROW_LOOP(i, w, n)
+    v_store_n(y + i, v_load_n(x + i, w), w);
 }
 
 // y += x

@@ -14,14 +14,14 @@ SIMD_INLINE void transpose_square(vreal r[16])
     const __m512i high =
         _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     vreal s[16];
-#pragma GCC unroll 2
+    UNROLL
     for (int round = 0; round < 2; round++) { // two interleavings each
-#pragma GCC unroll 8
+        UNROLL
         for (int i = 0; i < 8; i++) {
             s[2 * i] = (vreal)_mm512_permutex2var_ps((__m512)r[i], low, (__m512)r[i + 8]);
             s[2 * i + 1] = (vreal)_mm512_permutex2var_ps((__m512)r[i], high, (__m512)r[i + 8]);
         }
-#pragma GCC unroll 8
+        UNROLL
         for (int i = 0; i < 8; i++) {
             r[2 * i] = (vreal)_mm512_permutex2var_ps((__m512)s[i], low, (__m512)s[i + 8]);
             r[2 * i + 1] = (vreal)_mm512_permutex2var_ps((__m512)s[i], high, (__m512)s[i + 8]);
@@ -35,11 +35,11 @@ SIMD_INLINE void transpose_piece(real *dst, int64_t ldd, const real *src, int64_
                                  int64_t n, int64_t w)
 {
     vreal r[16];
-#pragma GCC unroll 16
+    UNROLL
     for (int64_t i = 0; i < 16; i++)
         r[i] = i < n ? v_load_n(src + i * lds, w) : (vreal){0};
     transpose_square(r);
-#pragma GCC unroll 16
+    UNROLL
     for (int64_t i = 0; i < 16; i++)
         if (i < w)
             v_store(dst + i * ldd, r[i]);
@@ -64,11 +64,11 @@ SIMD_INLINE void transpose_back(real *dst, int64_t ldd, int64_t n, const real *s
         for (int64_t c = 0; c < w; c += 16) {
             vreal r[16];
             int64_t m = w - c < 16 ? w - c : 16;
-#pragma GCC unroll 16
+            UNROLL
             for (int64_t i = 0; i < 16; i++)
                 r[i] = i < m ? v_load(src + (c + i) * lds + j) : (vreal){0};
             transpose_square(r);
-#pragma GCC unroll 16
+            UNROLL
             for (int64_t i = 0; i < 16; i++)
                 if (i < n - j)
                     v_store_n(dst + (j + i) * ldd + c, r[i], m);

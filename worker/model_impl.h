@@ -20,7 +20,7 @@ struct layer_params {
 // rows.
 struct layer_acts {
     real *x;          // [T, d] the residual stream that enters
-    real *norm1, *r1; // [T, d], [T]
+    real *r1;         // [T] its norm's factors
     real *qkv;        // [T, Q + 2 N_kv d_qkv] after RoPE
     real *o, *lse;    // [T, Q], [T N_q]
     real *x2;         // [T, d] the stream between attention and feed-forward
@@ -45,6 +45,7 @@ struct model {
     struct job_model opt;
     int64_t T; // batch_tokens that everything is sized for
     int64_t L;
+    int64_t chunk; // rows that pass through an attention block together: whole sequences
     struct tensor *tensors;
     int n_tensors;
     int64_t N;
@@ -57,16 +58,15 @@ struct model {
     // Activations outside the layers, and scratch
     const uint16_t *tokens; // the last training forward's; they must live until backward
     int64_t n;              // rows of the last forward
-    real *x_out, *norm_out_y, *r_out; // [T, d], [T, d], [T]
-    real *d_norm_out;                 // [T, d] dL/d(norm_out_y), made by the fused loss
-    real *rope;                       // [S, d_qkv]
-    real *slots, *d_slots;            // [T max(K, 1), d]
-    real *dx, *dy;                    // [T, d]: the residual stream's gradient; a branch's
-    real *d_qkv, *d_o;                // as qkv, o
-    real *dp, *mean_p;                // [N_e]
-    real *logits;                     // [T, N_e] router logits or their gradient
-    real *dw, *dw_slot;               // [T, K], [T K]
-    real *scratch;                    // the largest that any operation asks for
+    real *x_out, *norm_out_y, *r_out;    // [T, d], [T, d], [T]
+    real *d_norm_out;                    // [T, d] dL/d(norm_out_y), made by the fused loss
+    real *rope;                          // [S, d_qkv]
+    real *dx, *dy;                       // [T, d]: the residual stream's gradient; a branch's
+    real *norm1, *d_norm1, *d_qkv, *d_o; // of one chunk of rows in the attention block
+    real *dp, *mean_p;                   // [N_e]
+    real *logits;                        // [T, N_e] router logits or their gradient
+    real *dw, *dw_slot;                  // [T, K], [T K]
+    real *scratch;                       // the largest that any operation asks for
 };
 
 #endif

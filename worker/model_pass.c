@@ -17,11 +17,9 @@ static void copy(real *to, const real *from, int64_t n)
     memcpy(to, from, (size_t)n * sizeof *to);
 }
 
-static struct attention_sizes attention_sizes(const struct model *m)
+static void clear(real *x, int64_t n)
 {
-    const struct arch *a = &m->arch;
-    return (struct attention_sizes){m->n / a->S, a->S,     a->N_q,
-                                    a->N_kv,     a->d_qkv, (a->N_q + 2 * a->N_kv) * a->d_qkv};
+    memset(x, 0, (size_t)n * sizeof *x);
 }
 
 static struct router_kind router_kind(const struct model *m)
@@ -30,35 +28,56 @@ static struct router_kind router_kind(const struct model *m)
                                 m->opt.norm_topk};
 }
 
+// Rows from `row` on, whole sequences: what they pass through on the way stays in the
+// second-level cache.
+static struct attention_sizes chunk(const struct model *m, int64_t row)
+{
+    const struct arch *a = &m->arch;
+    int64_t left = m->n - row, rows = left < m->chunk ? left : m->chunk;
+    return (struct attention_sizes){rows / a->S, a->S,     a->N_q,
+                                    a->N_kv,     a->d_qkv, (a->N_q + 2 * a->N_kv) * a->d_qkv};
+}
+
 // x2 = x + attention(norm(x))
 static void attention_block_fwd(struct model *m, struct layer *l)
 {
-    const struct arch *a = &m->arch;
-    struct attention_sizes n = attention_sizes(m);
-    struct layer_acts *x = &l->a;
-    int64_t T = m->n, Q = n.Hq * n.D, KV = n.Hkv * n.D;
-    rmsnorm_fwd(x->norm1, x->r1, x->x, l->p.norm_attn, T, a->d);
-    linear_fwd(x->qkv, x->norm1, l->p.qkv, T, a->d, n.ld);
-    rope_fwd(x->qkv, m->rope, n.B, n.T, n.Hq + n.Hkv, n.D,
-             n.ld); // queries and keys lie side by side
-    attention_fwd(x->o, x->lse, x->qkv, x->qkv + Q, x->qkv + Q + KV, n, m->scratch);
-    copy(x->x2, x->x, T * a->d);
-    linear_fwd_add(x->x2, x->o, l->p.o, T, Q, a->d);
+    const int64_t d = m->arch.d;
+    const struct layer_acts *x = &l->a;
+    for (int64_t row = 0; row < m->n; row += m->chunk) {
+        struct attention_sizes n = chunk(m, row);
+        int64_t T = n.B * n.T, Q = n.Hq * n.D, KV = n.Hkv * n.D;
+        real *qkv = x->qkv + row * n.ld, *o = x->o + row * Q, *x2 = x->x2 + row * d;
+        rmsnorm_fwd(m->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
+        linear_fwd(qkv, m->norm1, l->p.qkv, T, d, n.ld);
+        rope_fwd(qkv, m->rope, n.B, n.T, n.Hq + n.Hkv, n.D,
+                 n.ld); // keys lie beside the queries
+        attention_fwd(o, x->lse + row * n.Hq, qkv, qkv + Q, qkv + Q + KV, n, m->scratch);
+        copy(x2, x->x + row * d, T * d);
+        linear_fwd_add(x2, o, l->p.o, T, Q, d);
+    }
 }
 
-// m->dx: in dL/dx2, out dL/dx.
+// m->dx: in dL/dx2, out dL/dx. The norm's output is formed again.
 static void attention_block_bwd(struct model *m, struct layer *l)
 {
-    const struct arch *a = &m->arch;
-    struct attention_sizes n = attention_sizes(m);
-    struct layer_acts *x = &l->a;
-    int64_t T = m->n, Q = n.Hq * n.D, KV = n.Hkv * n.D;
-    linear_bwd(m->d_o, l->g.o, m->dx, x->o, l->p.o, T, Q, a->d);
-    attention_bwd(m->d_qkv, m->d_qkv + Q, m->d_qkv + Q + KV, m->d_o, x->qkv, x->qkv + Q,
-                  x->qkv + Q + KV, x->o, x->lse, n, m->scratch);
-    rope_bwd(m->d_qkv, m->rope, n.B, n.T, n.Hq + n.Hkv, n.D, n.ld);
-    linear_bwd(m->dy, l->g.qkv, m->d_qkv, x->norm1, l->p.qkv, T, a->d, n.ld);
-    rmsnorm_bwd(m->dx, l->g.norm_attn, m->dy, x->x, l->p.norm_attn, x->r1, T, a->d);
+    const int64_t d = m->arch.d;
+    const struct layer_acts *x = &l->a;
+    clear(l->g.norm_attn, d);
+    for (int64_t row = 0; row < m->n; row += m->chunk) {
+        struct attention_sizes n = chunk(m, row);
+        int64_t T = n.B * n.T, Q = n.Hq * n.D, KV = n.Hkv * n.D;
+        int add = row > 0 ? LINEAR_ADD_DW : 0;
+        const real *qkv = x->qkv + row * n.ld, *o = x->o + row * Q;
+        real *dx = m->dx + row * d;
+        linear_bwd(m->d_o, l->g.o, dx, o, l->p.o, T, Q, d, add);
+        attention_bwd(m->d_qkv, m->d_qkv + Q, m->d_qkv + Q + KV, m->d_o, qkv, qkv + Q,
+                      qkv + Q + KV, o, x->lse + row * n.Hq, n, m->scratch);
+        rope_bwd(m->d_qkv, m->rope, n.B, n.T, n.Hq + n.Hkv, n.D, n.ld);
+        rmsnorm_fwd(m->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
+        linear_bwd(m->d_norm1, l->g.qkv, m->d_qkv, m->norm1, l->p.qkv, T, d, n.ld, add);
+        rmsnorm_bwd(dx, l->g.norm_attn, m->d_norm1, x->x + row * d, l->p.norm_attn, x->r1 + row,
+                    T, d);
+    }
 }
 
 // out += routed experts + shared experts of norm2. i: the layer's number among MoE layers.
@@ -66,20 +85,17 @@ static void moe_fwd(struct model *m, struct layer *l, int64_t i, real *out)
 {
     const struct arch *a = &m->arch;
     struct layer_acts *x = &l->a;
-    int64_t T = m->n, slots = T * a->K, all[2] = {0, T};
+    int64_t T = m->n, all[2] = {0, T};
     const real *bias = m->bias != NULL ? m->bias + i * a->N_e : NULL;
     linear_fwd(m->logits, x->norm2, l->p.router, T, a->d, a->N_e);
     router_fwd(x->p, x->choice, x->w, x->total, m->logits, bias, T, router_kind(m));
     dispatch_plan(x->offset, x->token, x->slot, x->choice, T, a->N_e, a->K);
-    dispatch_weights(x->w_slot, x->w, x->slot, slots);
-    dispatch_gather(m->slots, x->norm2, x->token, slots, a->d);
-    ffn_fwd(m->d_slots, x->gate_up, m->slots, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, false}, m->scratch);
-    dispatch_combine(out, m->d_slots, x->slot, T, a->K, a->d);
-    if (a->n_shared == 0)
-        return;
-    ffn_fwd(out, x->sh_gate_up, x->norm2, NULL, l->p.shared.gate_up, l->p.shared.down,
-            (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, true}, m->scratch);
+    dispatch_weights(x->w_slot, x->w, x->slot, T * a->K);
+    ffn_fwd(out, x->gate_up, x->norm2, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
+            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, m->scratch);
+    if (a->n_shared > 0)
+        ffn_fwd(out, x->sh_gate_up, x->norm2, NULL, l->p.shared.gate_up, l->p.shared.down,
+                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, m->scratch);
 }
 
 // Gradient of aux N_e sum_e f_e mean_t p_te in every p_te: f is a count, it has no derivative.
@@ -93,28 +109,24 @@ static void balance_bwd(struct model *m, const struct layer *l, double aux)
     }
 }
 
-// m->dx is dL/dout; leaves dL/dnorm2 in m->dy.
+// m->dx is dL/dout; adds dL/dnorm2 to m->dy.
 static void moe_bwd(struct model *m, struct layer *l, double aux)
 {
     const struct arch *a = &m->arch;
     struct layer_acts *x = &l->a;
-    int64_t T = m->n, slots = T * a->K, all[2] = {0, T};
-    real *d_in = m->slots; // an expert's input rows become the gradient of its output rows
-    dispatch_gather(m->d_slots, m->dx, x->token, slots, a->d);
-    dispatch_gather(m->slots, x->norm2, x->token, slots, a->d);
-    ffn_bwd(d_in, l->g.ffn.gate_up, l->g.ffn.down, m->dw_slot, m->d_slots, m->slots, x->gate_up,
+    int64_t T = m->n, all[2] = {0, T};
+    ffn_bwd(m->dy, l->g.ffn.gate_up, l->g.ffn.down, m->dw_slot, m->dx, x->norm2, x->gate_up,
             x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, false}, m->scratch);
-    dispatch_weights_bwd(m->dw, m->dw_slot, x->slot, slots);
+            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, m->scratch);
+    dispatch_weights_bwd(m->dw, m->dw_slot, x->slot, T * a->K);
     balance_bwd(m, l, aux);
     router_bwd(m->logits, m->dw, m->dp, x->p, x->choice, x->w, x->total, T, router_kind(m));
-    linear_bwd(m->dy, l->g.router, m->logits, x->norm2, l->p.router, T, a->d, a->N_e);
-    dispatch_combine(m->dy, d_in, x->slot, T, a->K, a->d);
-    if (a->n_shared == 0)
-        return;
-    ffn_bwd(m->dy, l->g.shared.gate_up, l->g.shared.down, NULL, m->dx, x->norm2, x->sh_gate_up,
-            NULL, l->p.shared.gate_up, l->p.shared.down,
-            (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, true}, m->scratch);
+    linear_bwd(m->dy, l->g.router, m->logits, x->norm2, l->p.router, T, a->d, a->N_e,
+               LINEAR_ADD_DX);
+    if (a->n_shared > 0)
+        ffn_bwd(m->dy, l->g.shared.gate_up, l->g.shared.down, NULL, m->dx, x->norm2,
+                x->sh_gate_up, NULL, l->p.shared.gate_up, l->p.shared.down,
+                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, m->scratch);
 }
 
 // out = x2 + ffn(norm(x2))
@@ -131,7 +143,7 @@ static void ffn_block_fwd(struct model *m, int64_t i, real *out)
         return;
     }
     ffn_fwd(out, x->gate_up, x->norm2, NULL, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){1, a->d, a->d_d, all, true}, m->scratch);
+            (struct ffn_sizes){1, a->d, a->d_d, all, NULL}, m->scratch);
 }
 
 // m->dx: in dL/dout, out dL/dx2.
@@ -140,12 +152,14 @@ static void ffn_block_bwd(struct model *m, struct layer *l, double aux)
     const struct arch *a = &m->arch;
     struct layer_acts *x = &l->a;
     int64_t T = m->n, all[2] = {0, T};
+    clear(m->dy, T * a->d);
     if (l->moe)
         moe_bwd(m, l, aux);
     else
         ffn_bwd(m->dy, l->g.ffn.gate_up, l->g.ffn.down, NULL, m->dx, x->norm2, x->gate_up, NULL,
-                l->p.ffn.gate_up, l->p.ffn.down,
-                (struct ffn_sizes){1, a->d, a->d_d, all, false}, m->scratch);
+                l->p.ffn.gate_up, l->p.ffn.down, (struct ffn_sizes){1, a->d, a->d_d, all, NULL},
+                m->scratch);
+    clear(l->g.norm_ffn, a->d);
     rmsnorm_bwd(m->dx, l->g.norm_ffn, m->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
 }
 
@@ -170,14 +184,15 @@ void model_backward(struct model *m, double aux)
 {
     const struct arch *a = &m->arch;
     int64_t n = m->n;
-    memset(m->dx, 0, (size_t)(n * a->d) * sizeof *m->dx);
+    clear(m->dx, n * a->d);
+    clear(m->g_norm_out, a->d);
     rmsnorm_bwd(m->dx, m->g_norm_out, m->d_norm_out, m->x_out, m->norm_out, m->r_out, n, a->d);
     for (int64_t i = m->L - 1; i >= 0; i--) {
         ffn_block_bwd(m, &m->layers[i], aux);
         attention_block_bwd(m, &m->layers[i]);
     }
     if (!m->opt.tied) // a tied one holds the unembedding's gradient already
-        memset(m->g_embed, 0, (size_t)(a->V * a->d) * sizeof *m->g_embed);
+        clear(m->g_embed, a->V * a->d);
     embed_bwd(m->g_embed, m->dx, m->tokens, n, a->d);
 }
 

@@ -40,7 +40,8 @@ mutate() {
     fi
 }
 
-mutate linear 's/gemm(true, false, O, I, T, dy, O, x, I, false, dw, I)/gemm(true, false, O, I, T - 1, dy, O, x, I, false, dw, I)/'
+mutate linear 's/flags & LINEAR_ADD_DX/false/'
+mutate linear 's/O, I, T, dy/O, I, T - 1, dy/'
 mutate embed 's/dw + token\[t\] \* C, dy + t/dw + token[0] * C, dy + t/'
 mutate rmsnorm 's/rt \* rt \* rt \* v_sum/rt * rt * v_sum/'
 mutate rmsnorm 's/- xc \* k/+ xc * k/'
@@ -49,7 +50,8 @@ mutate attention 's/(v_load(dp + at) - d) \* scale/v_load(dp + at) * scale/'
 mutate attention 's/v_exp(v_load(st + at) - l)/v_exp(v_load(st + at))/'
 mutate swiglu 's/silu \* (1 - sigmoid)/silu * (1 + sigmoid)/'
 mutate swiglu 's/ds\[t\] = v_sum(sum)/ds[t] = st * v_sum(sum)/'
-mutate ffn 's/r > first, dw_gu/false, dw_gu/'
+mutate ffn 's/i > first, dw_gu/false, dw_gu/'
+mutate ffn 's/dispatch_scatter(y, buffer, n.token + i/dispatch_scatter(y, buffer, n.token/'
 mutate dispatch 's/by_token\[i\] = by_slot\[slot\[i\]\]/by_token[i] = by_slot[i]/'
 mutate router 's/picked += dw\[k\] \* w\[k\]/picked -= dw[k] * w[k]/'
 mutate router 's/q \* (1 - q) \/ total\[t\]/q \/ total[t]/'

@@ -36,8 +36,15 @@ static void test_linear(void)
     c.y = grad_output(c.T * c.O), c.dy = grad_random(c.T * c.O, 1, 1);
     c.x = grad_random(c.T * c.I, 1, 2), c.w = grad_random(c.O * c.I, 1, 3);
     real *dx = grad_output(c.T * c.I), *dw = grad_output(c.O * c.I);
-    linear_bwd(dx, dw, c.dy, c.x, c.w, c.T, c.I, c.O);
+    linear_bwd(dx, dw, c.dy, c.x, c.w, c.T, c.I, c.O, 0);
     CHECK_GRAD("linear", linear_loss, &c, 1, {"x", c.x, dx, c.T * c.I},
+               {"w", c.w, dw, c.O * c.I});
+    linear_bwd(dx, dw, c.dy, c.x, c.w, c.T, c.I, c.O, LINEAR_ADD_DX | LINEAR_ADD_DW);
+    for (int64_t i = 0; i < c.T * c.I; i++)
+        dx[i] /= 2;
+    for (int64_t i = 0; i < c.O * c.I; i++)
+        dw[i] /= 2;
+    CHECK_GRAD("linear twice", linear_loss, &c, 1, {"x", c.x, dx, c.T * c.I},
                {"w", c.w, dw, c.O * c.I});
     free(c.y), free(c.dy), free(c.x), free(c.w), free(dx), free(dw);
 }
@@ -85,7 +92,7 @@ static void test_rmsnorm(int64_t T, int64_t C)
     c.y = grad_output(T * C), c.r = grad_output(T), c.dy = grad_random(T * C, 1, 6);
     c.x = grad_random(T * C, 1, 7), c.g = grad_random(C, 1, 8);
     real *dx = grad_random(T * C, 1, 9), *before = grad_random(T * C, 1, 9),
-         *dg = grad_output(C);
+         *dg = calloc((size_t)C, sizeof *dg);
     rmsnorm_loss(&c);
     rmsnorm_bwd(dx, dg, c.dy, c.x, c.g, c.r, T, C);
     for (int64_t i = 0; i < T * C; i++)
@@ -185,19 +192,25 @@ struct ffn {
 static double ffn_loss(void *ctx)
 {
     struct ffn *c = ctx;
+    memset(c->y, 0, (size_t)(c->R * c->n.C) * sizeof *c->y);
     ffn_fwd(c->y, c->gu, c->x, c->s, c->w_gu, c->w_d, c->n, c->scratch);
     return grad_dot(c->y, c->dy, c->R * c->n.C);
 }
 
-static void test_ffn(int64_t E, const int64_t *offset, int64_t stride)
+// With tokens: every token twice, in two slots.
+static void test_ffn(int64_t E, const int64_t *offset, bool tokens, int64_t stride)
 {
-    struct ffn c = {.n = {E, 3, 4, offset, false}, .R = offset[E]};
+    struct ffn c = {.n = {E, 3, 4, offset, NULL}, .R = offset[E]};
     int64_t C = c.n.C, F = c.n.F, R = c.R;
+    int32_t *token = calloc((size_t)R, sizeof *token);
+    for (int64_t i = 0; i < R; i++)
+        token[i] = (int32_t)(i * 7 % R / 2);
+    c.n.token = tokens ? token : NULL;
     c.y = grad_output(R * C), c.gu = grad_output(R * 2 * F), c.x = grad_random(R * C, 1, 17);
     c.s = grad_random(R, 1, 18), c.w_gu = grad_random(E * 2 * F * C, 1, 19);
     c.w_d = grad_random(E * C * F, 1, 20), c.dy = grad_random(R * C, 1, 21);
-    c.scratch = grad_output(ffn_scratch(F));
-    real *dx = grad_output(R * C), *ds = grad_output(R);
+    c.scratch = grad_output(ffn_scratch(C, F));
+    real *dx = calloc((size_t)(R * C), sizeof *dx), *ds = grad_output(R);
     real *dw_gu = grad_output(E * 2 * F * C), *dw_d = grad_output(E * C * F);
     ffn_loss(&c);
     ffn_bwd(dx, dw_gu, dw_d, ds, c.dy, c.x, c.gu, c.s, c.w_gu, c.w_d, c.n, c.scratch);
@@ -205,7 +218,7 @@ static void test_ffn(int64_t E, const int64_t *offset, int64_t stride)
     CHECK_GRAD("ffn", ffn_loss, &c, 1, {"w_gu", c.w_gu, dw_gu, E * 2 * F * C},
                {"w_d", c.w_d, dw_d, E * C * F});
     free(c.y), free(c.gu), free(c.x), free(c.s), free(c.w_gu), free(c.w_d), free(c.dy);
-    free(c.scratch), free(dx), free(ds), free(dw_gu), free(dw_d);
+    free(c.scratch), free(dx), free(ds), free(dw_gu), free(dw_d), free(token);
 }
 
 struct dispatch {
@@ -223,7 +236,7 @@ static double dispatch_loss(void *ctx)
     for (int i = 0; i < 12 * 3; i++)
         c->slots[i] *= c->by_slot[i / 3];
     memset(c->y, 0, 6 * 3 * sizeof *c->y);
-    dispatch_combine(c->y, c->slots, c->slot, 6, 2, 3);
+    dispatch_scatter(c->y, c->slots, c->token, 12, 3);
     return grad_dot(c->y, c->dy, 6 * 3);
 }
 
@@ -242,7 +255,7 @@ static void test_dispatch(void)
         for (int i = 0; i < 3; i++)
             d_slots[s * 3 + i] *= c.by_slot[s];
     }
-    dispatch_combine(dx, d_slots, c.slot, 6, 2, 3);
+    dispatch_scatter(dx, d_slots, c.token, 12, 3);
     dispatch_weights_bwd(dw, ds, c.slot, 12);
     CHECK_GRAD("dispatch", dispatch_loss, &c, 1, {"x", c.x, dx, 18}, {"w", c.w, dw, 12});
     free(c.slots), free(c.y), free(c.by_slot), free(c.x), free(c.w), free(c.dy);
@@ -329,8 +342,10 @@ int main(void)
     test_attention(1, 1, 1, 1, 2, 1);
     test_swiglu(true);
     test_swiglu(false);
-    test_ffn(3, (const int64_t[]){0, 5, 5, 9}, 1);   // an idle expert
-    test_ffn(2, (const int64_t[]){0, 300, 303}, 41); // several chunks of rows
+    for (int i = 0; i < 2; i++) {
+        test_ffn(3, (const int64_t[]){0, 5, 5, 9}, i, 1);   // an idle expert
+        test_ffn(2, (const int64_t[]){0, 300, 303}, i, 41); // several chunks of rows
+    }
     test_dispatch();
     for (int i = 0; i < 4; i++) {
         test_router((struct router_kind){7, 3, i & 1, i & 2}, false);

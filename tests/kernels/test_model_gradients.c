@@ -115,6 +115,9 @@ int main(void)
     struct job_model o = soft;
     check_model("plain", &a, &o, 0);
     check_model("aux", &a, &o, .1);
+    a.S = 150; // a chunk of the attention block holds one of the two sequences
+    check_model("several chunks", &a, &o, .1);
+    a.S = base.S;
     o.norm_topk = true;
     check_model("norm_topk", &a, &o, .1);
     o.tied = true;

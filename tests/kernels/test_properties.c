@@ -42,9 +42,8 @@ static void block_run(struct block *b)
 {
     const int64_t E = b->E, K = b->K, slots = T * K;
     real *z = grad_output(T * E), *p = grad_output(T * E), *w = grad_output(slots), total[T];
-    real *rows = grad_output(slots * C), *out = grad_output(slots * C),
-         *ws = grad_output(slots);
-    real *gu = grad_output(slots * 2 * F), *scratch = grad_output(ffn_scratch(F));
+    real *gu = grad_output(slots * 2 * F), *ws = grad_output(slots),
+         *scratch = grad_output(ffn_scratch(C, F));
     int32_t *token = calloc((size_t)slots, sizeof *token),
             *slot = calloc((size_t)slots, sizeof *slot);
     for (int64_t t = 0; t < T; t++)
@@ -53,13 +52,10 @@ static void block_run(struct block *b)
     router_fwd(p, b->choice, w, total, z, NULL, T, (struct router_kind){E, K, false, true});
     dispatch_plan(b->offset, token, slot, b->choice, T, E, K);
     dispatch_weights(ws, w, slot, slots);
-    dispatch_gather(rows, b->x, token, slots, C);
-    ffn_fwd(out, gu, rows, ws, b->gate_up, b->down,
-            (struct ffn_sizes){E, C, F, b->offset, false}, scratch);
     memset(b->y, 0, T * C * sizeof *b->y);
-    dispatch_combine(b->y, out, slot, T, K, C);
-    free(z), free(p), free(w), free(rows), free(out), free(ws), free(gu), free(scratch);
-    free(token), free(slot);
+    ffn_fwd(b->y, gu, b->x, ws, b->gate_up, b->down,
+            (struct ffn_sizes){E, C, F, b->offset, token}, scratch);
+    free(z), free(p), free(w), free(gu), free(ws), free(scratch), free(token), free(slot);
 }
 
 static double distance(const real *a, const real *b, int64_t n)
@@ -75,10 +71,10 @@ static void one_expert_is_dense(void)
 {
     struct block b = block_new(1, 1);
     const int64_t all[2] = {0, T};
-    real *y = grad_output(T * C), *gu = grad_output(T * 2 * F),
-         *scratch = grad_output(ffn_scratch(F));
+    real *y = calloc(T * C, sizeof *y), *gu = grad_output(T * 2 * F),
+         *scratch = grad_output(ffn_scratch(C, F));
     block_run(&b);
-    ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down, (struct ffn_sizes){1, C, F, all, false},
+    ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down, (struct ffn_sizes){1, C, F, all, NULL},
             scratch);
     CHECK(memcmp(y, b.y, T * C * sizeof *y) == 0);
     block_free(&b);
