@@ -17,6 +17,7 @@
     X(BEAT, "worker", "progress of the running job; both: a sign of life")                     \
     X(STARTED, "worker", "job, attempt, start")                                                \
     X(RESULT, "worker", "job, attempt, result, curve, backend, stderr, start, end")            \
+    X(UNFIT, "worker", "why: it cannot start trainers, and gives its jobs back")               \
     X(JOB, "manager", "job, attempt, spec: train this")                                        \
     X(STOP, "manager", "stop what runs, give back what waits")                                 \
     X(DROP, "manager", "kill what runs and forget it, nobody waits for it")                    \

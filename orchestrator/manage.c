@@ -297,6 +297,18 @@ static enum err on_result(struct manager *m, int worker, json_t *body)
     return take_end(m, &a, &r, body, t0, t1);
 }
 
+static enum err on_unfit(struct manager *m, int worker, json_t *body)
+{
+    struct manage_worker *w = &m->workers[worker];
+    TRY(json_get_str(body, "UNFIT", "why", true, m->last_cause, sizeof m->last_cause));
+    w->unfit = true;
+    w->job = -1;
+    sched_leave(m->sched, worker);
+    manage_say(m, "rank %d (%s) cannot start trainers: %s; its jobs go to others", worker + 1,
+               w->host, m->last_cause);
+    return OK;
+}
+
 // A worker that was given up and is heard again: what it does is with others now, it starts
 // afresh.
 static enum err welcome_back(struct manager *m, int worker)
@@ -308,17 +320,16 @@ static enum err welcome_back(struct manager *m, int worker)
     TRY(link_send(m->link, worker + 1, LINK_DROP, json_object()));
     if (isfinite(m->drain_since))
         return link_send(m->link, worker + 1, LINK_STOP, json_object());
-    sched_join(m->sched, worker);
+    if (!w->unfit)
+        sched_join(m->sched, worker);
     return OK;
 }
 
 static enum err take(struct manager *m, const struct link_msg *msg)
 {
     static enum err (*const handlers[N_LINK_KINDS])(struct manager *, int, json_t *) = {
-        [LINK_READY] = on_ready,
-        [LINK_BEAT] = on_beat,
-        [LINK_STARTED] = on_started,
-        [LINK_RESULT] = on_result,
+        [LINK_READY] = on_ready,   [LINK_BEAT] = on_beat,   [LINK_STARTED] = on_started,
+        [LINK_RESULT] = on_result, [LINK_UNFIT] = on_unfit,
     };
     int worker = msg->peer - 1;
     ENSURE(worker >= 0 && handlers[msg->kind], ERR_FAILED,
@@ -356,7 +367,7 @@ static enum err take_messages(struct manager *m)
 static enum err check_silence(struct manager *m)
 {
     double now = signals_clock();
-    int lost = 0;
+    int lost = 0, unfit = 0;
     for (int i = 0; i < m->n_workers; i++) {
         struct manage_worker *w = &m->workers[i];
         if (!w->lost && now - w->heard > m->opt.silence) {
@@ -366,9 +377,12 @@ static enum err check_silence(struct manager *m)
                        i + 1, w->host, m->opt.silence);
         }
         lost += w->lost;
+        unfit += w->unfit && !w->lost;
     }
     ENSURE(lost < m->n_workers, ERR_FAILED, "no worker has given a sign of life for %.0f s",
            m->opt.silence);
+    ENSURE(lost + unfit < m->n_workers, ERR_FAILED, "no worker can start a trainer: %s",
+           m->last_cause);
     ENSURE(link_dropped(m->link) == 0, ERR_FAILED, "a message could not be read");
     return OK;
 }

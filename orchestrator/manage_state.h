@@ -13,7 +13,7 @@
 // A worker rank as the manager sees it; ranks count from 1, workers from 0.
 struct manage_worker {
     char host[64];
-    bool ready, lost;
+    bool ready, lost, unfit; // unfit: alive, but cannot start trainers
     double heard;  // manager's clock
     double offset; // manager's clock - worker's clock: the least seen, so nearest to the truth
     int job;       // number in the scheduler of what it trains, -1: nothing

@@ -11,6 +11,7 @@ static json_t *worker_json(const struct manager *m, int w, double now)
 {
     const struct manage_worker *wk = &m->workers[w];
     const char *state = wk->lost       ? "lost"
+                        : wk->unfit    ? "unfit"
                         : !wk->ready   ? "absent"
                         : wk->job >= 0 ? "training"
                                        : "idle";

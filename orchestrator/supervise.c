@@ -73,12 +73,11 @@ static enum err send_result(struct supervisor *s, const struct order *o, json_t 
     return send(s, LINK_RESULT, body);
 }
 
-// A job that never ran: given back, or the worker could not even start it.
-static enum err send_not_run(struct supervisor *s, const struct order *o,
-                             enum job_status status, const char *cause)
+// A job that never ran is given back.
+static enum err give_back(struct supervisor *s, const struct order *o)
 {
-    struct job_result r = {.status = status, .loss = NAN, .loss_per_byte = NAN, .balance = NAN};
-    snprintf(r.cause, sizeof r.cause, "%s", cause);
+    struct job_result r = {
+        .status = JOB_STOPPED, .loss = NAN, .loss_per_byte = NAN, .balance = NAN};
     return send_result(s, o, job_result_to_json(&r));
 }
 
@@ -90,8 +89,9 @@ static enum err start_trainer(struct order *o, struct trainer **out)
     snprintf(file, sizeof file, "%s/job.json", o->dir);
     snprintf(err_file, sizeof err_file, "%s/stderr.txt", o->dir);
     // Written anew for every attempt, so it need not survive a crash.
-    ENSURE(json_dump_file(o->spec, file, JSON_INDENT(2)) == 0, ERR_FAILED,
-           "%s: cannot be written", file);
+    errno = 0;
+    ENSURE(json_dump_file(o->spec, file, JSON_INDENT(2)) == 0, ERR_FAILED, "%s: %s", file,
+           errno ? strerror(errno) : "cannot be written");
     int64_t threads = 1;
     TRY(json_get_i64(o->spec, file, "threads", false, 1, INT32_MAX, &threads));
     struct trainer_spec spec = {o->command, file, err_file, (int)threads, GRACE};
@@ -103,10 +103,13 @@ static enum err begin(struct supervisor *s)
     s->run = s->next;
     s->next = (struct order){0};
     s->run.start = signals_clock();
-    if (start_trainer(&s->run, &s->trainer) != OK) {
-        enum err e = send_not_run(s, &s->run, JOB_FAILED, err_message());
+    if (start_trainer(&s->run, &s->trainer) !=
+        OK) { // no job's fault: a full disk, no processes left
         order_free(&s->run);
-        return e;
+        json_t *why = json_sprintf("%.250s", err_message()); // NULL if that cuts a character
+        return send(
+            s, LINK_UNFIT,
+            json_pack("{s:o}", "why", why ? why : json_string("no process can be started")));
     }
     return send(s, LINK_STARTED,
                 json_pack("{s:i, s:i, s:f}", "job", s->run.job, "attempt", s->run.attempt,
@@ -137,7 +140,7 @@ static enum err stop(struct supervisor *s)
         trainer_stop(s->trainer);
     if (!s->next.set)
         return OK;
-    enum err e = send_not_run(s, &s->next, JOB_STOPPED, "given back");
+    enum err e = give_back(s, &s->next);
     order_free(&s->next);
     return e;
 }

@@ -6,8 +6,7 @@
 
 fake_trainer fake.sh
 fake_config "$work/fake.cfg" "/bin/sh $work/fake.sh {job}" 4
-real_config "$work/real.cfg" 1
-sed -i 's/^scales = .*/scales = [3e9, 6e9];/' "$work/real.cfg" # a fifth of the usual
+real_config "$work/real.cfg" 10
 
 for what in fake real; do
     for ranks in 2 3 5; do
