@@ -48,7 +48,9 @@ static json_t *curve_json(const struct curve_fit *fit)
     if (fit->verdict == CURVE_FAILED || !(fit->t_max > fit->t_min))
         return list;
     for (int i = 0; i < CURVE_POINTS; i++) {
-        double t = fit->t_min * pow(fit->t_max / fit->t_min, (double)i / (CURVE_POINTS - 1));
+        double at = (double)i / (CURVE_POINTS - 1);
+        double t = fit->t_min > 0 ? fit->t_min * pow(fit->t_max / fit->t_min, at)
+                                  : fit->t_min + at * (fit->t_max - fit->t_min);
         json_array_append_new(list, pair(t, curve_fit_value(fit, t)));
     }
     return list;
