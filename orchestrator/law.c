@@ -384,12 +384,13 @@ static json_t *law_D(const json_t *law_M)
     return d;
 }
 
-// Where an adopted d lies in the feasible list of its scale's adopted triad: how a width that
-// has no law of its own is carried to other sizes.
-static double fraction_of_d(const struct steer *s, const struct quantity *q)
+// Where an adopted d and its interval lie in the feasible list of their scale's adopted triad:
+// how a width that has no law of its own is carried to other sizes.
+static void fractions_of_d(const struct steer *s, const struct quantity *q, json_t *law)
 {
     int last = q->n - 1;
     const struct cell *c = q->cell[last];
+    const struct curve_fit *f = &c->fits[q->fit[last]];
     struct wish w;
     wish_init(&w);
     for (int i = 0; i < s->cfg->n_start; i++)
@@ -404,11 +405,17 @@ static double fraction_of_d(const struct steer *s, const struct quantity *q)
                 wish_set(&upper, &all[i].var, all[i].cell[k]->adopted[all[i].fit[k]]);
                 wish_layer(&w, &upper);
             }
-    struct solution sol;
-    double fraction = NAN;
-    w.dim[DIM_d] = c->adopted[q->fit[last]];
+    const char *const names[] = {"fraction", "fraction_lo", "fraction_hi"};
+    const double d[] = {c->adopted[q->fit[last]], f->opt_lo, f->opt_hi};
     w.d_fraction = NAN;
-    return wish_solve(&s->cfg->solve, &w, &sol, &fraction, NULL) == OK ? fraction : NAN;
+    for (int i = 0; i < 3; i++) {
+        struct solution sol;
+        double fraction = NAN;
+        w.dim[DIM_d] = d[i];
+        if (isnan(d[i]) || wish_solve(&s->cfg->solve, &w, &sol, &fraction, NULL) != OK)
+            fraction = NAN;
+        json_object_set_new(law, names[i], json_num(fraction));
+    }
 }
 
 static bool is_d(const struct var *v)
@@ -431,7 +438,7 @@ static enum err laws_json(const struct steer *s, json_t *laws)
             snprintf(name, sizeof name, "%s%s", q[i].var.name, suffix[part]);
             if (part == PART_OPTIMUM && is_d(&q[i].var) &&
                 !json_is_true(json_object_get(law, "fitted"))) {
-                json_object_set_new(law, "fraction", json_num(fraction_of_d(s, &q[i])));
+                fractions_of_d(s, &q[i], law);
                 json_object_set_new(
                     law, "rule",
                     json_string("no power law: carried as its position in the list "

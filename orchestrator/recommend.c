@@ -280,6 +280,26 @@ static json_t *loss_at(json_t *law, double C, json_t *notes)
                      json_num(hi));
 }
 
+// A width that is carried as a place in the feasible list: the d that stand there at this
+// budget.
+static void ask_for_d(const struct spec *s, const struct wish *w, json_t *law_d, json_t *asked)
+{
+    static const char *const names[] = {"fraction", "fraction_lo", "fraction_hi"};
+    double d[3];
+    for (int i = 0; i < 3; i++) {
+        json_t *f = json_object_get(law_d, names[i]);
+        struct wish at = *w;
+        struct solution sol;
+        d[i] = NAN;
+        at.dim[DIM_d] = NAN;
+        at.d_fraction = json_number_value(f);
+        if (json_is_number(f) && wish_solve(&s->solve, &at, &sol, NULL, NULL) == OK)
+            d[i] = (double)sol.arch.d;
+    }
+    if (isfinite(d[0]))
+        json_object_set_new(asked, "d", interval(d[0], d[1], d[2]));
+}
+
 // The nearest structure; tolerances are doubled, and that is said, until one exists.
 static enum err nearest(struct spec *s, const struct wish *w, struct solution *sol,
                         json_t *notes)
@@ -327,6 +347,7 @@ static enum err build(json_t *law, const char *source, double C, double max_tota
     if (e != OK)
         return err_prefix(e, "%s: at C = %.4g (M = %.4g, x = %.3g, y = %.3g)", source, C,
                           w.coord[COORD_M], w.coord[COORD_x], w.coord[COORD_y]);
+    ask_for_d(&s, &w, json_object_get(laws, "d"), asked);
     double D = C / (double)sol.counts.M, N = (double)sol.counts.N;
     double batch =
         isnan(w.batch_tokens) ? rule_at_run(&s.batch_tokens, C, N, D) : w.batch_tokens;
