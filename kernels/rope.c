@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/rope.h"
-#include "kernels/simd.h"
 #include <math.h>
 
 void rope_table(real *table, int64_t T, int64_t D, double base)
@@ -18,15 +17,15 @@ static void rotate(real *x, const real *table, int64_t B, int64_t T, int64_t H, 
 {
     int64_t half = D / 2;
     for (int64_t row = 0, t = 0; row < B * T; row++, t = t + 1 < T ? t + 1 : 0) {
-        const real *cosine = table + t * D, *sine = cosine + half;
+        const real *restrict cosine = table + t * D, *restrict sine = cosine + half;
         for (int64_t h = 0; h < H; h++) {
-            real *a = x + row * ld + h * D, *b = a + half;
-            ROW_LOOP(j, w, half)
-            {
-                vreal c = v_load_n(cosine + j, w), s = sign * v_load_n(sine + j, w);
-                vreal aj = v_load_n(a + j, w), bj = v_load_n(b + j, w);
-                v_store_n(a + j, aj * c - bj * s, w);
-                v_store_n(b + j, aj * s + bj * c, w);
+            // Plain: half a head is often shorter than a vector, and masked stores next to the
+            // following loads stall them.
+            real *restrict a = x + row * ld + h * D, *restrict b = a + half;
+            for (int64_t j = 0; j < half; j++) {
+                real sj = sign * sine[j], aj = a[j], bj = b[j];
+                a[j] = aj * cosine[j] - bj * sj;
+                b[j] = aj * sj + bj * cosine[j];
             }
         }
     }
