@@ -156,26 +156,32 @@ static int64_t saturate(double bytes)
 }
 
 // Four-byte numbers that the trainer (worker/model.c) keeps for one batch of T tokens:
-//   a layer: the residual stream before each half and both normed inputs with their norms; q,
-//   k, v; attention output and one log-sum-exp a head:   T (4 d + 2 + 2 (N_q + N_kv) d_qkv +
-//   N_q) a dense block: gate and up:                    T 2 d_d a MoE block: gate and up of K +
-//   n_shared experts, router probabilities, weights and places of the K assignments: T (2 (K +
-//   n_shared) d_m + N_e + 5 K + 1) outside: five more streams, q, k, v and attention output
-//   once more as gradients, inputs and outputs of the K experts, router logits:  T (5 d + 1 + 2
-//   (N_q + N_kv) d_qkv + 2 K d + N_e + 2 K) rotary angles S d_qkv, and one operation's scratch:
-//   256 rows of 4 feed-forward widths, 32 queries against S keys, or 128 rows of logits.
+//   a layer: the residual stream before each half, the second half's normed input, both norms;
+//   q, k, v; attention output and one log-sum-exp a head:        T (3 d + 2 + 2 (N_q + N_kv)
+//   d_qkv + N_q) a dense block: gate and up:                         T 2 d_d a MoE block: gate
+//   and up of K + n_shared experts, router probabilities, weights and places of the K
+//   assignments:                                  T (2 (K + n_shared) d_m + N_e + 5 K + 1)
+//   outside: five more streams and a norm, router logits, gradients of the K weights:
+//                                                       T (5 d + 1 + N_e + 2 K)
+//   one chunk of whole sequences (256 tokens, or one sequence) in the attention block: normed
+//   input, q, k, v, attention output, as gradients:               chunk (2 d + 2 (N_q + N_kv)
+//   d_qkv) rotary angles S d_qkv, and one operation's scratch: 256 rows of 4 feed-forward and 2
+//   hidden widths, 32 queries against S keys, or 128 rows of logits.
 static double activation_numbers(const struct arch *a, double T)
 {
     double d = (double)a->d, L_d = (double)a->L_d, L_m = (double)a->L_m, K = (double)a->K;
     double S = (double)a->S, q = (double)a->d_qkv, F = (double)a->d_m,
            n_sh = (double)a->n_shared;
     double qkvo = 2 * (double)(a->N_q + a->N_kv) * q, N_e = (double)a->N_e;
-    double attn = 4 * d + 2 + qkvo + (double)a->N_q, dense = 2 * (double)a->d_d;
+    double attn = 3 * d + 2 + qkvo + (double)a->N_q, dense = 2 * (double)a->d_d;
     double moe = 2 * (K + n_sh) * F + N_e + 5 * K + 1;
-    double outside = 5 * d + 1 + qkvo + 2 * K * d + N_e + 2 * K;
+    double outside = 5 * d + 1 + N_e + 2 * K;
+    double chunk = fmin(T, S * fmax(1, floor(256 / S)));
     double width = fmax(L_d > 0 ? (double)a->d_d : 0, L_m > 0 ? fmax(1, n_sh) * F : 0);
-    double scratch = fmax(1024 * width, fmax(32 * (2 * S + 3 * q), 128 * (double)a->V));
-    return T * ((L_d + L_m) * attn + L_d * dense + L_m * moe + outside) + S * q + scratch;
+    double scratch =
+        fmax(256 * (4 * width + 2 * d), fmax(32 * (2 * S + 3 * q), 128 * (double)a->V));
+    return T * ((L_d + L_m) * attn + L_d * dense + L_m * moe + outside) +
+           chunk * (2 * d + qkvo) + S * q + scratch;
 }
 
 struct executed arch_executed(const struct arch *a, bool tied, int64_t batch_tokens)
