@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What to train next: a pure fold over final results. The same results in any order give the same jobs
-// and the same decisions; a decision is taken when its whole set of input jobs is final and reads it
-// sorted by job id.
+// What to train next: a pure fold over final results. The same results in any order give the
+// same jobs and the same decisions; a decision is taken when its whole set of input jobs is
+// final and reads it sorted by job id.
 #ifndef ORCHESTRATOR_STEER_H
 #define ORCHESTRATOR_STEER_H
 #include "core/job.h"
@@ -11,12 +11,12 @@ struct steer;
 
 struct steer_job {
     struct job job;
-    struct counts counts;      // achieved
-    double C;                  // the scale
-    int phase;                 // of the cell that asked first; label only
-    int priority;              // smaller first
+    struct counts counts; // achieved
+    double C;             // the scale
+    int phase;            // of the cell that asked first; label only
+    int priority;         // smaller first
     bool final;
-    struct job_result result;  // when final
+    struct job_result result; // when final
 };
 
 enum err steer_create(const struct sweep *cfg, struct steer **out);
@@ -32,7 +32,8 @@ const struct steer_job *steer_job_at(const struct steer *s, int i);
 int steer_n_decisions(const struct steer *s);
 json_t *steer_decision_at(const struct steer *s, int i); // borrowed
 bool steer_done(const struct steer *s);
-// Jobs known plus an estimate of those not yet created (phases that wait), for progress and ETA.
+// Jobs known plus an estimate of those not yet created (phases that wait), for progress and
+// ETA.
 int steer_expected_jobs(const struct steer *s);
 // The sweep's law as law.json (docs/method.md); from final results alone. Caller owns.
 enum err steer_law(const struct steer *s, json_t **out);

@@ -19,7 +19,7 @@ struct cell_axis {
     int n; // values, growth included
     double asked[CONFIG_MAX_POINTS];
     int grown_low, grown_high; // values added below and above
-    bool closed;                    // a further value could not be built
+    bool closed;               // a further value could not be built
 };
 
 enum cell_state { CELL_WAITING, CELL_OPEN, CELL_DECIDED };
