@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/link.h"
+#include <limits.h>
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@ struct outgoing {
 
 struct link {
     int rank, size, dropped;
-    char *inbox; // LINK_MAX
+    char *inbox; // LINK_MESSAGE_MAX
     MPI_Request receive;
     struct outgoing *sending;
     long nap_ns;
@@ -42,7 +43,7 @@ static enum err mpi_error(int code, const char *what)
 
 static enum err post_receive(struct link *l)
 {
-    int rc = MPI_Irecv(l->inbox, LINK_MAX, MPI_CHAR, MPI_ANY_SOURCE, MPI_ANY_TAG,
+    int rc = MPI_Irecv(l->inbox, LINK_MESSAGE_MAX, MPI_CHAR, MPI_ANY_SOURCE, MPI_ANY_TAG,
                        MPI_COMM_WORLD, &l->receive);
     return rc == MPI_SUCCESS ? OK : mpi_error(rc, "receive");
 }
@@ -74,7 +75,7 @@ enum err link_open(struct link **out)
     ENSURE(rc == MPI_SUCCESS, ERR_FAILED, "MPI_Init failed");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     struct link *l = calloc(1, sizeof *l);
-    char *inbox = malloc(LINK_MAX);
+    char *inbox = malloc(LINK_MESSAGE_MAX);
     if (!l || !inbox) {
         free(l);
         free(inbox);
@@ -144,12 +145,12 @@ static void sweep_sent(struct link *l)
 static enum err post(struct link *l, int peer, enum link_kind kind, char *text)
 {
     size_t n = strlen(text);
-    struct outgoing *o = n <= LINK_MAX ? calloc(1, sizeof *o) : NULL;
+    struct outgoing *o = n <= LINK_MESSAGE_MAX ? calloc(1, sizeof *o) : NULL;
     if (!o) {
         free(text);
-        return n > LINK_MAX
+        return n > LINK_MESSAGE_MAX
                    ? err_set(ERR_FAILED, "a %s message of %zu bytes, at most %d can be sent",
-                             link_kind_name(kind), n, LINK_MAX)
+                             link_kind_name(kind), n, LINK_MESSAGE_MAX)
                    : err_set(ERR_FAILED, "out of memory");
     }
     o->text = text;
@@ -210,17 +211,18 @@ void link_active(struct link *l)
     l->nap_ns = NAP_FIRST_NS;
 }
 
-static void wait_sent(struct link *l)
+// turns: naps of a millisecond at most.
+static void wait_sent(struct link *l, long turns)
 {
-    while (sweep_sent(l), l->sending)
+    for (; sweep_sent(l), l->sending && turns > 0; turns--)
         link_nap(l);
 }
 
 void link_close(struct link *l, bool clean)
 {
+    wait_sent(l, clean ? LONG_MAX : 1000);
     if (!clean)
         return; // MPI still owns the buffers; the process is about to end
-    wait_sent(l);
     if (l->receive != MPI_REQUEST_NULL) {
         MPI_Cancel(&l->receive);
         MPI_Wait(&l->receive, MPI_STATUS_IGNORE);

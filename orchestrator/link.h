@@ -2,14 +2,14 @@
 // Messages between the manager (rank 0) and the workers; the one place that includes mpi.h.
 // Nothing here blocks after the start-up: sends are posted and tested, one receive is always
 // posted, and nobody waits for a rank that may be dead. A message is a kind and a JSON object
-// of at most LINK_MAX bytes.
+// of at most LINK_MESSAGE_MAX bytes.
 #ifndef ORCHESTRATOR_LINK_H
 #define ORCHESTRATOR_LINK_H
 #include "core/err.h"
 #include <jansson.h>
 #include <stdbool.h>
 
-#define LINK_MAX (1 << 20)
+#define LINK_MESSAGE_MAX (1 << 20)
 
 //    kind     from     body
 #define LINK_KINDS(X)                                                                          \
@@ -21,7 +21,7 @@
     X(JOB, "manager", "job, attempt, spec: train this")                                        \
     X(STOP, "manager", "stop what runs, give back what waits")                                 \
     X(DROP, "manager", "kill what runs and forget it, nobody waits for it")                    \
-    X(QUIT, "manager", "end")
+    X(QUIT, "manager", "clean: end; not clean: a rank is lost, leave without it")
 enum link_kind {
 #define X(name, from, body) LINK_##name,
     LINK_KINDS(X)
@@ -43,7 +43,8 @@ int link_rank(const struct link *l);
 int link_size(const struct link *l);
 // Start-up's one collective: rank 0's code on every rank.
 enum err link_agree(struct link *l, enum err code);
-// Posts a message; takes the reference of body. ERR_FAILED: larger than LINK_MAX, no memory.
+// Posts a message; takes the reference of body. ERR_FAILED: larger than LINK_MESSAGE_MAX, no
+// memory.
 enum err link_send(struct link *l, int peer, enum link_kind kind, json_t *body);
 // Takes one message if one has come. ERR_FAILED only for MPI's own errors; a message that is
 // not a JSON object of a known kind is dropped and counted.
@@ -54,7 +55,7 @@ int link_dropped(const struct link *l);
 void link_nap(struct link *l);
 void link_active(struct link *l);
 // Clean: every message got through, every rank is alive; finalises MPI. Otherwise a rank may be
-// dead and MPI_Finalize might wait for it for ever: returns without, and the caller leaves by
-// _exit.
+// dead and MPI_Finalize might wait for it for ever: gives the last messages a second, and the
+// caller leaves by _exit.
 void link_close(struct link *l, bool clean);
 #endif

@@ -494,10 +494,11 @@ enum err manage_run(struct manager *m, bool *clean)
         e = turn(m);
     e = finish(m, e);
     *clean = true;
-    for (int w = 0; w < m->n_workers; w++) {
+    for (int w = 0; w < m->n_workers; w++)
         *clean = *clean && !m->workers[w].lost;
-        if (!m->workers[w].lost && link_send(m->link, w + 1, LINK_QUIT, json_object()) != OK)
+    for (int w = 0; w < m->n_workers; w++)
+        if (!m->workers[w].lost &&
+            link_send(m->link, w + 1, LINK_QUIT, json_pack("{s:b}", "clean", *clean)) != OK)
             *clean = false;
-    }
     return e;
 }

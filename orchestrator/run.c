@@ -24,8 +24,9 @@ static enum err run_worker(struct link *l)
 {
     enum err e = link_agree(l, OK);
     if (e == OK) {
-        e = supervise_run(l);
-        if (e != OK)
+        bool clean = false;
+        e = supervise_run(l, &clean);
+        if (e != OK || !clean)
             leave(e);
     }
     link_close(l, true);
@@ -48,9 +49,9 @@ static enum err run_manager(struct link *l, const char *config_path, const char 
     else
         e = agreed;
     manage_free(m);
+    link_close(l, clean);
     if (!clean)
         leave(e);
-    link_close(l, true);
     return e;
 }
 

@@ -30,7 +30,7 @@ struct supervisor {
     struct link *link;
     struct trainer *trainer;
     struct order run, next; // what the trainer does; what waits behind it
-    bool stopping, quit;
+    bool stopping, quit, clean;
     double heard, beat; // when the manager was last heard, when it last heard from us
     pid_t parent;
 };
@@ -187,6 +187,7 @@ static enum err take(struct supervisor *s, const struct link_msg *m)
         return OK;
     case LINK_QUIT:
         s->quit = true;
+        s->clean = json_is_true(json_object_get(m->body, "clean"));
         return OK;
     default:
         return OK; // BEAT
@@ -254,12 +255,13 @@ static enum err turn(struct supervisor *s)
     return check_manager(s);
 }
 
-enum err supervise_run(struct link *l)
+enum err supervise_run(struct link *l, bool *clean)
 {
     struct supervisor s = {.link = l, .heard = signals_clock(), .parent = getppid()};
     enum err e = send_ready(&s);
     while (e == OK && !s.quit)
         e = turn(&s);
     drop(&s);
+    *clean = s.clean;
     return e;
 }

@@ -10,8 +10,9 @@
 #define SUPERVISE_BEAT 0.5
 #define SUPERVISE_MANAGER_SILENCE 1800.0
 
-// Until the manager says QUIT. SIGINT, SIGTERM and SIGUSR1 must be blocked: when one comes, the
-// trainer is asked to stop and the manager is told. ERR_FAILED: MPI's own errors, or the
-// manager is gone; the trainer is dead in any case.
-enum err supervise_run(struct link *l);
+// Until the manager says QUIT; *clean: every rank is alive and will finalise MPI. SIGINT,
+// SIGTERM and SIGUSR1 must be blocked: when one comes, the trainer is asked to stop and the
+// manager is told. ERR_FAILED: MPI's own errors, or the manager is gone; the trainer is dead in
+// any case.
+enum err supervise_run(struct link *l, bool *clean);
 #endif
