@@ -158,6 +158,43 @@ json_t *json_num(double v)
     return isfinite(v) ? json_real(v) : json_null();
 }
 
+json_t *json_pair(double a, double b)
+{
+    return json_pack("[o, o]", json_num(a), json_num(b));
+}
+
+json_t *json_interval(double value, double lo, double hi)
+{
+    return json_pack("{s:o, s:o, s:o}", "value", json_num(value), "lo", json_num(lo), "hi",
+                     json_num(hi));
+}
+
+static double jnum_of(const json_t *v)
+{
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+double jnum(const json_t *o, const char *key)
+{
+    return jnum_of(json_object_get(o, key));
+}
+
+double jnum_at(const json_t *array, size_t i)
+{
+    return jnum_of(json_array_get(array, i));
+}
+
+const char *jstr(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+bool jtrue(const json_t *o, const char *key)
+{
+    return json_is_true(json_object_get(o, key));
+}
+
 enum err json_read_file(const char *path, json_t **out)
 {
     *out = NULL;

@@ -28,6 +28,17 @@ enum err json_get_obj(json_t *obj, const char *ctx, const char *key, bool requir
                       json_t **out);
 // Refuses keys that are not in the NULL-terminated list.
 enum err json_known_keys(json_t *obj, const char *ctx, const char *const *keys);
+
 // A finite number as JSON real, null otherwise (JSON has no NaN).
 json_t *json_num(double v);
+// [a, b] and {"value":..,"lo":..,"hi":..} of such numbers.
+json_t *json_pair(double a, double b);
+json_t *json_interval(double value, double lo, double hi);
+
+// Readers that forgive, for documents of our own making: NaN, "" and false for what is absent
+// or of another type.
+double jnum(const json_t *o, const char *key);
+double jnum_at(const json_t *array, size_t i);
+const char *jstr(const json_t *o, const char *key);
+bool jtrue(const json_t *o, const char *key);
 #endif

@@ -8,17 +8,6 @@
 
 enum { CURVE_POINTS = 64 };
 
-static json_t *pair(double a, double b)
-{
-    return json_pack("[o, o]", json_num(a), json_num(b));
-}
-
-static json_t *interval(double value, double lo, double hi)
-{
-    return json_pack("{s:o, s:o, s:o}", "value", json_num(value), "lo", json_num(lo), "hi",
-                     json_num(hi));
-}
-
 static json_t *points_json(const struct steer *s, const struct cell *c, int f)
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
@@ -51,7 +40,7 @@ static json_t *curve_json(const struct curve_fit *fit)
         double at = (double)i / (CURVE_POINTS - 1);
         double t = fit->t_min > 0 ? fit->t_min * pow(fit->t_max / fit->t_min, at)
                                   : fit->t_min + at * (fit->t_max - fit->t_min);
-        json_array_append_new(list, pair(t, curve_fit_value(fit, t)));
+        json_array_append_new(list, json_pair(t, curve_fit_value(fit, t)));
     }
     return list;
 }
@@ -61,19 +50,21 @@ static json_t *fit_json(const struct steer *s, const struct cell *c, int f, bool
     const struct fit_spec *fs = &s->cfg->phases[c->phase].fits[f];
     const struct curve_fit *fit = &c->fits[f];
     const struct cell_axis *ax = &c->axes[fs->axis];
-    json_t *band = json_pack(
-        "{s:o, s:o, s:o, s:b, s:b, s:o, s:o}", "tolerance", json_num(fit->band_tol), "lo",
-        json_num(fit->band_lo), "hi", json_num(fit->band_hi), "lo_open", fit->band_lo_open,
-        "hi_open", fit->band_hi_open, "lo_ci", pair(fit->band_lo_ci[0], fit->band_lo_ci[1]),
-        "hi_ci", pair(fit->band_hi_ci[0], fit->band_hi_ci[1]));
+    json_t *band =
+        json_pack("{s:o, s:o, s:o, s:b, s:b, s:o, s:o}", "tolerance", json_num(fit->band_tol),
+                  "lo", json_num(fit->band_lo), "hi", json_num(fit->band_hi), "lo_open",
+                  fit->band_lo_open, "hi_open", fit->band_hi_open, "lo_ci",
+                  json_pair(fit->band_lo_ci[0], fit->band_lo_ci[1]), "hi_ci",
+                  json_pair(fit->band_hi_ci[0], fit->band_hi_ci[1]));
     json_t *j = json_pack(
         "{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "axis",
         s->cfg->phases[c->phase].axes[fs->axis].var.name, "form", curve_form_name(fs->form),
         "verdict", curve_verdict_name(fit->verdict), "n", fit->n, "groups", fit->n_groups,
-        "coef", pair(fit->coef[0], fit->coef[1]), "intercept", json_num(fit->intercept),
+        "coef", json_pair(fit->coef[0], fit->coef[1]), "intercept", json_num(fit->intercept),
         "sigma", json_num(fit->sigma), "condition", json_num(fit->condition), "range",
-        pair(fit->t_min, fit->t_max), "optimum", interval(fit->opt, fit->opt_lo, fit->opt_hi),
-        "optimum_loss", json_num(fit->opt_loss));
+        json_pair(fit->t_min, fit->t_max), "optimum",
+        json_interval(fit->opt, fit->opt_lo, fit->opt_hi), "optimum_loss",
+        json_num(fit->opt_loss));
     json_object_set_new(j, "raw_minimum",
                         json_pack("{s:o, s:o}", "t", json_num(fit->raw_min_t), "loss",
                                   json_num(fit->raw_min_loss)));

@@ -12,17 +12,6 @@
 
 enum { MAX_QUANTITIES = 24 };
 
-static json_t *interval(double value, double lo, double hi)
-{
-    return json_pack("{s:o, s:o, s:o}", "value", json_num(value), "lo", json_num(lo), "hi",
-                     json_num(hi));
-}
-
-static json_t *pair(double a, double b)
-{
-    return json_pack("[o, o]", json_num(a), json_num(b));
-}
-
 static bool usable(const struct steer_job *sj)
 {
     return sj->final && sj->result.status == JOB_OK && isfinite(sj->result.loss);
@@ -47,7 +36,6 @@ static const struct steer_job **jobs_sorted(const struct steer *s)
 }
 
 // ---- counts, range, noise, best losses
-// -------------------------------------------------------------
 
 static json_t *runs_json(const struct steer_job **jobs, int n)
 {
@@ -79,8 +67,9 @@ static json_t *range_json(const struct steer_job **jobs, int n)
             hi[k] = fmax(hi[k], v[k]);
         }
     }
-    return json_pack("{s:o, s:o, s:o, s:o}", "C", pair(lo[0], hi[0]), "M", pair(lo[1], hi[1]),
-                     "N_a", pair(lo[2], hi[2]), "N", pair(lo[3], hi[3]));
+    return json_pack("{s:o, s:o, s:o, s:o}", "C", json_pair(lo[0], hi[0]), "M",
+                     json_pair(lo[1], hi[1]), "N_a", json_pair(lo[2], hi[2]), "N",
+                     json_pair(lo[3], hi[3]));
 }
 
 // Do two jobs differ by seed alone?
@@ -144,7 +133,6 @@ static struct scale_summary scale_summarise(const struct steer_job **jobs, int n
 }
 
 // ---- one law a quantity
-// -----------------------------------------------------------------------------
 
 struct quantity {
     struct var var;
@@ -262,12 +250,12 @@ static json_t *power_json(const struct power_fit *f, json_t *points, const char 
 {
     json_t *boot = json_array();
     for (int i = 0; i < f->n_boot; i++)
-        json_array_append_new(boot, pair(f->boot_lnk[i], f->boot_p[i]));
+        json_array_append_new(boot, json_pair(f->boot_lnk[i], f->boot_p[i]));
     return json_pack("{s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "fitted",
                      f->fitted, "n", f->n, "k", json_num(f->k), "p", json_num(f->p), "p_lo",
                      json_num(f->p_lo), "p_hi", json_num(f->p_hi), "rmse_log",
-                     json_num(f->rmse_log), "X", pair(f->X_min, f->X_max), "points", points,
-                     "boot", boot, "rule", rule);
+                     json_num(f->rmse_log), "X", json_pair(f->X_min, f->X_max), "points",
+                     points, "boot", boot, "rule", rule);
 }
 
 // No trend claimed: one value, and the interval that covers all of its points.
@@ -299,8 +287,8 @@ static json_t *constant_json(const struct law_point *pts, int n, json_t *points)
               "adopted";
     return json_pack("{s:b, s:i, s:o, s:f, s:n, s:n, s:n, s:o, s:o, s:[], s:o, s:s}", "fitted",
                      0, "n", used, "k", json_num(value), "p", 0.0, "p_lo", "p_hi", "rmse_log",
-                     "X", pair(pts[0].C, pts[n - 1].C), "points", points, "boot", "constant",
-                     interval(value, lo, hi), "rule", rule);
+                     "X", json_pair(pts[0].C, pts[n - 1].C), "points", points, "boot",
+                     "constant", json_interval(value, lo, hi), "rule", rule);
 }
 
 static enum err law_of(const struct steer *s, const struct quantity *q, enum part part,
@@ -452,7 +440,6 @@ static enum err laws_json(const struct steer *s, json_t *laws)
 }
 
 // ---- loss against C, hold-out, analyses, notes
-// ----------------------------------------------------
 
 static enum err loss_json(const struct sweep *cfg, const struct scale_summary *sc, int n,
                           double C_below, json_t **out, double *at_C)
@@ -498,9 +485,9 @@ static enum err loss_json(const struct sweep *cfg, const struct scale_summary *s
                                               json_num(f.boot[i][1]), json_num(f.boot[i][2])));
     *out = json_pack("{s:s, s:o, s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "form",
                      "E + A C^-p", "boot", boot, "converged", f.converged, "n", m, "E",
-                     interval(f.converged ? f.E : NAN, f.E_lo, f.E_hi), "A",
+                     json_interval(f.converged ? f.E : NAN, f.E_lo, f.E_hi), "A",
                      json_pack("{s:o}", "value", json_num(f.converged ? f.A : NAN)), "p",
-                     interval(f.converged ? f.p : NAN, f.p_lo, f.p_hi), "rmse_log",
+                     json_interval(f.converged ? f.p : NAN, f.p_lo, f.p_hi), "rmse_log",
                      json_num(f.rmse_log), "condition", json_num(f.condition), "power", plain,
                      "points", points);
     return OK;
@@ -544,10 +531,10 @@ static json_t *rank_json(const struct steer *s)
         const struct rank_stats *r = &c->rank;
         return json_pack("{s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:O}", "phase",
                          s->cfg->phases[c->phase].name, "C", c->C, "n", r->n, "pearson",
-                         interval(r->pearson, r->lo[0], r->hi[0]), "spearman",
-                         interval(r->spearman, r->lo[1], r->hi[1]), "kendall",
-                         interval(r->kendall, r->lo[2], r->hi[2]), "r2",
-                         interval(r->r2, r->lo[3], r->hi[3]), "pairs", c->rank_pairs);
+                         json_interval(r->pearson, r->lo[0], r->hi[0]), "spearman",
+                         json_interval(r->spearman, r->lo[1], r->hi[1]), "kendall",
+                         json_interval(r->kendall, r->lo[2], r->hi[2]), "r2",
+                         json_interval(r->r2, r->lo[3], r->hi[3]), "pairs", c->rank_pairs);
     }
     return json_null();
 }
@@ -561,8 +548,9 @@ static json_t *fairness_json(const struct steer *s)
         const struct spread_stats *r = &c->spread;
         return json_pack("{s:s, s:f, s:i, s:i, s:o, s:o, s:o, s:O}", "phase",
                          s->cfg->phases[c->phase].name, "C", c->C, "n", r->n, "groups",
-                         r->n_groups, "before", interval(r->before, r->before_lo, r->before_hi),
-                         "after", interval(r->after, r->after_lo, r->after_hi), "noise",
+                         r->n_groups, "before",
+                         json_interval(r->before, r->before_lo, r->before_hi), "after",
+                         json_interval(r->after, r->after_lo, r->after_hi), "noise",
                          json_num(r->noise), "rows", c->spread_rows);
     }
     return json_null();

@@ -1,18 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/plan.h"
-#include <inttypes.h>
-#include <string.h>
-
-static double num(const json_t *o, const char *key)
-{
-    return json_number_value(json_object_get(o, key));
-}
-
-static const char *text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
+#include "core/json.h"
 
 static const char *hours(double h, char buf[32])
 {
@@ -43,9 +31,9 @@ static void print_structure(const json_t *s, FILE *f)
             "    %2.0f x M %-9.4g x %-6.4g y %-6.4g L_d %.0f L_m %.0f d %.0f d_qkv %.0f d_m "
             "%.0f N_e "
             "%.0f K %.0f  D %.3g batch %.0f lr %.2g  off",
-            num(s, "runs"), num(s, "M"), num(s, "x"), num(s, "y"), num(s, "L_d"), num(s, "L_m"),
-            num(s, "d"), num(s, "d_qkv"), num(s, "d_m"), num(s, "N_e"), num(s, "K"),
-            num(s, "D"), num(s, "batch_tokens"), num(s, "lr"));
+            jnum(s, "runs"), jnum(s, "M"), jnum(s, "x"), jnum(s, "y"), jnum(s, "L_d"),
+            jnum(s, "L_m"), jnum(s, "d"), jnum(s, "d_qkv"), jnum(s, "d_m"), jnum(s, "N_e"),
+            jnum(s, "K"), jnum(s, "D"), jnum(s, "batch_tokens"), jnum(s, "lr"));
     json_object_foreach(json_object_get(s, "deviation"), name, v)
         fprintf(f, " %s %+.1f %%", name, 100 * json_number_value(v));
     fputc('\n', f);
@@ -54,30 +42,30 @@ static void print_structure(const json_t *s, FILE *f)
 static void print_cell(const json_t *c, FILE *f)
 {
     char h[32], l[32], m[32];
-    fprintf(f, "\n%s at C = %.3g", text(c, "phase"), num(c, "C"));
+    fprintf(f, "\n%s at C = %.3g", jstr(c, "phase"), jnum(c, "C"));
     size_t i;
     json_t *v;
     json_array_foreach(json_object_get(c, "after"), i, v)
         fprintf(f, "%s%s", i ? ", " : ", after ", json_string_value(v));
     if (json_array_size(json_object_get(c, "after")) > 0)
         fputs(" (planned around the start values)", f);
-    fprintf(f, ": %.0f structures, %.0f runs", num(c, "points"), num(c, "runs"));
-    if (num(c, "shared") > 0)
-        fprintf(f, " and %.0f of earlier phases", num(c, "shared"));
-    if (num(c, "more_runs") > 0)
-        fprintf(f, ", up to %.0f more", num(c, "more_runs"));
+    fprintf(f, ": %.0f structures, %.0f runs", jnum(c, "points"), jnum(c, "runs"));
+    if (jnum(c, "shared") > 0)
+        fprintf(f, " and %.0f of earlier phases", jnum(c, "shared"));
+    if (jnum(c, "more_runs") > 0)
+        fprintf(f, ", up to %.0f more", jnum(c, "more_runs"));
     fprintf(f,
             "\n  %.3g FLOPs (executed %.3g), %.3g tokens, %s of a worker, longest run %s, up "
             "to %s a run",
-            num(c, "flops"), num(c, "executed_flops"), num(c, "tokens"),
-            hours(num(c, "worker_hours"), h), hours(num(c, "longest_hours"), l),
-            bytes(num(c, "memory_bytes"), m));
+            jnum(c, "flops"), jnum(c, "executed_flops"), jnum(c, "tokens"),
+            hours(jnum(c, "worker_hours"), h), hours(jnum(c, "longest_hours"), l),
+            bytes(jnum(c, "memory_bytes"), m));
     if (json_is_number(json_object_get(c, "cost")))
-        fprintf(f, ", cost %.4g", num(c, "cost"));
+        fprintf(f, ", cost %.4g", jnum(c, "cost"));
     fputc('\n', f);
     json_array_foreach(json_object_get(c, "structures"), i, v) print_structure(v, f);
     json_array_foreach(json_object_get(c, "infeasible"), i, v)
-        fprintf(f, "    not trained: %s: %s\n", text(v, "point"), text(v, "why"));
+        fprintf(f, "    not trained: %s: %s\n", jstr(v, "point"), jstr(v, "why"));
 }
 
 void plan_print(const json_t *plan, FILE *f)
@@ -86,22 +74,21 @@ void plan_print(const json_t *plan, FILE *f)
     size_t i;
     json_t *c;
     const json_t *t = json_object_get(plan, "total");
-    fprintf(f, "%s: %s\n", text(plan, "name"), text(plan, "question"));
+    fprintf(f, "%s: %s\n", jstr(plan, "name"), jstr(plan, "question"));
     json_array_foreach(json_object_get(plan, "phases"), i, c) print_cell(c, f);
-    fprintf(f, "\nIn all: %.0f runs at once", num(t, "runs_now"));
-    if (num(t, "runs_later") > 0)
-        fprintf(f, ", %.0f when phases before them have decided", num(t, "runs_later"));
-    if (num(t, "more_runs") > 0)
-        fprintf(f, ", up to %.0f more where grids grow or phases repeat", num(t, "more_runs"));
+    fprintf(f, "\nIn all: %.0f runs at once", jnum(t, "runs_now"));
+    if (jnum(t, "runs_later") > 0)
+        fprintf(f, ", %.0f when phases before them have decided", jnum(t, "runs_later"));
+    if (jnum(t, "more_runs") > 0)
+        fprintf(f, ", up to %.0f more where grids grow or phases repeat", jnum(t, "more_runs"));
     fprintf(f,
             "\n%.3g FLOPs as the paper counts (C a run), %.3g executed, up to %s a run as "
             "moetrain lays it out\n",
-            num(t, "flops"), num(t, "executed_flops"), bytes(num(t, "memory_bytes"), m));
+            jnum(t, "flops"), jnum(t, "executed_flops"), bytes(jnum(t, "memory_bytes"), m));
     fprintf(f, "%s of a worker at %.2g executed FLOP/s (%s); %.0f workers need at least %s\n",
-            hours(num(t, "worker_hours"), h), num(plan, "rate"),
-            json_is_true(json_object_get(plan, "rate_guessed")) ? "a guess; give --rate"
-                                                                : "as given",
-            num(plan, "workers"), hours(num(t, "hours_at_best"), l));
+            hours(jnum(t, "worker_hours"), h), jnum(plan, "rate"),
+            jtrue(plan, "rate_guessed") ? "a guess; give --rate" : "as given",
+            jnum(plan, "workers"), hours(jnum(t, "hours_at_best"), l));
     if (json_is_number(json_object_get(t, "cost")))
-        fprintf(f, "cost: %.6g at the given price of a worker's hour\n", num(t, "cost"));
+        fprintf(f, "cost: %.6g at the given price of a worker's hour\n", jnum(t, "cost"));
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 // ---- the part of a sweep that travels with its law
-// -------------------------------------------------
 
 static json_t *rule_json(const struct rule *r)
 {
@@ -154,7 +153,6 @@ static enum err spec_read(json_t *law, const char *ctx, double C, struct spec *o
 }
 
 // ---- values at a budget
-// -----------------------------------------------------------------------------
 
 static int by_value(const void *a, const void *b)
 {
@@ -185,13 +183,6 @@ static void interval_of(double *v, size_t n, double *lo, double *hi)
     *hi = quantile(v, m, 0.975);
 }
 
-// Entry k of the i-th of a list of lists of numbers; NaN where there is none.
-static double at2(const json_t *list, size_t i, size_t k)
-{
-    const json_t *v = json_array_get(json_array_get(list, i), k);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
 void recommend_predict(const json_t *law, double X, double *value, double *lo, double *hi)
 {
     double k = json_number_value(json_object_get(law, "k"));
@@ -202,19 +193,14 @@ void recommend_predict(const json_t *law, double X, double *value, double *lo, d
     size_t n = json_array_size(boot);
     double *v = calloc(n + 1, sizeof *v);
     for (size_t i = 0; v && i < n; i++)
-        v[i] = exp(at2(boot, i, 0) + at2(boot, i, 1) * log(X));
+        v[i] = exp(jnum_at(json_array_get(boot, i), 0) +
+                   jnum_at(json_array_get(boot, i), 1) * log(X));
     interval_of(v, v ? n : 0, lo, hi);
     free(v);
     if (n == 0 && json_is_number(json_object_get(fixed, "lo"))) {
         *lo = json_number_value(json_object_get(fixed, "lo"));
         *hi = json_number_value(json_object_get(fixed, "hi"));
     }
-}
-
-static json_t *interval(double value, double lo, double hi)
-{
-    return json_pack("{s:o, s:o, s:o}", "value", json_num(value), "lo", json_num(lo), "hi",
-                     json_num(hi));
 }
 
 // Every law's value at C becomes a wish; asked records value and interval.
@@ -243,7 +229,7 @@ static void wishes_at(json_t *laws, double C, struct wish *w, json_t *asked)
             v = json_number_value(fraction);
             lo = hi = NAN;
         } else {
-            json_object_set_new(asked, name, interval(v, lo, hi));
+            json_object_set_new(asked, name, json_interval(v, lo, hi));
         }
         if (band || var.index < 0 || !isfinite(v))
             continue;
@@ -265,7 +251,9 @@ static json_t *loss_at(json_t *law, double C, json_t *notes)
         size_t n = json_array_size(boot);
         double *v = calloc(n + 1, sizeof *v);
         for (size_t i = 0; v && i < n; i++)
-            v[i] = at2(boot, i, 0) + at2(boot, i, 1) * pow(C, -at2(boot, i, 2));
+            v[i] = jnum_at(json_array_get(boot, i), 0) +
+                   jnum_at(json_array_get(boot, i), 1) *
+                       pow(C, -jnum_at(json_array_get(boot, i), 2));
         value = E + A * pow(C, -p);
         interval_of(v, v ? n : 0, &lo, &hi);
         free(v);
@@ -297,7 +285,7 @@ static void ask_for_d(const struct spec *s, const struct wish *w, json_t *law_d,
             d[i] = (double)sol.arch.d;
     }
     if (isfinite(d[0]))
-        json_object_set_new(asked, "d", interval(d[0], d[1], d[2]));
+        json_object_set_new(asked, "d", json_interval(d[0], d[1], d[2]));
 }
 
 // The nearest structure; tolerances are doubled, and that is said, until one exists.

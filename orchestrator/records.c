@@ -84,20 +84,14 @@ json_t *records_stop(const char *why, double time)
 
 // ---- reading
 
-static const char *text(const json_t *rec, const char *key)
-{
-    const char *s = json_string_value(json_object_get(rec, key));
-    return s ? s : "";
-}
-
 enum err records_head(const json_t *records, const char *path, struct records_identity *out)
 {
     json_t *head = json_array_get(records, 0);
     char place[JOB_PATH_MAX + 32], hash[32], *end;
     int64_t v = 0;
     snprintf(place, sizeof place, "%s: first record", path);
-    ENSURE(strcmp(text(head, "t"), "sweep") == 0, ERR_INPUT,
-           "%s: expected a sweep record, found \"%s\"", place, text(head, "t"));
+    ENSURE(strcmp(jstr(head, "t"), "sweep") == 0, ERR_INPUT,
+           "%s: expected a sweep record, found \"%s\"", place, jstr(head, "t"));
     TRY(json_get_i64(head, place, "v", true, 1, RECORDS_VERSION, &v));
     TRY(json_get_str(head, place, "hash", true, hash, sizeof hash));
     TRY(json_get_str(head, place, "name", true, out->name, sizeof out->name));
@@ -123,7 +117,7 @@ static void index_new(struct replay *r)
     for (int i = (int)json_object_size(r->job_of); i < steer_n_jobs(r->steer); i++)
         json_object_set_new(r->job_of, steer_job_at(r->steer, i)->job.id, json_integer(i));
     for (int i = (int)json_object_size(r->decision_of); i < steer_n_decisions(r->steer); i++)
-        json_object_set_new(r->decision_of, text(steer_decision_at(r->steer, i), "id"),
+        json_object_set_new(r->decision_of, jstr(steer_decision_at(r->steer, i), "id"),
                             json_integer(i));
 }
 
@@ -150,7 +144,7 @@ static enum err mismatch(const struct replay *r, const char *what, const char *i
 
 static enum err replay_job(struct replay *r, const json_t *rec)
 {
-    const char *id = text(rec, "id");
+    const char *id = jstr(rec, "id");
     int i;
     TRY(find(r, r->job_of, id, &i));
     if (i < 0)
@@ -166,7 +160,7 @@ static enum err replay_job(struct replay *r, const json_t *rec)
 
 static enum err replay_decision(struct replay *r, const json_t *rec)
 {
-    const char *id = text(rec, "id");
+    const char *id = jstr(rec, "id");
     int i;
     TRY(find(r, r->decision_of, id, &i));
     if (i < 0 || !json_equal(steer_decision_at(r->steer, i), rec))
@@ -186,10 +180,10 @@ static enum err replay_result(struct replay *r, json_t *rec)
 
 static void count_attempt(struct replay *r, const json_t *rec, bool crash)
 {
-    json_t *pair = json_object_get(r->attempts, text(rec, "id"));
+    json_t *pair = json_object_get(r->attempts, jstr(rec, "id"));
     if (!pair) {
         pair = json_pack("[i, i]", 0, 0);
-        json_object_set_new(r->attempts, text(rec, "id"), pair);
+        json_object_set_new(r->attempts, jstr(rec, "id"), pair);
     }
     json_int_t attempt = json_integer_value(json_object_get(rec, "attempt"));
     if (attempt > json_integer_value(json_array_get(pair, 0)))
@@ -201,8 +195,8 @@ static void count_attempt(struct replay *r, const json_t *rec, bool crash)
 
 static enum err replay_one(struct replay *r, json_t *rec, struct records_past *past)
 {
-    const char *t = text(rec, "t");
-    past->done = strcmp(t, "stop") == 0 && strcmp(text(rec, "why"), "done") == 0;
+    const char *t = jstr(rec, "t");
+    past->done = strcmp(t, "stop") == 0 && strcmp(jstr(rec, "why"), "done") == 0;
     if (strcmp(t, "job") == 0)
         return replay_job(r, rec);
     if (strcmp(t, "decision") == 0)

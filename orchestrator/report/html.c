@@ -214,32 +214,6 @@ struct num num_value(const char *quantity, double v)
     return num_sig(v, 3);
 }
 
-static double jnum_of(const json_t *v)
-{
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
-double jnum(const json_t *o, const char *key)
-{
-    return jnum_of(json_object_get(o, key));
-}
-
-double jnum_at(const json_t *array, size_t i)
-{
-    return jnum_of(json_array_get(array, i));
-}
-
-const char *jstr(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
-
-bool jtrue(const json_t *o, const char *key)
-{
-    return json_is_true(json_object_get(o, key));
-}
-
 void table_begin(FILE *f, const char *caption, const char *const *heads, int n)
 {
     fputs("<div class=\"scroll\"><table>\n", f);

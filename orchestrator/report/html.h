@@ -3,8 +3,7 @@
 // trainings.
 #ifndef ORCHESTRATOR_REPORT_HTML_H
 #define ORCHESTRATOR_REPORT_HTML_H
-#include <jansson.h>
-#include <stdbool.h>
+#include "core/json.h"
 #include <stdio.h>
 
 // Writes s as text or inside a quoted attribute: markup is escaped, control bytes become
@@ -28,12 +27,6 @@ struct num num_range(double lo, double hi,
                      int digits); // "1.2 to 3.4"; "" when either is missing
 struct num num_value(const char *quantity,
                      double v); // integer or 3 digits, as the quantity asks
-
-// Readers that forgive: NaN, "" and NULL for what is absent or of another type.
-double jnum(const json_t *o, const char *key);
-double jnum_at(const json_t *array, size_t i);
-const char *jstr(const json_t *o, const char *key);
-bool jtrue(const json_t *o, const char *key);
 
 // <table> with a caption (NULL: none) and header cells; all strings are markup of ours. A head
 // that starts with '#' is a column of numbers, set flush right.
