@@ -50,7 +50,6 @@ enum err cmd_report(int argc, char **argv)
 }
 
 // ---- export
-// -----------------------------------------------------------------------------------------
 
 static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj)
 {
@@ -111,7 +110,6 @@ enum err cmd_export(int argc, char **argv)
 }
 
 // ---- recommend
-// --------------------------------------------------------------------------------------
 
 static enum err law_of(const char *path, json_t **law)
 {
@@ -154,7 +152,6 @@ enum err cmd_recommend(int argc, char **argv)
 }
 
 // ---- why
-// --------------------------------------------------------------------------------------------
 
 static bool lists(const json_t *decision, const char *key, const char *id)
 {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-// ---- corpus ----
+// ---- corpus
 
 static enum err hash_file(const char *path, uint64_t *hash)
 {
@@ -98,7 +98,7 @@ static enum err check_external(struct sweep *s, const struct places *p)
     return OK;
 }
 
-// ---- dimensions ----
+// ---- dimensions
 
 // The dimensions fixed at one point, and the key that fixed each; ARCH_UNSET where none did.
 struct fixed {
@@ -249,7 +249,7 @@ static enum err check_dims(struct sweep *s, const struct places *p)
     return OK;
 }
 
-// ---- tokens ----
+// ---- tokens
 
 static const struct rule *setting_rule(const struct setting *list, int n, int coord)
 {

@@ -18,7 +18,7 @@ struct out {
 
 static void write_section(struct out *o, const char *section, const void *base);
 
-// ---- values ----
+// ---- values
 
 // The shortest text that reads back to the same number, never one that looks like an integer.
 static const char *num(double v, char buf[32])
@@ -87,7 +87,7 @@ static void put_rule(FILE *f, const struct rule *r)
     fputc('}', f);
 }
 
-// ---- lines ----
+// ---- lines
 
 static void begin(struct out *o, const char *name)
 {
@@ -268,7 +268,7 @@ static void write_axis_key(struct out *o, const char *name, const struct axis *a
     }
 }
 
-// ---- the table ----
+// ---- the table
 
 static void write_other(struct out *o, const struct key *k, const char *name, const void *base)
 {
@@ -395,7 +395,7 @@ enum err config_flat(const struct sweep *s, char **text)
     return write_all(s, true, text);
 }
 
-// ---- comparison ----
+// ---- comparison
 
 // The value on the line that begins with "key = ", its length in *len; NULL if there is none.
 static const char *flat_value(const char *text, const char *key, size_t key_len, size_t *len)

@@ -232,7 +232,6 @@ void section_head(struct page *p)
 }
 
 // ---- the architecture in full
-// --------------------------------------------------------------------
 
 static double built_value(const struct page *p, const char *name)
 {

@@ -64,7 +64,6 @@ static void holdout_table(const struct page *p)
 }
 
 // ---- rank preservation
-// --------------------------------------------------------------------------------
 
 static enum err rank_chart(struct page *p, const json_t *pairs)
 {
@@ -177,7 +176,6 @@ static enum err rank_preservation(struct page *p)
 }
 
 // ---- fairness
-// -----------------------------------------------------------------------------------------
 
 // Groups in a row, each training a point: what is left of the spread once the triad is fixed.
 static enum err fairness_chart(struct page *p, const json_t *rows)

@@ -303,7 +303,6 @@ static void law_caption(const struct page *p, const char *name, const json_t *la
 }
 
 // ---- the loss
-// -------------------------------------------------------------------------------------
 
 static double loss_at(const json_t *loss, double X)
 {
@@ -420,7 +419,6 @@ static void loss_sources(const struct page *p, const json_t *loss)
 }
 
 // ---- the section
-// ------------------------------------------------------------------------------------
 
 static void legend(const struct page *p)
 {

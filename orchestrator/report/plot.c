@@ -23,7 +23,6 @@ enum {
 };
 
 // ---- gnuplot as a child: script in, SVG out
-// ----------------------------------------------------
 
 static int64_t now_ms(void)
 {
@@ -142,7 +141,6 @@ bool plot_available(char *version, size_t size)
 }
 
 // ---- the script
-// ------------------------------------------------------------------------------------
 
 enum err plot_open(struct plot *p, int width, int height)
 {
@@ -268,7 +266,6 @@ enum err plot_close(struct plot *p, int chart, const char *alt, FILE *out)
 }
 
 // ---- small help
-// -------------------------------------------------------------------------------------
 
 void plot_hold(double *lo, double *hi, double v)
 {

@@ -6,7 +6,6 @@
 #include <string.h>
 
 // ---- decisions
-// ----------------------------------------------------------------------------------------
 
 static void decision_fit(const struct page *p, const json_t *fit)
 {
@@ -84,7 +83,6 @@ void section_decisions(struct page *p)
 }
 
 // ---- failures and outliers
-// ----------------------------------------------------------------------------
 
 static void failure_row(FILE *f, const struct run *r)
 {
@@ -153,7 +151,6 @@ void section_failures(struct page *p)
 }
 
 // ---- every training
-// ------------------------------------------------------------------------------------
 
 static void run_row(const struct page *p, const struct run *r)
 {

@@ -129,7 +129,6 @@ static const struct steer_job *add_job(struct maker *m, double C, const struct a
 }
 
 // ---- a cell: one axis at one scale
-// -----------------------------------------------------------------
 
 struct axis_plan {
     const char *phase, *axis, *form, *verdict;
@@ -237,7 +236,6 @@ static void add_cell(struct maker *m, json_t *cells, const struct axis_plan *pla
 }
 
 // ---- laws and the rest
-// -----------------------------------------------------------------------------
 
 static json_t *law_json(struct maker *m, double k, double p, const char *verdict)
 {
