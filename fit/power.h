@@ -43,7 +43,7 @@ struct loss_law { // L = E + A X^-p
     int n_boot;
     double boot[LOSS_LAW_BOOT][3]; // E, A, p of each resample; NaN where one failed
 };
-// Sum of Huber's rho (corner 1e-3) of ln L - ln model, E >= 0, A >= 0, p in (0, 2]: profiled
+// Sum of Huber's rho (corner .01) of ln L - ln model, E >= 0, A >= 0, p in (0, 2]: profiled
 // over a grid of p, then GSL's trust region from the best few. Intervals: residual bootstrap
 // that repeats all of it. Points that are not finite and positive are left out. converged =
 // false, and never to be steered on: n < 4 (then n = 3: the exact curve; 2: E = 0; 1: E = loss;
