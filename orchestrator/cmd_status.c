@@ -41,8 +41,8 @@ static json_t *cell_counts(const struct view *v, int phase, double C)
         if (sj->phase != phase || sj->C != C)
             continue;
         known++;
-        ok += sj->final && sj->result.status == JOB_OK;
-        failed += sj->final && sj->result.status != JOB_OK;
+        ok += steer_job_ok(sj);
+        failed += sj->final && !steer_job_ok(sj);
     }
     return json_pack("{s:s, s:f, s:i, s:i, s:i}", "phase", v->cfg.phases[phase].name, "C", C,
                      "known", known, "ok", ok, "failed", failed);

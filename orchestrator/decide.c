@@ -19,11 +19,6 @@ static int by_job_id(const void *a, const void *b, void *ctx)
     return strcmp(entry_job(s, ea)->job.id, entry_job(s, eb)->job.id);
 }
 
-static bool usable(const struct steer_job *sj)
-{
-    return sj->final && sj->result.status == JOB_OK && isfinite(sj->result.loss);
-}
-
 // Numbers the combinations of the axes in mask: entries with equal values there share a number.
 static void number_groups(const struct cell *c, int n_axes, unsigned mask, int *group)
 {
@@ -109,7 +104,7 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
     int n = 0;
     for (int i = 0; i < c->n_entries; i++) {
         const struct steer_job *sj = entry_job(s, &c->entries[i]);
-        if (!usable(sj))
+        if (!steer_job_ok(sj))
             continue;
         const struct arch *a = &sj->job.arch;
         opt.t_max_form =
@@ -143,7 +138,7 @@ static double mean_at(const struct steer *s, const struct cell *c, const int *gr
     int n = 0;
     for (int i = 0; i < c->n_entries; i++) {
         const struct steer_job *sj = entry_job(s, &c->entries[i]);
-        if (group[i] != g || c->entries[i].at[axis] != k || !usable(sj))
+        if (group[i] != g || c->entries[i].at[axis] != k || !steer_job_ok(sj))
             continue;
         sum += sj->result.loss;
         *d = (double)sj->job.arch.d;
@@ -235,12 +230,12 @@ static enum err analyse_spread(const struct steer *s, struct cell *c, int *group
     int n = 0;
     for (int i = 0; i < c->n_entries; i++) {
         const struct steer_job *sj = entry_job(s, &c->entries[i]);
-        if (!usable(sj))
+        if (!steer_job_ok(sj))
             continue;
         double sum = 0;
         int count = 0;
         for (int j = 0; j < c->n_entries; j++)
-            if (level[j] == level[i] && usable(entry_job(s, &c->entries[j]))) {
+            if (level[j] == level[i] && steer_job_ok(entry_job(s, &c->entries[j]))) {
                 sum += log(entry_job(s, &c->entries[j])->result.loss);
                 count++;
             }

@@ -12,11 +12,6 @@
 
 enum { MAX_QUANTITIES = 24 };
 
-static bool usable(const struct steer_job *sj)
-{
-    return sj->final && sj->result.status == JOB_OK && isfinite(sj->result.loss);
-}
-
 static int by_id(const void *a, const void *b)
 {
     const struct steer_job *const *ja = a, *const *jb = b;
@@ -42,7 +37,8 @@ static json_t *runs_json(const struct steer_job **jobs, int n)
     int ok = 0, failed = 0, diverged = 0;
     double flops = 0;
     for (int i = 0; i < n; i++) {
-        bool u = usable(jobs[i]), dv = jobs[i]->final && jobs[i]->result.status == JOB_DIVERGED;
+        bool u = steer_job_ok(jobs[i]),
+             dv = jobs[i]->final && jobs[i]->result.status == JOB_DIVERGED;
         ok += u;
         diverged += dv;
         failed += jobs[i]->final && !u && !dv;
@@ -58,7 +54,7 @@ static json_t *range_json(const struct steer_job **jobs, int n)
     for (int k = 0; k < 4; k++)
         lo[k] = INFINITY, hi[k] = -INFINITY;
     for (int i = 0; i < n; i++) {
-        if (!usable(jobs[i]))
+        if (!steer_job_ok(jobs[i]))
             continue;
         const struct counts *c = &jobs[i]->counts;
         double v[4] = {jobs[i]->C, (double)c->M, (double)c->N_a, (double)c->N};
@@ -88,7 +84,7 @@ static double replicate_mean(const struct steer_job **jobs, int n, int i, double
     double sum = 0, sum_ln = 0;
     *ss = *count = 0;
     for (int j = 0; j < n; j++) {
-        if (!usable(jobs[j]) || !replicates(jobs[i], jobs[j]))
+        if (!steer_job_ok(jobs[j]) || !replicates(jobs[i], jobs[j]))
             continue;
         if (j < i)
             return NAN;
@@ -97,7 +93,7 @@ static double replicate_mean(const struct steer_job **jobs, int n, int i, double
         ++*count;
     }
     for (int j = i; j < n; j++)
-        if (usable(jobs[j]) && replicates(jobs[i], jobs[j]))
+        if (steer_job_ok(jobs[j]) && replicates(jobs[i], jobs[j]))
             *ss += pow(log(jobs[j]->result.loss) - sum_ln / *count, 2);
     return sum / *count;
 }
@@ -113,7 +109,7 @@ static struct scale_summary scale_summarise(const struct steer_job **jobs, int n
     struct scale_summary out = {C, INFINITY, NAN, NULL, 0};
     double ss = 0;
     for (int i = 0; i < n; i++) {
-        if (jobs[i]->C != C || !usable(jobs[i]))
+        if (jobs[i]->C != C || !steer_job_ok(jobs[i]))
             continue;
         double part;
         int count;

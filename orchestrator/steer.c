@@ -8,6 +8,11 @@
 
 enum { MAX_JOBS = 1000000, MAX_POINTS_PER_CELL = 100000 };
 
+bool steer_job_ok(const struct steer_job *sj)
+{
+    return sj->final && sj->result.status == JOB_OK && isfinite(sj->result.loss);
+}
+
 int steer_n_jobs(const struct steer *s)
 {
     return s->n_jobs;

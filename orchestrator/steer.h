@@ -19,6 +19,9 @@ struct steer_job {
     struct job_result result; // when final
 };
 
+// Ended well, with a loss that fits can read.
+bool steer_job_ok(const struct steer_job *sj);
+
 enum err steer_create(const struct sweep *cfg, struct steer **out);
 void steer_free(struct steer *s);
 // A final result; unknown ids are ERR_INPUT, repeats are ignored (first one counts).

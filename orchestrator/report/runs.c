@@ -223,9 +223,8 @@ enum err runs_collect(const struct steer_job *const *jobs, int n, const json_t *
     }
     out->n = n;
     for (int i = 0; i < n; i++) {
-        const struct job_result *res = &jobs[i]->result;
         out->v[i] = (struct run){.job = jobs[i], .phase = ""};
-        out->v[i].ok = jobs[i]->final && res->status == JOB_OK && isfinite(res->loss);
+        out->v[i].ok = steer_job_ok(jobs[i]);
         out->n_ok += out->v[i].ok;
         out->n_open += !jobs[i]->final;
         out->by_id[i] = i;
