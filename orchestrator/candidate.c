@@ -34,6 +34,12 @@ void wish_set(struct wish *w, const struct var *var, double value)
     }
 }
 
+void wish_settings(struct wish *w, const struct setting *list, int n, double C)
+{
+    for (int i = 0; i < n; i++)
+        wish_set(w, &list[i].var, rule_at(&list[i].rule, C));
+}
+
 // Members of one family say the same thing about a model in different words.
 enum { FAMILY_MEMBERS = 4 };
 struct family {

@@ -18,6 +18,8 @@ struct wish {
 
 void wish_init(struct wish *w);
 void wish_set(struct wish *w, const struct var *var, double value);
+// What each setting says at scale C: a sweep's `start`, a phase's `set`.
+void wish_settings(struct wish *w, const struct setting *list, int n, double C);
 // upper over lower, in place: whatever upper names evicts lower's wishes of the same family
 // (total size: y N z N_e; density: x r d_qkv; size: M N_a d_m; activity: G K; sharing: s
 // n_shared; width: d).

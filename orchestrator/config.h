@@ -38,6 +38,10 @@ struct var {
     char name[16]; // as written: "M", "x", "N_e", "lr", "d"
 };
 
+// What may stand as an axis or a setting: a coordinate, a dimension other than V, lr or
+// batch_tokens; false for an unknown name.
+bool var_find(const char *name, struct var *out);
+
 enum axis_source {
     AXIS_VALUES,   // values = [..]: absolute
     AXIS_AROUND,   // around = "adopted" or a rule: center factor^(i - (points - 1)/2)

@@ -56,9 +56,7 @@ bool key_in_range(const struct key *k, double v);
 // Index of a name in "a|b|c", -1 if absent.
 int choice_find(const char *choices, const char *name);
 
-// What may stand as an axis or a setting; false for an unknown name. The range that its values
-// keep.
-bool var_find(const char *name, struct var *out);
+// The range that a variable's values keep.
 void var_range(const struct var *v, double *lo, double *hi, bool *integer);
 
 // Where each key was written.

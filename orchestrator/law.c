@@ -377,8 +377,7 @@ static void fractions_of_d(const struct steer *s, const struct quantity *q, json
     const struct curve_fit *f = &c->fits[q->fit[last]];
     struct wish w;
     wish_init(&w);
-    for (int i = 0; i < s->cfg->n_start; i++)
-        wish_set(&w, &s->cfg->start[i].var, rule_at(&s->cfg->start[i].rule, c->C));
+    wish_settings(&w, s->cfg->start, s->cfg->n_start, c->C);
     struct quantity all[MAX_QUANTITIES];
     int n = quantities(s, all);
     for (int i = 0; i < n; i++)

@@ -52,11 +52,9 @@ static struct wish asked_at(const struct sweep *cfg, const struct cell *c,
     const struct phase *ph = &cfg->phases[c->phase];
     struct wish w, own;
     wish_init(&w);
-    for (int i = 0; i < cfg->n_start; i++)
-        wish_set(&w, &cfg->start[i].var, rule_at(&cfg->start[i].rule, c->C));
+    wish_settings(&w, cfg->start, cfg->n_start, c->C);
     wish_init(&own);
-    for (int i = 0; i < ph->n_set; i++)
-        wish_set(&own, &ph->set[i].var, rule_at(&ph->set[i].rule, c->C));
+    wish_settings(&own, ph->set, ph->n_set, c->C);
     wish_layer(&w, &own);
     wish_init(&own);
     for (int a = 0; a < ph->n_axes; a++)

@@ -141,11 +141,9 @@ static enum err spec_read(json_t *law, const char *ctx, double C, struct spec *o
     json_object_foreach(start, name, v)
     {
         struct rule r;
-        struct var var = {.kind = VAR_COORD, .index = coord_find(name)};
-        if (var.index < 0)
-            var = (struct var){.kind = VAR_DIM, .index = arch_dim_find(name)};
-        ENSURE(var.index >= 0, ERR_INPUT, "%s.start: '%s' is neither coordinate nor dimension",
-               ctx, name);
+        struct var var;
+        ENSURE(var_find(name, &var) && (var.kind == VAR_COORD || var.kind == VAR_DIM),
+               ERR_INPUT, "%s.start: '%s' is neither coordinate nor dimension", ctx, name);
         TRY(rule_from(v, ctx, &r));
         wish_set(&out->start, &var, rule_at(&r, C > 0 ? C : out->budget));
     }
@@ -212,15 +210,9 @@ static void wishes_at(json_t *laws, double C, struct wish *w, json_t *asked)
     {
         double v, lo, hi;
         struct wish upper;
-        struct var var = {.kind = VAR_COORD, .index = coord_find(name)};
-        if (var.index < 0)
-            var = (struct var){.kind = VAR_DIM, .index = arch_dim_find(name)};
-        if (strcmp(name, "lr") == 0)
-            var = (struct var){.kind = VAR_LR};
-        if (strcmp(name, "batch_tokens") == 0)
-            var = (struct var){.kind = VAR_BATCH};
-        bool band = strchr(name, '.') != NULL;
-        if (!band && var.index < 0 && strcmp(name, "D") != 0)
+        struct var var;
+        bool band = strchr(name, '.') != NULL, moves = var_find(name, &var); // D follows from M
+        if (!band && !moves && strcmp(name, "D") != 0)
             continue;
         recommend_predict(law, C, &v, &lo, &hi);
         json_t *fraction = json_object_get(law, "fraction");
@@ -231,7 +223,7 @@ static void wishes_at(json_t *laws, double C, struct wish *w, json_t *asked)
         } else {
             json_object_set_new(asked, name, json_interval(v, lo, hi));
         }
-        if (band || var.index < 0 || !isfinite(v))
+        if (!moves || !isfinite(v))
             continue;
         wish_init(&upper);
         wish_set(&upper, &var, v);

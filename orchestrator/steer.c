@@ -136,8 +136,7 @@ static void wish_before(const struct steer *s, const struct cell *c, struct wish
 {
     const struct sweep *cfg = s->cfg;
     wish_init(w);
-    for (int i = 0; i < cfg->n_start; i++)
-        wish_set(w, &cfg->start[i].var, rule_at(&cfg->start[i].rule, c->C));
+    wish_settings(w, cfg->start, cfg->n_start, c->C);
     for (int p = 0; p < cfg->n_phases; p++) {
         if (p != c->phase && !steer_is_before(cfg, p, c->phase))
             continue;
@@ -158,8 +157,7 @@ static void wish_before(const struct steer *s, const struct cell *c, struct wish
     struct wish own;
     wish_init(&own);
     const struct phase *ph = &cfg->phases[c->phase];
-    for (int i = 0; i < ph->n_set; i++)
-        wish_set(&own, &ph->set[i].var, rule_at(&ph->set[i].rule, c->C));
+    wish_settings(&own, ph->set, ph->n_set, c->C);
     wish_layer(w, &own);
 }
 
