@@ -21,8 +21,8 @@ const char *curve_verdict_name(enum curve_verdict v)
 // The usable observations in one order, whatever the caller's was.
 struct row {
     double t, loss;
-    int group;           // compact, 0..n_groups
-    int label, seed, at; // caller's group, seed and index
+    int group;     // compact, 0..n_groups
+    int label, at; // caller's group and index
 };
 
 struct work {
@@ -73,8 +73,7 @@ static enum err work_rows(struct work *w, const struct curve_obs *obs, int n)
     ENSURE(w->rows && w->y, ERR_FAILED, "out of memory for a fit of %d points", n);
     for (int i = 0; i < n; i++)
         if (usable(&w->shape, &obs[i]))
-            w->rows[w->n++] =
-                (struct row){obs[i].t, obs[i].loss, 0, obs[i].group, obs[i].seed, i};
+            w->rows[w->n++] = (struct row){obs[i].t, obs[i].loss, 0, obs[i].group, i};
     w->fitted = w->y + w->n;
     w->residual = w->fitted + w->n;
     w->pool = w->residual + w->n;

@@ -21,12 +21,10 @@ enum curve_form {
         N_CURVE_FORMS
 };
 const char *curve_form_name(enum curve_form f);
-int curve_form_find(const char *name);
 
 struct curve_obs {
     double t, loss;
     int group; // 0.. ; own intercept each
-    int seed;  // replicate number; shown, not used by the fit
 };
 
 // Which ends of the range tried the 95 % interval of the (clamped) optimum reaches decides: an

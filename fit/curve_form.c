@@ -3,7 +3,6 @@
 #include <gsl/gsl_errno.h>
 #include <gsl/gsl_roots.h>
 #include <math.h>
-#include <string.h>
 
 static const char *const form_names[] = {
 #define X(name, text) #name,
@@ -15,14 +14,6 @@ const char *curve_form_name(enum curve_form f)
 {
     ASSERT((int)f >= 0 && f < N_CURVE_FORMS);
     return form_names[f];
-}
-
-int curve_form_find(const char *name)
-{
-    for (int i = 0; i < N_CURVE_FORMS; i++)
-        if (strcmp(name, form_names[i]) == 0)
-            return i;
-    return -1;
 }
 
 bool curve_shape_valid(const struct curve_shape *s, double t)

@@ -111,7 +111,7 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
             fmax(opt.t_max_form, (double)(a->N_e + a->n_shared) / (double)(a->K + a->n_shared));
         c->fit_entry[f][n] = i;
         obs[n++] = (struct curve_obs){entry_value(s, c, &c->entries[i], fs->axis),
-                                      sj->result.loss, group[i], (int)sj->job.train.seed};
+                                      sj->result.loss, group[i]};
     }
     curve_fit_free(&c->fits[f]);
     TRY(curve_fit_run(fs->form, obs, n, &opt, &c->fits[f]));
