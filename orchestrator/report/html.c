@@ -214,6 +214,12 @@ struct num num_value(const char *quantity, double v)
     return num_sig(v, 3);
 }
 
+int num_compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 void table_begin(FILE *f, const char *caption, const char *const *heads, int n)
 {
     fputs("<div class=\"scroll\"><table>\n", f);

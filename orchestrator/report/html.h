@@ -12,6 +12,9 @@ void html_text(FILE *f, const char *s);
 // The same, but line ends stay.
 void html_lines(FILE *f, const char *s);
 
+// For qsort: doubles, ascending.
+int num_compare(const void *a, const void *b);
+
 // A short text by value, so that it can stand in a call: fprintf(f, "%s", num_sig(v, 3).s).
 struct num {
     char s[96];

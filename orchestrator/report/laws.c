@@ -40,12 +40,6 @@ static double law_at(const json_t *law, double X)
     return jnum(law, "k") * pow(X, jnum(law, "p"));
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // Quantiles 2.5, 25, 75 and 97.5 % of the bootstrapped laws at X; false without a bootstrap.
 static bool fan_at(const json_t *law, double X, double q[4])
 {
@@ -61,7 +55,7 @@ static bool fan_at(const json_t *law, double X, double q[4])
             v[m++] = value;
     }
     if (m > 0)
-        qsort(v, m, sizeof *v, by_value);
+        qsort(v, m, sizeof *v, num_compare);
     for (int i = 0; m > 0 && i < 4; i++)
         q[i] = v[(size_t)(at[i] * (double)(m - 1) + .5)];
     free(v);

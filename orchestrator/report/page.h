@@ -24,7 +24,7 @@ enum err page_chart(struct page *p, struct plot *chart, const char *alt);
 // How a fit came out, as a badge: "inside the values tried", ..
 void page_verdict(const struct page *p, const json_t *fit);
 // A small sample of a mark for a legend: shape "dot", "ring", "diamond", "line", "dash",
-// "fill", "mark", "square".
+// "fill", "box", "mark", "square".
 void page_key(const struct page *p, const char *shape, const char *colour, const char *what);
 
 void section_head(struct page *p); // answer.c: title, question, answer, figures, caveats

@@ -47,17 +47,11 @@ int runs_scale(const struct runs *r, double C)
     return 0;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void find_scales(struct runs *r)
 {
     for (int i = 0; i < r->n; i++)
         r->scales[i] = r->v[i].job->C;
-    qsort(r->scales, (size_t)r->n, sizeof *r->scales, by_value);
+    qsort(r->scales, (size_t)r->n, sizeof *r->scales, num_compare);
     for (int i = 0; i < r->n; i++)
         if (r->n_scales == 0 || r->scales[i] > r->scales[r->n_scales - 1] * (1 + 1e-6))
             r->scales[r->n_scales++] = r->scales[i];

@@ -7,12 +7,6 @@
 
 enum { LEFT = 84, WIDTH = 1000, ROW = 24, TOP = 6 };
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // The distinct workers, ascending, in a fresh array; NULL when memory is short.
 static double *workers_of(const struct runs *r, int *n)
 {
@@ -22,7 +16,7 @@ static double *workers_of(const struct runs *r, int *n)
         return NULL;
     for (int i = 0; i < r->n_spans; i++)
         w[i] = r->spans[i].worker;
-    qsort(w, (size_t)r->n_spans, sizeof *w, by_value);
+    qsort(w, (size_t)r->n_spans, sizeof *w, num_compare);
     for (int i = 0; i < r->n_spans; i++)
         if (*n == 0 || w[*n - 1] != w[i])
             w[(*n)++] = w[i];
