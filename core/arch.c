@@ -155,18 +155,24 @@ static int64_t saturate(double bytes)
     return bytes < 0x1p62 ? (int64_t)bytes : INT64_C(1) << 62;
 }
 
-// Four-byte numbers that the trainer (worker/model.c) keeps for one batch of T tokens:
-//   a layer: the residual stream before each half, the second half's normed input, both norms;
-//   q, k, v; attention output and one log-sum-exp a head:        T (3 d + 2 + 2 (N_q + N_kv)
-//   d_qkv + N_q) a dense block: gate and up:                         T 2 d_d a MoE block: gate
-//   and up of K + n_shared experts, router probabilities, weights and places of the K
-//   assignments:                                  T (2 (K + n_shared) d_m + N_e + 5 K + 1)
-//   outside: five more streams and a norm, router logits, gradients of the K weights:
-//                                                       T (5 d + 1 + N_e + 2 K)
-//   one chunk of whole sequences (256 tokens, or one sequence) in the attention block: normed
-//   input, q, k, v, attention output, as gradients:               chunk (2 d + 2 (N_q + N_kv)
-//   d_qkv) rotary angles S d_qkv, and one operation's scratch: 256 rows of 4 feed-forward and 2
-//   hidden widths, 32 queries against S keys, or 128 rows of logits.
+// Four-byte numbers that the trainer (worker/model.c) keeps for one batch of T tokens.
+// A layer: the residual stream before each half, the second half's normed input, both norms, q,
+// k, v, attention output and one log-sum-exp a head:
+//     T (3 d + 2 + 2 (N_q + N_kv) d_qkv + N_q)
+// A dense block: gate and up:
+//     T 2 d_d
+// A MoE block: gate and up of K + n_shared experts, router probabilities, weights and places of
+// the K assignments:
+//     T (2 (K + n_shared) d_m + N_e + 5 K + 1)
+// Outside: five more streams and a norm, router logits, gradients of the K weights:
+//     T (5 d + 1 + N_e + 2 K)
+// One chunk of whole sequences (256 tokens, or one sequence) in the attention block: normed
+// input, q, k, v, attention output, as gradients:
+//     chunk (2 d + 2 (N_q + N_kv) d_qkv)
+// Rotary angles:
+//     S d_qkv
+// One operation's scratch: 256 rows of 4 feed-forward and 2 hidden widths, 32 queries against S
+// keys, or 128 rows of logits.
 static double activation_numbers(const struct arch *a, double T)
 {
     double d = (double)a->d, L_d = (double)a->L_d, L_m = (double)a->L_m, K = (double)a->K;

@@ -4,11 +4,10 @@
 // 1. least absolute deviations (convex); noise scale s = 1.4826 times the median of the n - p
 //    largest |residuals| (the p smallest are near zero by construction);
 // 2. Huber's rho (convex), corner 1.345 s: on Gaussian noise 95 % as efficient as least
-// squares;
+//    squares;
 // 3. residuals over 4 s once corrected for leverage lose weight as their third power. Huber
-// alone
-//    lets one wild run at the end of a 5-point axis move the optimum by 1.7 of its sds; this,
-//    .9.
+//    alone lets one wild run at the end of a 5-point axis move the optimum by 1.7 of its sds;
+//    this, .9.
 // The design is orthogonalised once (SVD of the column-scaled matrix), so that a refit is a few
 // p x p Cholesky solves. Deterministic; no weight is ever zero.
 #ifndef FIT_ROBUST_H
