@@ -119,15 +119,23 @@ static double fraction_in(const int64_t *list, int n, int64_t d)
     return n > 1 ? (double)at / (double)(n - 1) : 0.5;
 }
 
+// A wish for a dimension as an integer; what no dimension can be becomes DIM_LIMIT, which the
+// solver refuses by name.
+static int64_t whole(double wish)
+{
+    const double DIM_LIMIT = 1 << 30;
+    return (int64_t)(wish >= 0 && wish < DIM_LIMIT ? wish : DIM_LIMIT);
+}
+
 enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct solution *out,
                     double *fraction, int64_t *median)
 {
     struct solve_spec s = *spec;
     for (int i = 0; i < N_DIMS; i++)
         if (i != DIM_d && !isnan(w->dim[i]))
-            spec_fix(&s, (enum arch_dim)i, (int64_t)w->dim[i]);
+            spec_fix(&s, (enum arch_dim)i, whole(w->dim[i]));
         else if (i != DIM_d && !isnan(w->last[i]) && !spec_has(&s, (enum arch_dim)i))
-            spec_fix(&s, (enum arch_dim)i, (int64_t)w->last[i]);
+            spec_fix(&s, (enum arch_dim)i, whole(w->last[i]));
     for (int i = 0; i < N_COORDS; i++)
         s.want[i] = w->coord[i];
     double d = w->dim[DIM_d];
@@ -143,7 +151,7 @@ enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct 
     } else if (!isnan(d)) {
         e = solve_nearest(&s, d, out);
     } else {
-        double f = isnan(w->d_fraction) ? 0.5 : w->d_fraction;
+        double f = isnan(w->d_fraction) ? 0.5 : fmin(fmax(w->d_fraction, 0), 1);
         e = solve_at(&s, list[(int)floor(f * (n - 1) + 0.5 - 1e-9)], out);
     }
     if (e == OK && fraction)

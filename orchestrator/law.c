@@ -259,6 +259,7 @@ static json_t *constant_json(const struct law_point *pts, int n, json_t *points)
 {
     double sum = 0, lo = INFINITY, hi = -INFINITY, top = -INFINITY;
     int sound = 0, edges = 0;
+    bool known = true; // the uncertainty of every point
     for (int i = 0; i < n; i++)
         sound += pts[i].sound;
     for (int i = 0; i < n; i++) {
@@ -267,6 +268,7 @@ static json_t *constant_json(const struct law_point *pts, int n, json_t *points)
         if (sound && !pts[i].sound)
             continue;
         sum += log(pts[i].value);
+        known = known && isfinite(pts[i].lo) && isfinite(pts[i].hi);
         lo = fmin(lo, fmin(pts[i].lo, pts[i].value));
         hi = fmax(hi, fmax(pts[i].hi, pts[i].value));
     }
@@ -284,7 +286,8 @@ static json_t *constant_json(const struct law_point *pts, int n, json_t *points)
     return json_pack("{s:b, s:i, s:o, s:f, s:n, s:n, s:n, s:o, s:o, s:[], s:o, s:s}", "fitted",
                      0, "n", used, "k", json_num(value), "p", 0.0, "p_lo", "p_hi", "rmse_log",
                      "X", json_pair(pts[0].C, pts[n - 1].C), "points", points, "boot",
-                     "constant", json_interval(value, lo, hi), "rule", rule);
+                     "constant", json_interval(value, known ? lo : NAN, known ? hi : NAN),
+                     "rule", rule);
 }
 
 static enum err law_of(const struct steer *s, const struct quantity *q, enum part part,
@@ -364,6 +367,12 @@ static json_t *law_D(const json_t *law_M)
         json_object_set_new(v, "lo", json_num(C / hi));
         json_object_set_new(v, "hi", json_num(C / lo));
     }
+    v = json_object_get(law_M, "constant"); // of k: 1/0 becomes null
+    if (v)
+        json_object_set_new(d, "constant",
+                            json_interval(1 / k,
+                                          1 / json_number_value(json_object_get(v, "hi")),
+                                          1 / json_number_value(json_object_get(v, "lo"))));
     json_object_set_new(d, "rule", json_string("D = C/M"));
     return d;
 }
@@ -517,38 +526,64 @@ static enum err holdout_json(const struct steer *s, const struct scale_summary *
     return OK;
 }
 
+static int cell_order(const void *a, const void *b)
+{
+    const struct cell *const *ca = a, *const *cb = b;
+    const struct cell *x = *ca, *y = *cb;
+    if (x->phase != y->phase)
+        return x->phase - y->phase;
+    if (x->round != y->round)
+        return x->round - y->round;
+    return (x->C > y->C) - (x->C < y->C);
+}
+
+// The last decided cell that holds an analysis, in an order that arrivals do not change.
+static const struct cell *last_with(const struct steer *s, bool (*has)(const struct cell *))
+{
+    const struct cell *last = NULL;
+    for (int i = 0; i < s->n_cells; i++) {
+        const struct cell *c = &s->cells[i];
+        if (c->state == CELL_DECIDED && has(c) && (!last || cell_order(&c, &last) > 0))
+            last = c;
+    }
+    return last;
+}
+
+static bool has_rank(const struct cell *c)
+{
+    return c->has_rank;
+}
+
+static bool has_spread(const struct cell *c)
+{
+    return c->has_spread;
+}
+
 static json_t *rank_json(const struct steer *s)
 {
-    for (int i = s->n_cells - 1; i >= 0; i--) {
-        const struct cell *c = &s->cells[i];
-        if (c->state != CELL_DECIDED || !c->has_rank)
-            continue;
-        const struct rank_stats *r = &c->rank;
-        return json_pack("{s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:O}", "phase",
-                         s->cfg->phases[c->phase].name, "C", c->C, "n", r->n, "pearson",
-                         json_interval(r->pearson, r->lo[0], r->hi[0]), "spearman",
-                         json_interval(r->spearman, r->lo[1], r->hi[1]), "kendall",
-                         json_interval(r->kendall, r->lo[2], r->hi[2]), "r2",
-                         json_interval(r->r2, r->lo[3], r->hi[3]), "pairs", c->rank_pairs);
-    }
-    return json_null();
+    const struct cell *c = last_with(s, has_rank);
+    if (!c)
+        return json_null();
+    const struct rank_stats *r = &c->rank;
+    return json_pack("{s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:O}", "phase",
+                     s->cfg->phases[c->phase].name, "C", c->C, "n", r->n, "pearson",
+                     json_interval(r->pearson, r->lo[0], r->hi[0]), "spearman",
+                     json_interval(r->spearman, r->lo[1], r->hi[1]), "kendall",
+                     json_interval(r->kendall, r->lo[2], r->hi[2]), "r2",
+                     json_interval(r->r2, r->lo[3], r->hi[3]), "pairs", c->rank_pairs);
 }
 
 static json_t *fairness_json(const struct steer *s)
 {
-    for (int i = s->n_cells - 1; i >= 0; i--) {
-        const struct cell *c = &s->cells[i];
-        if (c->state != CELL_DECIDED || !c->has_spread)
-            continue;
-        const struct spread_stats *r = &c->spread;
-        return json_pack("{s:s, s:f, s:i, s:i, s:o, s:o, s:o, s:O}", "phase",
-                         s->cfg->phases[c->phase].name, "C", c->C, "n", r->n, "groups",
-                         r->n_groups, "before",
-                         json_interval(r->before, r->before_lo, r->before_hi), "after",
-                         json_interval(r->after, r->after_lo, r->after_hi), "noise",
-                         json_num(r->noise), "rows", c->spread_rows);
-    }
-    return json_null();
+    const struct cell *c = last_with(s, has_spread);
+    if (!c)
+        return json_null();
+    const struct spread_stats *r = &c->spread;
+    return json_pack("{s:s, s:f, s:i, s:i, s:o, s:o, s:o, s:O}", "phase",
+                     s->cfg->phases[c->phase].name, "C", c->C, "n", r->n, "groups", r->n_groups,
+                     "before", json_interval(r->before, r->before_lo, r->before_hi), "after",
+                     json_interval(r->after, r->after_lo, r->after_hi), "noise",
+                     json_num(r->noise), "rows", c->spread_rows);
 }
 
 static json_t *notes_json(const struct steer *s, const struct scale_summary *sc, int n,
@@ -569,11 +604,14 @@ static json_t *notes_json(const struct steer *s, const struct scale_summary *sc,
         if (strchr(name, '.') || strcmp(name, "D") == 0)
             continue;
         double p = json_number_value(json_object_get(law, "p"));
+        const json_t *p_lo = json_object_get(law, "p_lo");
+        char range[64] = "no interval";
+        if (json_is_number(p_lo))
+            snprintf(range, sizeof range, "95 %%: %.3f to %.3f", json_number_value(p_lo),
+                     json_number_value(json_object_get(law, "p_hi")));
         if (json_is_true(json_object_get(law, "fitted")))
             json_array_append_new(
-                notes, json_sprintf("%s grows as C^%.3f (95 %%: %.3f to %.3f): %s.", name, p,
-                                    json_number_value(json_object_get(law, "p_lo")),
-                                    json_number_value(json_object_get(law, "p_hi")),
+                notes, json_sprintf("%s goes as C^%.3f (%s): %s.", name, p, range,
                                     json_string_value(json_object_get(law, "rule"))));
         else
             json_array_append_new(
@@ -595,17 +633,6 @@ static json_t *notes_json(const struct steer *s, const struct scale_summary *sc,
     json_array_append_new(notes, json_sprintf("Everything beyond C = %.3g is extrapolation.",
                                               s->cfg->scales[s->cfg->n_scales - 1]));
     return notes;
-}
-
-static int cell_order(const void *a, const void *b)
-{
-    const struct cell *const *ca = a, *const *cb = b;
-    const struct cell *x = *ca, *y = *cb;
-    if (x->phase != y->phase)
-        return x->phase - y->phase;
-    if (x->round != y->round)
-        return x->round - y->round;
-    return (x->C > y->C) - (x->C < y->C);
 }
 
 static enum err cells_json(const struct steer *s, json_t *out)

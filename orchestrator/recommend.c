@@ -196,14 +196,16 @@ void recommend_predict(const json_t *law, double X, double *value, double *lo, d
     interval_of(v, v ? n : 0, lo, hi);
     free(v);
     if (n == 0 && json_is_number(json_object_get(fixed, "lo"))) {
-        *lo = json_number_value(json_object_get(fixed, "lo"));
-        *hi = json_number_value(json_object_get(fixed, "hi"));
+        *lo = json_number_value(json_object_get(fixed, "lo")) * pow(X, p);
+        *hi = json_number_value(json_object_get(fixed, "hi")) * pow(X, p);
     }
 }
 
 // Every law's value at C becomes a wish; asked records value and interval.
-static void wishes_at(json_t *laws, double C, struct wish *w, json_t *asked)
+static enum err wishes_at(json_t *laws, const char *ctx, double C, struct wish *w,
+                          json_t *asked)
 {
+    const double most = 1e300;
     const char *name;
     json_t *law;
     json_object_foreach(laws, name, law)
@@ -214,11 +216,18 @@ static void wishes_at(json_t *laws, double C, struct wish *w, json_t *asked)
         bool band = strchr(name, '.') != NULL, moves = var_find(name, &var); // D follows from M
         if (!band && !moves && strcmp(name, "D") != 0)
             continue;
+        char place[64];
+        double unused;
+        snprintf(place, sizeof place, "laws.%.40s", name);
+        if (json_get_num(law, place, "k", true, 0, most, &unused) != OK ||
+            json_get_num(law, place, "p", true, -100, 100, &unused) != OK)
+            return err_prefix(ERR_INPUT, "%s", ctx);
         recommend_predict(law, C, &v, &lo, &hi);
         json_t *fraction = json_object_get(law, "fraction");
         if (strcmp(name, "d") == 0 && json_is_number(fraction)) {
             var.kind = VAR_D_FRACTION;
-            v = json_number_value(fraction);
+            if (json_get_num(law, place, "fraction", true, 0, 1, &v) != OK)
+                return err_prefix(ERR_INPUT, "%s", ctx);
             lo = hi = NAN;
         } else {
             json_object_set_new(asked, name, json_interval(v, lo, hi));
@@ -229,6 +238,7 @@ static void wishes_at(json_t *laws, double C, struct wish *w, json_t *asked)
         wish_set(&upper, &var, v);
         wish_layer(w, &upper);
     }
+    return OK;
 }
 
 static json_t *loss_at(json_t *law, double C, json_t *notes)
@@ -299,6 +309,28 @@ static enum err nearest(struct spec *s, const struct wish *w, struct solution *s
     return OK;
 }
 
+// Fewer experts, as the structure has more parameters than it may: y gives way, M and x stay.
+static enum err limit_total(struct spec *s, struct wish *w, double most, struct solution *sol,
+                            json_t *notes)
+{
+    double N_a = (double)sol->counts.N_a;
+    struct wish upper;
+    ENSURE(most > N_a, ERR_INPUT, "max_total_params = %.4g: %.4g parameters are active already",
+           most, N_a);
+    wish_init(&upper);
+    upper.coord[COORD_y] = most / N_a;
+    wish_layer(w, &upper);
+    json_array_append_new(notes,
+                          json_sprintf("y is limited to %.3g by max_total_params = %.4g.",
+                                       upper.coord[COORD_y], most));
+    TRY(nearest(s, w, sol, notes));
+    if ((double)sol->counts.N > most)
+        json_array_append_new(
+            notes, json_sprintf("N exceeds it by %.2g %%, within the tolerance of y.",
+                                100 * ((double)sol->counts.N / most - 1)));
+    return OK;
+}
+
 static enum err build(json_t *law, const char *source, double C, double max_total, json_t *doc,
                       json_t *notes)
 {
@@ -314,16 +346,11 @@ static enum err build(json_t *law, const char *source, double C, double max_tota
     ENSURE(json_object_get(laws, "M") || json_object_get(laws, "N_a"), ERR_INPUT,
            "%s: holds no law for the size of a model (M or N_a): no phase adopted one", source);
     struct wish w = s.start;
-    wishes_at(laws, C, &w, asked);
-    if (max_total > 0 && !isnan(w.coord[COORD_M]) && !isnan(w.coord[COORD_x]) &&
-        w.coord[COORD_y] > max_total * w.coord[COORD_x] / w.coord[COORD_M]) {
-        w.coord[COORD_y] = max_total * w.coord[COORD_x] / w.coord[COORD_M];
-        json_array_append_new(notes,
-                              json_sprintf("y is limited to %.3g by max_total_params = %.4g.",
-                                           w.coord[COORD_y], max_total));
-    }
+    TRY(wishes_at(laws, source, C, &w, asked));
     struct solution sol;
     enum err e = nearest(&s, &w, &sol, notes);
+    if (e == OK && max_total > 0 && (double)sol.counts.N > max_total)
+        e = limit_total(&s, &w, max_total, &sol, notes);
     if (e != OK)
         return err_prefix(e, "%s: at C = %.4g (M = %.4g, x = %.3g, y = %.3g)", source, C,
                           w.coord[COORD_M], w.coord[COORD_x], w.coord[COORD_y]);
@@ -332,6 +359,13 @@ static enum err build(json_t *law, const char *source, double C, double max_tota
     double batch =
         isnan(w.batch_tokens) ? rule_at_run(&s.batch_tokens, C, N, D) : w.batch_tokens;
     double lr = isnan(w.lr) ? rule_at_run(&s.lr, C, N, D) : w.lr;
+    ENSURE(batch >= 1 && batch <= 0x1p53 && lr > 0 && isfinite(lr), ERR_INPUT,
+           "%s: at C = %.4g its rules give a batch of %g tokens and a learning rate of %g",
+           source, C, batch, lr);
+    ENSURE(D >= batch && D <= 0x1p62, ERR_INPUT,
+           "%s: C = %.4g pays for %.3g tokens of this structure, expected at least one batch "
+           "(%.6g)",
+           source, C, D, batch);
     double top = json_number_value(
         json_array_get(json_object_get(json_object_get(law, "range"), "C"), 1));
     ENSURE(top > 0, ERR_INPUT, "%s: no run ended well, so there is nothing to go by", source);

@@ -385,9 +385,11 @@ static enum err cell_open(struct steer *s, struct cell *c)
 
 static bool cell_ready(const struct steer *s, const struct cell *c)
 {
-    const struct phase *ph = &s->cfg->phases[c->phase];
-    for (int i = 0; i < ph->n_after; i++) {
-        int q = ph->after[i];
+    // Every ancestor: one named in `after` may not run at this scale, but what it waits for
+    // may.
+    for (int q = 0; q < c->phase; q++) {
+        if (!steer_is_before(s->cfg, q, c->phase))
+            continue;
         if (s->cfg->phases[q].rounds > 1) {
             if (!s->phase_closed[q])
                 return false;
@@ -472,7 +474,12 @@ static enum err cell_decide(struct steer *s, struct cell *c)
             json_array_append_new(ids, json_string(s->jobs[i]->job.id));
         json_object_set_new(d, "jobs", ids);
         json_object_del(d, "adopted");
-    } else {
+        size_t i;
+        json_t *f;
+        json_array_foreach(json_object_get(d, "fits"), i, f)
+            json_object_set_new(f, "rule", json_string("not adopted yet: the grid grows"));
+    } else { // with the reason why a grid could not grow
+        json_object_set_new(d, "infeasible", json_deep_copy(c->infeasible));
         c->state = CELL_DECIDED;
     }
     return decision_append(s, d);
@@ -485,19 +492,21 @@ static double value_before(const struct steer *s, int phase, int fit, double C, 
     const struct sweep *cfg = s->cfg;
     const struct var *var = &cfg->phases[phase].axes[cfg->phases[phase].fits[fit].axis].var;
     double v = NAN;
-    for (int i = 0; i < s->n_cells; i++) {
-        const struct cell *q = &s->cells[i];
-        if (q->C != C || q->state != CELL_DECIDED)
+    for (int p = 0; p <= phase; p++) { // as wish_before layers them
+        if (p != phase && !steer_is_before(cfg, p, phase))
             continue;
-        bool own = q->phase == phase && q->round < round;
-        if (!own && !steer_is_before(cfg, q->phase, phase))
-            continue;
-        const struct phase *ph = &cfg->phases[q->phase];
-        for (int f = 0; f < ph->n_fits; f++)
-            if (ph->fits[f].adopt &&
-                strcmp(ph->axes[ph->fits[f].axis].var.name, var->name) == 0 &&
-                !isnan(q->adopted[f]))
-                v = q->adopted[f];
+        const struct phase *ph = &cfg->phases[p];
+        for (int i = 0; i < s->n_cells; i++) {
+            const struct cell *q = &s->cells[i];
+            if (q->phase != p || q->C != C || q->state != CELL_DECIDED ||
+                (p == phase && q->round >= round))
+                continue;
+            for (int f = 0; f < ph->n_fits; f++)
+                if (ph->fits[f].adopt &&
+                    strcmp(ph->axes[ph->fits[f].axis].var.name, var->name) == 0 &&
+                    !isnan(q->adopted[f]))
+                    v = q->adopted[f];
+        }
     }
     return v;
 }
@@ -521,7 +530,7 @@ static enum err phase_close(struct steer *s, int p, bool *changed)
         for (int f = 0; f < ph->n_fits; f++) {
             double old = value_before(s, p, f, c->C, round);
             double half = 0.5 * log(c->fits[f].opt_hi / c->fits[f].opt_lo);
-            double ratio = fabs(log(c->adopted[f] / old)) / half;
+            double ratio = c->adopted[f] == old ? 0 : fabs(log(c->adopted[f] / old)) / half;
             if (ph->fits[f].adopt &&
                 !(ratio <= worst)) // NaN: nothing known yet, counts as moved
                 worst = isnan(ratio) ? INFINITY : ratio;
@@ -582,10 +591,10 @@ int steer_expected_jobs(const struct steer *s)
         const struct phase *ph = &s->cfg->phases[c->phase];
         if (c->state != CELL_WAITING)
             continue;
-        int points = ph->seeds;
+        int64_t points = ph->seeds;
         for (int a = 0; a < ph->n_axes; a++)
             points *= ph->axes[a].n;
-        expected += points;
+        expected += points < MAX_JOBS ? (int)points : MAX_JOBS;
     }
     return expected;
 }

@@ -99,9 +99,10 @@ static void draw_fan(struct plot *c, const json_t *law, const struct view *v)
     const json_t *constant = json_object_get(law, "constant");
     const double lo = jnum(constant, "lo"), hi = jnum(constant, "hi");
     if (rows == 0 && isfinite(lo) && isfinite(hi))
-        for (; rows < 2; rows++)
-            fprintf(c->set, "%.9g %.9g %.9g %.9g %.9g\n", rows ? v->X_hi : v->X_lo, lo, NAN,
-                    NAN, hi);
+        for (; rows < 2; rows++) {
+            const double X = rows ? v->X_hi : v->X_lo, scale = pow(X, jnum(law, "p"));
+            fprintf(c->set, "%.9g %.9g %.9g %.9g %.9g\n", X, lo * scale, NAN, NAN, hi * scale);
+        }
     plot_data_end(c);
     if (rows == 0)
         return;

@@ -58,7 +58,7 @@ static double planted_loss(const struct steer_job *sj, double noise)
                       noise * rng_normal(&r));
 }
 
-static struct sweep load_config(void)
+static struct sweep load_config(const char *text)
 {
     const char *source = getenv("MOESWEEP_SOURCE");
     char path[] = "/tmp/moesweep-test-XXXXXX";
@@ -68,8 +68,8 @@ static struct sweep load_config(void)
     if (!source || !f)
         SKIP("MOESWEEP_SOURCE is not set, or no temporary file");
     // The one %s of the text is the folder of the sources.
-    const char *at = strstr(config_text, "%s");
-    fprintf(f, "%.*s%s%s", (int)(at - config_text), config_text, source, at + 2);
+    const char *at = strstr(text, "%s");
+    fprintf(f, "%.*s%s%s", (int)(at - text), text, source, at + 2);
     fclose(f);
     enum err e = config_load(path, &cfg);
     unlink(path);
@@ -249,15 +249,259 @@ static void test_wishes(void)
     CHECK_NEAR(w.coord[COORD_M], 1e5, 0);
 }
 
+// A sweep of few jobs: head (scales, bootstrap, ..), then the phases.
+#define SMALL(head, phases)                                                                    \
+    "name = \"small\";\n"                                                                      \
+    "data = { paths = [\"%s/data/kjv.txt\"]; max_epochs = 16.0; };\n"                          \
+    "arch = { S = 64; K = 2; n_shared = 1; N_q = 2; N_kv = 1; L_d = 1; L_m = 1; };\n"          \
+    "free = { d_qkv = [2, 96, 2]; N_e = [4, 96]; d_m = [1, 512]; d = [6, 160, 2]; };\n"        \
+    "tolerance = { M = 0.015; x = 0.05; y = 0.05; };\n"                                        \
+    "start = { M = { value = 8.5e4; at = 1e11; exponent = 0.4; }; x = 7.2; y = 2.5; };\n"      \
+    "train = { batch_tokens = 256; lr = 0.005; };\n" head "phases = (" phases ");\n"
+#define PHASE_M(name, more)                                                                    \
+    "{ name = \"" name "\"; seeds = 2; axes = ( { var = \"M\"; around = \"adopted\"; "         \
+    "factor = 1.5; points = 5; } ); fits = ( { axis = \"M\"; form = \"logquad\"; } ); " more   \
+    "}"
+
+static int count_phase(const struct steer *s, int phase)
+{
+    int n = 0;
+    for (int i = 0; i < steer_n_jobs(s); i++)
+        n += steer_job_at(s, i)->phase == phase;
+    return n;
+}
+
+// c follows b, which does not run at 3e11; b follows a, which does.
+static void test_waits_for_every_ancestor(void)
+{
+    struct sweep cfg = load_config(SMALL(
+        "scales = [1e11, 3e11]; bootstrap = 40;",
+        PHASE_M("a", "") "," PHASE_M("b", "after = [\"a\"]; scales = [1e11]; ") "," PHASE_M(
+            "c", "after = [\"b\"]; scales = [3e11]; ")));
+    struct steer *s, *other;
+    CHECK(steer_create(&cfg, &s) == OK);
+    CHECK(steer_advance(s) == OK);
+    CHECK(count_phase(s, 0) == 20 && count_phase(s, 1) == 0 && count_phase(s, 2) == 0);
+    steer_free(s);
+    s = run(&cfg, 1, 0.005, 0);
+    other = run(&cfg, 2, 0.005, 0);
+    check_same(s, other);
+    CHECK(count_phase(s, 2) > 0); // centred on what a adopted, so not a's own grid again
+    steer_free(s);
+    steer_free(other);
+    config_free(&cfg);
+}
+
+static const json_t *decision(const struct steer *s, const char *id)
+{
+    for (int i = 0; i < steer_n_decisions(s); i++) {
+        const json_t *d = steer_decision_at(s, i);
+        if (strcmp(json_string_value(json_object_get(d, "id")), id) == 0)
+            return d;
+    }
+    return NULL;
+}
+
+// Two phases that iterate apart, whose rounds open in an order that depends on arrivals, and a
+// third that iterates after both: its rounds move from its own last value, not from theirs.
+static void test_two_iterations(void)
+{
+    struct sweep cfg = load_config(SMALL(
+        "scales = [1e11]; bootstrap = 40;",
+        PHASE_M("a", "rounds = 3; ") ","
+                                     "{ name = \"b\"; seeds = 2; rounds = 3; analysis = "
+                                     "\"rank\"; axes = ( { var = "
+                                     "\"M\"; around = \"adopted\"; factor = 1.3; points = 3; "
+                                     "}, { var = \"d\"; "
+                                     "fractions = [0.0, 0.5, 1.0]; } ); fits = ( { axis = "
+                                     "\"M\"; form = \"logquad\"; "
+                                     "}, { axis = \"d\"; form = \"logquad\"; } ); }," PHASE_M(
+                                         "c", "after = [\"a\", \"b\"]; rounds = 4; ")));
+    struct steer *first = run(&cfg, 1, 0.005, 0);
+    for (uint64_t seed = 2; seed < 8; seed++) {
+        struct steer *other = run(&cfg, seed, 0.005, 0);
+        check_same(first, other);
+        steer_free(other);
+    }
+    // Without noise the parabola's optimum settles: the limit of rounds is not what ends it.
+    struct steer *exact = run(&cfg, 1, 0, 0);
+    char id[32];
+    const json_t *d = NULL, *last = NULL;
+    for (int round = 0; round < 4; round++) {
+        snprintf(id, sizeof id, "c.round%d", round);
+        d = decision(exact, id);
+        last = d ? d : last;
+    }
+    CHECK_STR(json_string_value(json_object_get(last, "verdict")),
+              "moved less than its uncertainty");
+    steer_free(first);
+    steer_free(exact);
+    config_free(&cfg);
+}
+
+// One scale: nothing grows with C, and every interval holds its value, D's too.
+static void test_one_scale(void)
+{
+    struct sweep cfg =
+        load_config(SMALL("scales = [1e11]; bootstrap = 100;", PHASE_M("a", "")));
+    struct steer *s = run(&cfg, 1, 0.005, 0);
+    json_t *law, *arch;
+    CHECK(steer_law(s, &law) == OK);
+    CHECK(json_is_false(
+        json_object_get(json_object_get(json_object_get(law, "laws"), "M"), "fitted")));
+    CHECK(recommend_build(law, "law", 2e11, 0, &arch) == OK);
+    const char *names[] = {"M", "D"};
+    for (int i = 0; i < 2; i++) {
+        double v = number(arch, "asked", names[i], "value");
+        double lo = number(arch, "asked", names[i], "lo"),
+               hi = number(arch, "asked", names[i], "hi");
+        CHECK(lo < v && v < hi && hi / lo < 4);
+    }
+    CHECK_REL(number(arch, "asked", "M", "value") * number(arch, "asked", "D", "value"), 2e11,
+              1e-9);
+    json_decref(arch);
+    json_decref(law);
+    steer_free(s);
+    config_free(&cfg);
+}
+
+// Without resamples nothing is known of the noise: no interval, rather than one of width zero.
+static void test_no_bootstrap(void)
+{
+    struct sweep cfg = load_config(
+        SMALL("scales = [1e11, 3e11]; bootstrap = 0;",
+              PHASE_M("a", "") ", { name = \"x\"; after = [\"a\"]; axes = ( { var = \"x\"; "
+                               "values = [6.5, 7.0, 7.6, 8.6]; } ); fits = ( { axis = \"x\"; "
+                               "form = \"logquad\"; } ); }"));
+    struct steer *s = run(&cfg, 1, 0.005, 0);
+    json_t *law, *arch, *note;
+    size_t i;
+    CHECK(steer_law(s, &law) == OK);
+    json_array_foreach(json_object_get(law, "notes"), i, note)
+        CHECK(!strstr(json_string_value(note), "0.000 to 0.000"));
+    CHECK(recommend_build(law, "law", 0, 0, &arch) == OK);
+    const json_t *asked = json_object_get(arch, "asked");
+    CHECK(json_is_number(json_object_get(json_object_get(asked, "x"), "value")));
+    CHECK(json_is_null(json_object_get(json_object_get(asked, "x"), "lo")));
+    CHECK(json_is_null(json_object_get(json_object_get(asked, "M"), "lo")));
+    json_decref(arch);
+    json_decref(law);
+    steer_free(s);
+    config_free(&cfg);
+}
+
+// The optimum far below the grid: growth to its limit, then the edge is adopted and said to be
+// one; at y the loss falls for ever, until no structure has more experts.
+static void test_edges(void)
+{
+    struct sweep cfg = load_config(SMALL(
+        "scales = [1e11]; bootstrap = 100;",
+        "{ name = \"m\"; seeds = 2; axes = ( { var = \"M\"; values = [3e5, 3.6e5, 4.3e5, "
+        "5.2e5]; } ); fits = ( { axis = \"M\"; form = \"logquad\"; grow = 2; } ); },"
+        "{ name = \"y\"; seeds = 2; axes = ( { var = \"y\"; values = [4.0, 8.0, 16.0]; } ); "
+        "fits = ( { axis = \"y\"; form = \"logquad\"; grow = 9; } ); }"));
+    struct steer *s = run(&cfg, 1, 0.001, 0), *other = run(&cfg, 9, 0.001, 0);
+    check_same(s, other);
+    const json_t *d = decision(s, "m@1e+11.2");
+    json_t *fit = json_array_get(json_object_get(d, "fits"), 0);
+    CHECK_STR(json_string_value(json_object_get(d, "verdict")), "decided");
+    CHECK_STR(json_string_value(json_object_get(fit, "verdict")), "edge_low");
+    CHECK(json_integer_value(json_object_get(fit, "grew")) == 2);
+    CHECK(strstr(json_string_value(json_object_get(fit, "rule")), "limit of growth") != NULL);
+    CHECK_REL(number(d, "adopted", "M", NULL), 3e5 / 1.2 / 1.2, 0.016); // M's tolerance
+    CHECK(!strstr(
+        json_string_value(json_object_get(
+            json_array_get(json_object_get(decision(s, "m@1e+11.0"), "fits"), 0), "rule")),
+        "could not")); // it grew
+    d = decision(s, "y@1e+11.0");
+    const char *rule = json_string_value(
+        json_object_get(json_array_get(json_object_get(d, "fits"), 0), "rule"));
+    CHECK(strstr(rule, "could not be built") && strstr(rule, "largest affordable"));
+    CHECK(json_array_size(json_object_get(d, "infeasible")) == 1); // y = 32, and why
+    steer_free(s);
+    steer_free(other);
+    config_free(&cfg);
+}
+
+static void test_nothing_feasible(void)
+{
+    struct sweep cfg = load_config(SMALL(
+        "scales = [1e11]; bootstrap = 40;",
+        "{ name = \"y\"; rounds = 3; axes = ( { var = \"y\"; values = [90.0, 95.0]; } ); "
+        "fits = ( { axis = \"y\"; form = \"logquad\"; grow = 2; } ); },"
+        "{ name = \"after\"; after = [\"y\"]; axes = ( { var = \"y\"; values = [3.0]; } ); "
+        "fits = ( { axis = \"y\"; form = \"logquad\"; } ); }"));
+    struct steer *s = run(&cfg, 1, 0, 0); // one point, one seed in the second phase: no fit
+    json_t *law, *arch;
+    CHECK(steer_n_jobs(s) == 1);
+    CHECK(steer_law(s, &law) == OK);
+    CHECK(json_object_size(json_object_get(law, "laws")) == 0);
+    CHECK(recommend_build(law, "law", 0, 0, &arch) == ERR_INPUT);
+    json_decref(law);
+    steer_free(s);
+    config_free(&cfg);
+}
+
+static enum err recommended(const json_t *good, const char *name, const char *key,
+                            json_t *value, double C)
+{
+    json_t *law = json_deep_copy(good), *arch = NULL;
+    json_object_set_new(json_object_get(json_object_get(law, "laws"), name), key, value);
+    enum err e = recommend_build(law, "law", C, 0, &arch);
+    json_decref(arch);
+    json_decref(law);
+    return e;
+}
+
+// What a law.json from elsewhere may hold.
+static void test_hostile_laws(void)
+{
+    struct sweep cfg = load_config(SMALL(
+        "scales = [1e11]; bootstrap = 40;",
+        PHASE_M("a", "") ", { name = \"d\"; seeds = 2; axes = ( { var = \"d\"; fractions = "
+                         "[0.0, 0.5, 1.0]; } ); fits = ( { axis = \"d\"; form = "
+                         "\"logquad\"; } ); }"));
+    struct steer *s = run(&cfg, 1, 0.005, 0);
+    json_t *law;
+    CHECK(steer_law(s, &law) == OK);
+    CHECK(recommended(law, "d", "rule", json_null(), 0) == OK);
+    CHECK(recommended(law, "d", "fraction", json_real(1e9), 0) == ERR_INPUT);
+    CHECK(recommended(law, "d", "fraction_hi", json_real(-1e9), 0) == OK); // taken as 0
+    CHECK(recommended(law, "M", "k", json_string("many"), 0) == ERR_INPUT);
+    CHECK(recommended(law, "M", "p", json_null(), 0) == ERR_INPUT);
+    CHECK(recommended(law, "M", "k", json_real(1e300), 0) == ERR_INPUT);
+    CHECK(recommended(law, "M", "rule", json_null(), 1e6) == ERR_INPUT); // not one batch
+    // A limit on all parameters: kept within the tolerance of y (5 %), or refused.
+    json_t *arch;
+    CHECK(recommend_build(law, "law", 0, 0, &arch) == OK);
+    double N = number(arch, "counts", "N", NULL), N_a = number(arch, "counts", "N_a", NULL);
+    json_decref(arch);
+    double limit = sqrt(N * N_a);
+    CHECK(recommend_build(law, "law", 0, limit, &arch) == OK);
+    CHECK(number(arch, "counts", "N", NULL) <= 1.05 * limit);
+    json_decref(arch);
+    CHECK(recommend_build(law, "law", 0, 0.9 * N_a, &arch) == ERR_INPUT);
+    json_decref(law);
+    steer_free(s);
+    config_free(&cfg);
+}
+
 int main(void)
 {
     fit_init();
     test_wishes();
-    struct sweep cfg = load_config();
+    struct sweep cfg = load_config(config_text);
     test_refuses_strangers(&cfg);
     test_order(&cfg);
     test_finds_what_was_planted(&cfg);
     test_diverging(&cfg);
     config_free(&cfg);
+    test_waits_for_every_ancestor();
+    test_two_iterations();
+    test_one_scale();
+    test_no_bootstrap();
+    test_edges();
+    test_nothing_feasible();
+    test_hostile_laws();
     return test_summary();
 }
