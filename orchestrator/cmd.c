@@ -2,6 +2,7 @@
 #include "orchestrator/cmd.h"
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ static enum err option(const char *cmd, const struct cmd_option *o, const char *
 enum err cmd_parse(int argc, char **argv, const struct cmd_option *options)
 {
     const struct cmd_option *next = options; // next positional argument
+    uint64_t seen = 0;                       // bit i: options[i] was given
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-' || !argv[i][1]) {
             while (next->name && next->name[0] == '-')
@@ -44,6 +46,9 @@ enum err cmd_parse(int argc, char **argv, const struct cmd_option *options)
             o++;
         ENSURE(o->name, ERR_INPUT, "%s: unknown option '%s' (moesweep %s --help lists them)",
                argv[0], argv[i], argv[0]);
+        uint64_t bit = UINT64_C(1) << (o - options);
+        ENSURE(!(seen & bit) || o->flag, ERR_INPUT, "%s: %s: given twice", argv[0], o->name);
+        seen |= bit;
         if (o->flag) {
             ENSURE(!eq, ERR_INPUT, "%s: %s takes no value", argv[0], o->name);
             *o->flag = 1;

@@ -35,6 +35,8 @@ static enum err set_dim(void *ctx, const char *name, const char *value)
     long long v = strtoll(value, &end, 10);
     ENSURE(*value && !*end && v >= 0 && v <= 1 << 24, ERR_INPUT,
            "arch: --set %s: expected an integer from 0 to 16777216, found '%s'", name, value);
+    ENSURE(arch_dim_get(ctx, (enum arch_dim)dim) == ARCH_UNSET, ERR_INPUT,
+           "arch: --set %s: given twice", name);
     *arch_dim(ctx, (enum arch_dim)dim) = v;
     return OK;
 }
@@ -51,8 +53,12 @@ static enum err set_want(void *ctx, const char *name, const char *value)
     char *end;
     double v = strtod(value, &end);
     ENSURE(*value && !*end && isfinite(v) && v >= 0, ERR_INPUT,
-           "arch: --triad %s: expected a number, found '%s'", name, value);
+           "arch: --triad %s: expected a number of at least 0, found '%s'", name, value);
     int coord = coord_find(name);
+    ENSURE(isnan(strcmp(name, "d") == 0 ? w->d
+                 : coord >= 0           ? w->spec.want[coord]
+                                        : NAN),
+           ERR_INPUT, "arch: --triad %s: given twice", name);
     if (strcmp(name, "d") == 0)
         w->d = v;
     else if (coord >= 0)
@@ -82,6 +88,41 @@ static enum err set_free(void *ctx, const char *name, const char *value)
     w->n++;
     w->spec.free[w->spec.n_free++] = (struct solve_free){(enum arch_dim)dim, lo, hi, step};
     return OK;
+}
+
+// A dimension that is set is not free.
+static enum err refuse_both(const struct solve_spec *s, const struct arch *set)
+{
+    for (int i = 0; i < s->n_free; i++)
+        ENSURE(arch_dim_get(set, s->free[i].dim) == ARCH_UNSET, ERR_INPUT,
+               "arch: --free %s: expected a dimension that --set does not fix",
+               arch_dim_name(s->free[i].dim));
+    return OK;
+}
+
+static void drop_set(struct solve_spec *s, const struct arch *set)
+{
+    int kept = 0;
+    for (int i = 0; i < s->n_free; i++)
+        if (arch_dim_get(set, s->free[i].dim) == ARCH_UNSET)
+            s->free[kept++] = s->free[i];
+    s->n_free = kept;
+}
+
+// What the paper holds fixed, where it is neither set nor free.
+static void paper_dims(const struct solve_spec *s, struct arch *a)
+{
+    static const struct {
+        enum arch_dim dim;
+        int64_t value;
+    } fixed[] = {{DIM_S, 8192}, {DIM_K, 8}, {DIM_N_e, 288}};
+    for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++) {
+        bool free = false;
+        for (int i = 0; i < s->n_free; i++)
+            free = free || s->free[i].dim == fixed[k].dim;
+        int64_t *v = arch_dim(a, fixed[k].dim);
+        *v = *v == ARCH_UNSET && !free ? fixed[k].value : *v;
+    }
 }
 
 static void print_text(const struct arch *a, json_t *j)
@@ -147,6 +188,9 @@ enum err cmd_arch(int argc, char **argv)
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
     ENSURE(set || triad, ERR_INPUT, "arch: expected --set or --triad (moesweep arch --help)");
+    ENSURE(triad || !free_dims, ERR_INPUT, "arch: --free: expected beside --triad alone");
+    ENSURE(batch <= 0x1p53, ERR_INPUT, "arch: --batch-tokens: expected at most 2^53, found %g",
+           batch);
     struct arch a = arch_unset();
     struct wanted w = {.d = NAN};
     solve_defaults(&w.spec);
@@ -162,13 +206,18 @@ enum err cmd_arch(int argc, char **argv)
             TRY(pairs("--free", free_dims, set_free, &w));
         w.n = 0;
         TRY(pairs("--triad", triad, set_want, &w));
+        if (free_dims)
+            TRY(refuse_both(&w.spec, &a));
+        else
+            drop_set(&w.spec, &a);
+        paper_dims(&w.spec, &a);
         w.spec.base = a;
         TRY(solve(&w, &a, &asked, &deviation));
     } else {
         arch_fill_defaults(&a);
         TRY(arch_check(&a));
     }
-    int64_t tokens = batch > 0 ? (int64_t)batch : a.S;
+    int64_t tokens = batch >= 1 ? (int64_t)batch : a.S;
     json_t *j = arch_report_json(&a, tied, tokens);
     if (asked) {
         json_object_set_new(j, "asked", asked);
