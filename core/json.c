@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/json.h"
+#include "core/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -212,79 +213,13 @@ enum err json_read_file(const char *path, json_t **out)
     return OK;
 }
 
-// A place the user named wrongly is the user's error; a full disk is the machine's.
-static enum err write_error(const char *path, const char *what)
-{
-    int e = errno;
-    enum err code = e == ENOENT || e == ENOTDIR || e == EACCES || e == EROFS || e == EISDIR
-                        ? ERR_INPUT
-                        : ERR_FAILED;
-    return err_set(code, "%s: cannot %s: %s", path, what, strerror(e));
-}
-
-static enum err write_all(int fd, const char *path, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k < 0)
-            return write_error(path, "write");
-        p += k;
-        n -= (size_t)k;
-    }
-    return fsync(fd) == 0 ? OK : write_error(path, "write");
-}
-
-// Makes the rename durable: the folder that holds path is synced.
-static enum err sync_folder(const char *path)
-{
-    char *folder = strdup(path);
-    ENSURE(folder != NULL, ERR_FAILED, "out of memory");
-    char *slash = strrchr(folder, '/');
-    if (slash != NULL)
-        slash[slash == folder] = 0;
-    int fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(folder);
-    // Some file systems cannot sync a folder (EINVAL): the rename is as durable as they make
-    // it.
-    int bad = fd < 0 || (fsync(fd) != 0 && errno != EINVAL);
-    enum err e = bad ? write_error(path, "sync the folder") : OK;
-    if (fd >= 0)
-        close(fd);
-    return e;
-}
-
-static enum err replace_file(const char *path, const char *tmp, const char *text)
-{
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return write_error(path, "create");
-    enum err e = write_all(fd, path, text, strlen(text));
-    if (e == OK)
-        e = write_all(fd, path, "\n", 1);
-    if (close(fd) != 0 && e == OK)
-        e = write_error(path, "write");
-    if (e == OK && rename(tmp, path) != 0)
-        e = write_error(path, "replace");
-    if (e != OK)
-        unlink(tmp);
-    return e == OK ? sync_folder(path) : e;
-}
-
 enum err json_write_file(const char *path, const json_t *j)
 {
-    size_t n = strlen(path) + sizeof ".tmp";
-    char *tmp = malloc(n);
     char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    enum err e = ERR_FAILED;
-    if (tmp == NULL || text == NULL) {
-        err_set(e, "%s: out of memory", path);
-    } else {
-        snprintf(tmp, n, "%s.tmp", path);
-        e = replace_file(path, tmp, text);
-    }
-    free(tmp);
+    ENSURE(text != NULL, ERR_FAILED, "%s: out of memory", path);
+    size_t n = strlen(text);
+    text[n] = '\n'; // in the terminator's place
+    enum err e = file_replace(path, text, n + 1);
     free(text);
     return e;
 }

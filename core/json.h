@@ -12,8 +12,8 @@
 
 // Parses a whole file; errors carry file, line and column.
 enum err json_read_file(const char *path, json_t **out);
-// Atomic replacement: writes path.tmp, fsyncs, renames, fsyncs the folder. Indented, keys in
-// insertion order, doubles with 17 digits, final newline.
+// Atomic replacement (core/file.h). Indented, keys in insertion order, doubles with 17 digits,
+// final newline.
 enum err json_write_file(const char *path, const json_t *j);
 enum err json_get_i64(json_t *obj, const char *ctx, const char *key, bool required, int64_t lo,
                       int64_t hi, int64_t *out);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/identity.h"
+#include "core/crc.h"
 #include "orchestrator/command.h"
-#include "orchestrator/journal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -45,7 +45,7 @@ static enum err file_crc(const char *path, uint32_t *crc)
         map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
     ENSURE(map != MAP_FAILED, ERR_INPUT, "trainer: %s cannot be read", path);
-    *crc = journal_crc32c(map, (size_t)st.st_size);
+    *crc = crc32c(map, (size_t)st.st_size);
     munmap(map, (size_t)st.st_size);
     return OK;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/checkpoint.h"
-#include "worker/crc.h"
+#include "core/crc.h"
+#include "core/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -53,40 +54,15 @@ static void expected_header(struct header *h, const struct job *j, uint32_t text
         h->n_bias = 0;
 }
 
-static enum err write_all(int fd, const void *p, size_t n, const char *path)
-{
-    for (const char *at = p; n > 0;) {
-        ssize_t got = write(fd, at, n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        ENSURE(got > 0, ERR_FAILED, "%s: %s", path, strerror(errno));
-        at += got;
-        n -= (size_t)got;
-    }
-    return OK;
-}
-
 static enum err write_parts(int fd, const struct part *part, const char *path)
 {
     uint32_t crc = CRC_START;
     for (int i = 0; i < N_PARTS; i++) {
         crc = crc_update(crc, part[i].p, part[i].n);
-        TRY(write_all(fd, part[i].p, part[i].n, path));
+        TRY(file_write(fd, path, part[i].p, part[i].n));
     }
-    TRY(write_all(fd, &crc, sizeof crc, path));
+    TRY(file_write(fd, path, &crc, sizeof crc));
     ENSURE(fsync(fd) == 0, ERR_FAILED, "%s: fsync: %s", path, strerror(errno));
-    return OK;
-}
-
-static enum err sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    ENSURE(fd >= 0, ERR_FAILED, "%s: %s", dir, strerror(errno));
-    int rc = fsync(fd), why = errno;
-    close(fd);
-    // Some file systems cannot sync a folder (EINVAL); the rename is then as durable as they
-    // make it.
-    ENSURE(rc == 0 || why == EINVAL, ERR_FAILED, "%s: fsync: %s", dir, strerror(why));
     return OK;
 }
 
@@ -123,7 +99,7 @@ enum err checkpoint_save(const char *dir, const struct job *j, uint32_t text,
         unlink(p.tmp);
         return e;
     }
-    return sync_dir(dir);
+    return file_sync_folder(p.now);
 }
 
 static enum err read_all(int fd, void *p, size_t n, const char *path)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data.h"
 #include "core/rng.h"
-#include "worker/crc.h"
+#include "core/crc.h"
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "worker/crc.h"
+#include "core/crc.h"
 #include <isa-l/crc.h>
 
 uint32_t crc_update(uint32_t crc, const void *data, size_t n)
@@ -13,4 +13,9 @@ uint32_t crc_update(uint32_t crc, const void *data, size_t n)
         crc = crc32_iscsi(p.out, (int)part, crc);
     }
     return crc;
+}
+
+uint32_t crc32c(const void *data, size_t n)
+{
+    return ~crc_update(CRC_START, data, n);
 }

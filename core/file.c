@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum err failed(const char *path, const char *what)
+{
+    int e = errno;
+    enum err code = e == ENOENT || e == ENOTDIR || e == EACCES || e == EROFS || e == EISDIR
+                        ? ERR_INPUT
+                        : ERR_FAILED;
+    return err_set(code, "%s: cannot %s: %s", path, what, strerror(e));
+}
+
+enum err file_write(int fd, const char *path, const void *data, size_t n)
+{
+    for (const char *at = data; n > 0;) {
+        ssize_t k = write(fd, at, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return failed(path, "write");
+        at += k;
+        n -= (size_t)k;
+    }
+    return OK;
+}
+
+enum err file_sync_folder(const char *path)
+{
+    char *folder = strdup(path);
+    ENSURE(folder != NULL, ERR_FAILED, "out of memory");
+    char *slash = strrchr(folder, '/');
+    if (slash != NULL)
+        slash[slash == folder] = 0;
+    int fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    // Some file systems cannot sync a folder (EINVAL): the rename is as durable as they make
+    // it.
+    int bad = fd < 0 || (fsync(fd) != 0 && errno != EINVAL);
+    enum err e = bad ? failed(path, "sync the folder") : OK;
+    if (fd >= 0)
+        close(fd);
+    return e;
+}
+
+static enum err replace(const char *path, const char *tmp, const void *data, size_t n)
+{
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return failed(path, "create");
+    enum err e = file_write(fd, path, data, n);
+    if (e == OK && fsync(fd) != 0)
+        e = failed(path, "write");
+    if (close(fd) != 0 && e == OK)
+        e = failed(path, "write");
+    if (e == OK && rename(tmp, path) != 0)
+        e = failed(path, "replace");
+    if (e != OK)
+        unlink(tmp);
+    return e == OK ? file_sync_folder(path) : e;
+}
+
+enum err file_replace(const char *path, const void *data, size_t n)
+{
+    size_t size = strlen(path) + sizeof ".tmp";
+    char *tmp = malloc(size);
+    ENSURE(tmp, ERR_FAILED, "%s: out of memory", path);
+    snprintf(tmp, size, "%s.tmp", path);
+    enum err e = replace(path, tmp, data, n);
+    free(tmp);
+    return e;
+}

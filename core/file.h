@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that a crash leaves as they were or as they should be, never in between. A path that
+// the user named wrongly (missing folder, no permission, read-only) is ERR_INPUT, a full or
+// broken disk ERR_FAILED.
+#ifndef CORE_FILE_H
+#define CORE_FILE_H
+#include "core/err.h"
+#include <stddef.h>
+
+// Atomic replacement: writes path.tmp, fsyncs, renames, fsyncs the folder. A failure leaves
+// what was there.
+enum err file_replace(const char *path, const void *data, size_t n);
+
+// Its parts, for files that are written piece by piece. path is for messages.
+enum err file_write(int fd, const char *path, const void *data, size_t n);
+// Makes a rename durable: syncs the folder that holds path.
+enum err file_sync_folder(const char *path);
+#endif
