@@ -21,6 +21,9 @@ clang|clang|clang|clang|llvm|Clang
 debootstrap|debootstrap|debootstrap|debootstrap|-|-
 '
 
+# What nothing works without; the rest makes training faster (oneDNN) or draws plots (gnuplot).
+deps_essential='cc cmake ninja pkg-config mpi libconfig gsl jansson isal clang debootstrap'
+
 # Compiles and links an empty program that includes header $1 with the flags after it; Spack and
 # modules say where their packages are in CMAKE_PREFIX_PATH.
 deps_links() {
@@ -87,8 +90,9 @@ deps_ensure() {
         why="installing needs root, and sudo would ask for a password"
     fi
     if [[ $why ]]; then
-        if [[ ${missing[*]} == gnuplot ]]; then
-            echo "gnuplot is missing ($why): the report will have tables and no plots" >&2
+        if [[ ! " ${missing[*]} " =~ \ (${deps_essential// /|})\  ]]; then
+            echo "missing here, and $why; it goes on without (slower, or without plots):" >&2
+            deps_name_missing "${missing[@]}" >&2
             return 0
         fi
         {
