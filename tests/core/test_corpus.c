@@ -31,7 +31,7 @@ static void test_everything_comes_out(void)
             // All 256 bytes, form feeds often, also first, last and side by side.
             for (int64_t i = 0; i < n; i++)
                 text[f][i] = (char)(pick(&r, 0, 15) == 0 ? 0x0C : pick(&r, 0, 255));
-            char name[16];
+            char name[32];
             snprintf(name, sizeof name, "t%d.txt", f);
             paths[f] = scratch(names[f], name);
             write_file(paths[f], text[f], (size_t)n);
