@@ -41,7 +41,7 @@ struct job {
     } data;
     struct job_train train;
     struct job_model model;
-    int threads;
+    int threads;     // of a trainer that uses several; moetrain uses one
     char device[16]; // "cpu"
     struct {
         char dir[JOB_PATH_MAX]; // "" = no checkpoints

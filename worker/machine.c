@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/machine.h"
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -145,19 +144,6 @@ void machine_flush_subnormals(void)
     __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
     __asm__ volatile("msr fpcr, %0" ::"r"(fpcr | (1ULL << 24)));
 #endif
-}
-
-void machine_set_threads(int n)
-{
-    static const char *const names[] = {"omp_set_num_threads", "openblas_set_num_threads"};
-    for (int i = 0; i < 2; i++) {
-        union { // POSIX gives functions as object pointers
-            void *found;
-            void (*set)(int);
-        } f = {dlsym(RTLD_DEFAULT, names[i])};
-        if (f.found)
-            f.set(n);
-    }
 }
 
 json_t *machine_probe(const char *gemm)

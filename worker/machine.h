@@ -19,9 +19,6 @@ void machine_isa(char *buf, size_t size);
 // decayed moments of rare symbols would otherwise run into them, a hundred times slower and of
 // no use.
 void machine_flush_subnormals(void);
-// Tells the matrix library that is loaded how many threads a product may use, whatever the
-// environment says: OpenMP's and OpenBLAS's own settings, where the process has them.
-void machine_set_threads(int n);
 // The document of `moetrain --probe`; the caller owns it.
 json_t *machine_probe(const char *gemm);
 #endif

@@ -128,7 +128,6 @@ static enum err prepare(struct run *r)
         fprintf(stderr,
                 "moetrain: warning: %.2f passes over %" PRId64 " tokens of training text\n",
                 epochs, r->corpus.n_train);
-    machine_set_threads(j->threads);
     return OK;
 }
 
