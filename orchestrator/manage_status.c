@@ -106,24 +106,34 @@ void manage_say(struct manager *m, const char *fmt, ...)
         json_array_remove(m->latest, 0);
 }
 
-// "decided allocation@1e+11.0: M = 8.9e+04 [7.1e+04, 1.2e+05] (interior)"
+// " M = 8.9e+04 [7.1e+04, 1.2e+05] (interior)"; no numbers where the fit has none
+static int fit_text(char *buf, size_t size, const json_t *fit)
+{
+    const char *axis = json_string_value(json_object_get(fit, "axis"));
+    const char *verdict = json_string_value(json_object_get(fit, "verdict"));
+    const json_t *opt = json_object_get(fit, "optimum"),
+                 *adopted = json_object_get(fit, "adopted");
+    const json_t *lo = json_object_get(opt, "lo"), *hi = json_object_get(opt, "hi");
+    bool is_adopted = json_is_number(adopted);
+    const json_t *value = is_adopted ? adopted : json_object_get(opt, "value");
+    char number[32] = "", interval[64] = "";
+    if (json_is_number(value))
+        snprintf(number, sizeof number, " %c %.4g", is_adopted ? '=' : '~',
+                 json_number_value(value));
+    if (json_is_number(lo) && json_is_number(hi))
+        snprintf(interval, sizeof interval, " [%.3g, %.3g]", json_number_value(lo),
+                 json_number_value(hi));
+    return snprintf(buf, size, " %s%s%s (%s)", axis ? axis : "?", number, interval,
+                    verdict ? verdict : "?");
+}
+
 void manage_say_decision(struct manager *m, const json_t *decision)
 {
     char text[768];
     const char *id = json_string_value(json_object_get(decision, "id"));
-    int n = snprintf(text, sizeof text, "decided %s", id ? id : "?");
     const json_t *fits = json_object_get(decision, "fits");
-    for (size_t i = 0; i < json_array_size(fits) && n >= 0 && (size_t)n < sizeof text; i++) {
-        const json_t *fit = json_array_get(fits, i), *opt = json_object_get(fit, "optimum");
-        const char *axis = json_string_value(json_object_get(fit, "axis"));
-        const char *verdict = json_string_value(json_object_get(fit, "verdict"));
-        const json_t *adopted = json_object_get(fit, "adopted");
-        double value = json_number_value(
-            json_is_number(adopted) ? adopted : json_object_get(opt, "value"));
-        n += snprintf(text + n, sizeof text - (size_t)n, "%s %s %s %.4g [%.3g, %.3g] (%s)",
-                      i ? "," : ":", axis ? axis : "?", json_is_number(adopted) ? "=" : "~",
-                      value, json_number_value(json_object_get(opt, "lo")),
-                      json_number_value(json_object_get(opt, "hi")), verdict ? verdict : "?");
-    }
+    int n = snprintf(text, sizeof text, "decided %s:", id ? id : "?");
+    for (size_t i = 0; i < json_array_size(fits) && n > 0 && (size_t)n < sizeof text; i++)
+        n += fit_text(text + n, sizeof text - (size_t)n, json_array_get(fits, i));
     manage_say(m, "%s", text);
 }

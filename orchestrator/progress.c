@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BLOCK_WORKERS = 16, BLOCK_LATEST = 3, WIDTH_DEFAULT = 80 };
+enum { BLOCK_WORKERS = 16, WIDTH_DEFAULT = 80 };
 static const double LINE_EVERY = 10; // s
 
 struct progress {
@@ -58,7 +58,7 @@ enum err progress_open(enum progress_mode mode, FILE *out, struct progress **p)
         mode = terminal && term && strcmp(term, "dumb") != 0 ? PROGRESS_BLOCK : PROGRESS_LINES;
     (*p)->out = out;
     (*p)->mode = mode;
-    (*p)->last = -INFINITY;
+    (*p)->last = signals_clock();
     return OK;
 }
 
@@ -111,12 +111,6 @@ static void draw(struct progress *p, const json_t *status)
     if (n > BLOCK_WORKERS) {
         snprintf(text, sizeof text, "       and %zu more workers", n - BLOCK_WORKERS);
         block_line(p, text, columns);
-    }
-    const json_t *latest = json_object_get(status, "latest");
-    n = json_array_size(latest);
-    for (size_t i = n > BLOCK_LATEST ? n - BLOCK_LATEST : 0; i < n; i++) {
-        const char *line = json_string_value(json_array_get(latest, i));
-        block_line(p, line ? line : "", columns);
     }
     fflush(p->out);
 }
