@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Composition: the order of sections, and the file's atomic replacement.
+// Composition: the order of sections.
 #include "orchestrator/report/page.h"
+#include "core/file.h"
 #include "orchestrator/report/report.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "orchestrator/sweepdir.h"
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct colour page_colour(const struct page *p, double C)
 {
@@ -123,47 +123,23 @@ static enum err write_sections(struct page *p)
     return OK;
 }
 
-// Flushes to the disk and renames; the temporary file is gone in any case.
-static enum err replace_file(FILE *f, const char *tmp, const char *path)
-{
-    bool sound = fflush(f) == 0 && !ferror(f) && fsync(fileno(f)) == 0;
-    int why = errno;
-    if (fclose(f) != 0 && sound) {
-        sound = false;
-        why = errno;
-    }
-    if (sound && rename(tmp, path) == 0)
-        return OK;
-    if (sound)
-        why = errno;
-    unlink(tmp);
-    return err_set(ERR_FAILED, "%s: cannot be written: %s", path, strerror(why));
-}
-
 enum err report_write_jobs(const char *dir, const json_t *law, const json_t *arch,
                            const struct steer_job *const *jobs, int n_jobs,
                            const json_t *records)
 {
-    char path[JOB_PATH_MAX], tmp[JOB_PATH_MAX + 8];
-    ENSURE(snprintf(path, sizeof path, "%s/report.html", dir) < (int)sizeof path, ERR_INPUT,
-           "the sweep's directory has too long a name");
-    snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    char path[JOB_PATH_MAX + 32], *text = NULL;
+    size_t size = 0;
+    TRY(sweepdir_path(dir, "report.html", path, sizeof path));
     struct page p = {.law = law, .arch = arch, .records = records};
     TRY(runs_collect(jobs, n_jobs, law, records, &p.runs));
     p.charts = plot_available(p.gnuplot, sizeof p.gnuplot);
-    enum err e = OK;
-    p.f = fopen(tmp, "we");
-    if (!p.f) {
-        e = err_set(ERR_FAILED, "%s: cannot be written: %s", tmp, strerror(errno));
-    } else {
-        e = write_sections(&p);
-        if (e == OK) {
-            e = replace_file(p.f, tmp, path);
-        } else {
-            fclose(p.f);
-            unlink(tmp);
-        }
-    }
+    p.f = open_memstream(&text, &size);
+    enum err e = p.f ? write_sections(&p) : err_set(ERR_FAILED, "%s: out of memory", path);
+    if (p.f && fclose(p.f) != 0 && e == OK)
+        e = err_set(ERR_FAILED, "%s: out of memory", path);
+    if (e == OK)
+        e = file_replace(path, text, size);
+    free(text);
     runs_free(&p.runs);
     return e;
 }

@@ -10,7 +10,7 @@
 // Writes DIR/report.html. law: law.json (docs/law-json.md); arch: architecture.json; records:
 // the journal's records in order (docs/journal.md). Each may be NULL: its sections then say
 // what is missing. Charts need gnuplot on the PATH; without it the tables come alone, with a
-// note. ERR_FAILED: the file cannot be written (an old one stays as it was) or memory is short.
+// note. Fails as core/file.h does (an old page stays as it was), or when memory is short.
 enum err report_write(const char *dir, const json_t *law, const json_t *arch,
                       const struct steer *s, const json_t *records);
 // The same from a list of jobs instead of a steer.

@@ -207,7 +207,7 @@ static void check_unwritable(void)
 {
     char lost[80];
     snprintf(lost, sizeof lost, "%s/none", dir);
-    CHECK(report_write_jobs(lost, NULL, NULL, NULL, 0, NULL) == ERR_FAILED);
+    CHECK(report_write_jobs(lost, NULL, NULL, NULL, 0, NULL) == ERR_INPUT);
     CHECK(strstr(err_message(), "none/report.html") != NULL);
     char left[80];
     snprintf(left, sizeof left, "%s/report.html.tmp", dir);
