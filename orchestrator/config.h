@@ -102,7 +102,7 @@ struct sweep {
     int n_boot;
     uint64_t seed;
     struct {
-        double compute_factor, max_total_params;
+        double budget_factor, max_total_params;
     } recommend;                       // budget = factor x largest scale
     double price_per_hour;             // of one worker, for plan; 0: none given
     int retries;                       // of a crashed job

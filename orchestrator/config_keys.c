@@ -151,7 +151,7 @@ const struct key config_keys[] = {
     {"bootstrap", KEY_INT, 0, AT(sweep, n_boot), 0, CURVE_MAX_BOOT, "400", NULL,
      "resamples behind every interval; 0: no intervals"},
     {"recommend", KEY_GROUP, 0, NO_FIELD, NO_RANGE, NULL, NULL, "the architecture named at the end"},
-    {"recommend.budget_factor", KEY_NUM, KEY_OPEN_LO, AT(sweep, recommend.compute_factor), 0, 1e6,
+    {"recommend.budget_factor", KEY_NUM, KEY_OPEN_LO, AT(sweep, recommend.budget_factor), 0, 1e6,
      "10", NULL, "its compute over that of the largest scale"},
     {"recommend.max_total_params", KEY_NUM, 0, AT(sweep, recommend.max_total_params), 0, 1e18, "0",
      NULL, "limit on its total parameters N; 0: none"},

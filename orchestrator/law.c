@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_QUANTITIES = 24 };
+enum { MAX_QUANTITIES = N_COORDS + N_DIMS + 1 }; // V is none; lr and batch_tokens are
 
 static int by_id(const void *a, const void *b)
 {

@@ -68,7 +68,7 @@ enum err recommend_spec_json(const struct sweep *cfg, json_t **out)
     *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:b}", "base", base, "free",
                      free_dims, "tolerance", tol, "start", start, "lr", rule_json(&cfg->lr),
                      "batch_tokens", rule_json(&cfg->batch_tokens), "budget",
-                     cfg->recommend.compute_factor * cfg->scales[cfg->n_scales - 1],
+                     cfg->recommend.budget_factor * cfg->scales[cfg->n_scales - 1],
                      "max_total_params", limit > 0 ? json_real(limit) : json_null(), "tied",
                      cfg->base.model.tied);
     ENSURE(*out, ERR_FAILED, "out of memory");
