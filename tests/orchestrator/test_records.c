@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The journal replayed: what its results lead to is what it says, or the run refuses to go on.
+#include "orchestrator/records.h"
+#include "orchestrator/status.h"
+#include "tests/test.h"
+#include <unistd.h>
+
+static const char config[] =
+    "name = \"replay\";\n"
+    "question = \"Does a journal replay?\";\n"
+    "data = { kind = \"external\"; paths = [\"nowhere\"]; tokens = 1000000000L; };\n"
+    "scales = [1e10, 3e10];\n"
+    "arch = { S = 64; K = 2; n_shared = 1; N_q = 2; N_kv = 1; L_d = 1; L_m = 1; V = 64; };\n"
+    "free = { d_qkv = [2, 96, 2]; N_e = [3, 96, 1]; d_m = [1, 256, 1]; d = [6, 96, 2]; };\n"
+    "tolerance = { M = 0.05; x = 0.1; y = 0.1; };\n"
+    "start = { M = { value = 6e4; at = 1e10; exponent = 0.4; }; x = 6.8; y = 2.5; };\n"
+    "train = { batch_tokens = 256; lr = 0.005; };\n"
+    "bootstrap = 20;\n"
+    "trainer = \"/bin/sh train.sh {job}\";\n"
+    "phases = ( { name = \"allocation\";\n"
+    "  axes = ( { var = \"M\"; around = \"adopted\"; factor = 1.3; points = 3; } );\n"
+    "  fits = ( { axis = \"M\"; form = \"logquad\"; } ); seeds = 2; },\n"
+    "  { name = \"width\"; after = [\"allocation\"];\n"
+    "  axes = ( { var = \"d\"; fractions = [0.0, 0.5, 1.0]; } );\n"
+    "  fits = ( { axis = \"d\"; form = \"logquad\"; } ); } );\n";
+
+static struct sweep cfg;
+
+static json_t *head(void)
+{
+    struct records_identity id = {.build = "b 1", .isa = "i", .hash = cfg.hash};
+    snprintf(id.name, sizeof id.name, "%s", cfg.name);
+    return records_sweep(&id);
+}
+
+// A loss that is smooth in M, and some noise that is a function of the job.
+static struct job_result result_of(const struct steer_job *sj)
+{
+    struct job_result r = {.status = JOB_OK, .tokens = sj->job.train.tokens};
+    memcpy(r.id, sj->job.id, sizeof r.id);
+    double t = log((double)sj->counts.M / 7e4);
+    r.loss = r.loss_per_byte = 2 + t * t + 1e-3 * (sj->job.id[0] % 7);
+    return r;
+}
+
+// What a journal of this sweep would hold when results come in this order: first to last, or
+// last to first.
+static json_t *journal(bool backwards)
+{
+    struct steer *s = NULL;
+    json_t *records = json_array();
+    json_array_append_new(records, head());
+    json_array_append_new(records, records_session(1, 2, 1e9));
+    CHECK(steer_create(&cfg, &s) == OK && steer_advance(s) == OK);
+    int jobs = 0, decisions = 0;
+    for (;;) {
+        for (; decisions < steer_n_decisions(s); decisions++)
+            json_array_append(records, steer_decision_at(s, decisions));
+        for (; jobs < steer_n_jobs(s); jobs++)
+            json_array_append_new(records, records_job(&cfg, steer_job_at(s, jobs)));
+        int next = -1;
+        for (int i = 0; i < jobs && (next < 0 || backwards); i++)
+            next = steer_job_at(s, i)->final ? next : i;
+        if (next < 0)
+            break;
+        struct job_result r = result_of(steer_job_at(s, next));
+        json_array_append_new(records, records_start(r.id, 1, 1, 1));
+        json_array_append_new(records, records_result(&r, 1, 1, 1, 2, "fake", NULL));
+        CHECK(steer_result(s, &r) == OK && steer_advance(s) == OK);
+    }
+    CHECK(steer_done(s) && jobs > 12 && decisions == 4);
+    steer_free(s);
+    return records;
+}
+
+// Through text, as the file has it.
+static json_t *reread(json_t *records)
+{
+    char *text = json_dumps(records, JSON_COMPACT);
+    json_t *copy = json_loads(text, 0, NULL);
+    free(text);
+    return copy;
+}
+
+static enum err replay(const json_t *records, json_t **law, struct records_past *past)
+{
+    struct steer *s = NULL;
+    CHECK(steer_create(&cfg, &s) == OK);
+    enum err e = records_replay(records, &cfg, "journal", s, past);
+    if (e == OK && law)
+        CHECK(steer_law(s, law) == OK);
+    steer_free(s);
+    return e;
+}
+
+static void test_replay(void)
+{
+    json_t *forth = journal(false), *back = journal(true), *law[3] = {NULL, NULL, NULL};
+    json_t *read = reread(forth);
+    struct records_past past;
+    CHECK(replay(read, &law[0], &past) == OK);
+    CHECK(json_object_size(past.decisions) == 4 && past.sessions == 1 && !past.done);
+    records_past_free(&past);
+    CHECK(replay(back, &law[1], NULL) == OK);
+    CHECK(json_equal(law[0], law[1]));
+    // Every beginning of a journal is a journal; what its results imply is done again.
+    for (size_t n = json_array_size(read); n > 0; n--) {
+        CHECK(replay(read, NULL, NULL) == OK);
+        json_array_remove(read, n - 1);
+    }
+    for (int i = 0; i < 3; i++)
+        json_decref(law[i]);
+    json_decref(read);
+    json_decref(forth);
+    json_decref(back);
+}
+
+// A record changed under a valid CRC, by another build say, is not believed.
+static void tamper(const char *type, const char *key, json_t *value)
+{
+    json_t *whole = journal(false), *read = reread(whole), *rec;
+    size_t i;
+    json_array_foreach(read, i, rec)
+    {
+        if (strcmp(json_string_value(json_object_get(rec, "t")), type) != 0)
+            continue;
+        json_object_set(rec, key, value);
+        break;
+    }
+    CHECK(i < json_array_size(read));
+    CHECK(replay(read, NULL, NULL) == ERR_INPUT);
+    CHECK(strstr(err_message(), "journal") != NULL);
+    json_decref(value);
+    json_decref(whole);
+    json_decref(read);
+}
+
+static void test_head(void)
+{
+    struct records_identity id;
+    json_t *records = json_array();
+    CHECK(records_head(records, "journal", &id) == ERR_INPUT);
+    json_array_append_new(records, head());
+    CHECK(records_head(records, "journal", &id) == OK);
+    CHECK(id.hash == cfg.hash);
+    CHECK_STR(id.name, "replay");
+    json_object_set_new(json_array_get(records, 0), "v", json_integer(2));
+    CHECK(records_head(records, "journal", &id) == ERR_INPUT);
+    json_decref(records);
+}
+
+static void test_attempts(void)
+{
+    json_t *records = journal(false);
+    struct steer *s = NULL;
+    CHECK(steer_create(&cfg, &s) == OK && steer_advance(s) == OK);
+    struct job_result r = result_of(steer_job_at(s, 0));
+    steer_free(s);
+    r.status = JOB_FAILED;
+    json_array_append_new(records, records_start(r.id, 7, 1, 1));
+    json_array_append_new(records, records_failure(&r, 7, 1, 1, 2, "boom"));
+    json_array_append_new(records, records_stop("done", 3));
+    struct records_past past;
+    int attempts, crashes;
+    CHECK(replay(records, NULL, &past) == OK);
+    records_attempts(&past, r.id, &attempts, &crashes);
+    CHECK(attempts == 7 && crashes == 1);
+    records_attempts(&past, "abc", &attempts, &crashes);
+    CHECK(attempts == 0 && crashes == 0);
+    CHECK(past.done);
+    records_past_free(&past);
+    json_decref(records);
+}
+
+static void test_status_lines(void)
+{
+    char text[256];
+    json_t *j = json_pack("{s:{s:i,s:i,s:i,s:i,s:i}, s:f, s:f}", "jobs", "done", 42, "failed",
+                          1, "running", 3, "known", 50, "expected", 60, "training_share", .825,
+                          "eta_s", 3725.0);
+    status_line(j, text, sizeof text);
+    CHECK_STR(
+        text,
+        "42 of about 60 jobs, 1 failed, 3 running, workers train 82 % of the time, about 1 h "
+        "02 min left");
+    json_object_set_new(j, "eta_s", json_null());
+    json_object_set_new(json_object_get(j, "jobs"), "expected", json_integer(50));
+    status_line(j, text, 30); // cut, never overrun
+    CHECK_STR(text, "42 of 50 jobs, 1 failed, 3 ru");
+    json_decref(j);
+    j = json_pack("{s:i, s:s}", "rank", 2, "state", "idle");
+    status_worker_line(j, text, sizeof text);
+    CHECK_STR(text, "    2  idle");
+    json_decref(j);
+    status_line(NULL, text, sizeof text); // a foreign document shows nonsense at worst
+}
+
+int main(void)
+{
+    char path[] = "/tmp/moesweep-test-XXXXXX.cfg";
+    int fd = mkstemps(path, 4);
+    CHECK(fd >= 0 && write(fd, config, strlen(config)) == (ssize_t)strlen(config));
+    close(fd);
+    CHECK(config_load(path, &cfg) == OK);
+    unlink(path);
+    if (test_failures) {
+        fprintf(stderr, "%s\n", err_message());
+        return 1;
+    }
+    test_head();
+    test_replay();
+    tamper("job", "M", json_integer(1));
+    tamper("job", "id", json_string("abcdef"));
+    tamper("decision", "fits", json_array());
+    tamper("decision", "id", json_string("allocation@5.0"));
+    tamper("result", "loss",
+           json_real(3.25)); // another decision follows than the one that is there
+    tamper("result", "id", json_string("abcdef"));
+    tamper("result", "status", json_string("splendid"));
+    test_attempts();
+    test_status_lines();
+    config_free(&cfg);
+    return test_summary();
+}
