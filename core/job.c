@@ -430,8 +430,9 @@ enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *o
     TRY(get_choice(obj, ctx, "status", status_names, COUNT(status_names), true, &status));
     out->status = (enum job_status)status;
     TRY(get_maybe(obj, ctx, "loss", &out->loss));
-    ENSURE(status != JOB_OK || isfinite(out->loss), ERR_INPUT,
-           "%s: loss: expected a number with status ok, found none", ctx);
+    // Of a cross-entropy; every law takes its logarithm.
+    ENSURE(status != JOB_OK || out->loss > 0, ERR_INPUT,
+           "%s: loss: expected a number above 0 with status ok, found %g", ctx, out->loss);
     TRY(get_maybe(obj, ctx, "loss_per_byte", &out->loss_per_byte));
     TRY(json_get_i64(obj, ctx, "tokens", false, 0, INT64_MAX, &out->tokens));
     TRY(json_get_num(obj, ctx, "seconds", false, 0, 1e300, &out->seconds));

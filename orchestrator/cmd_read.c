@@ -51,6 +51,15 @@ enum err cmd_report(int argc, char **argv)
 
 // ---- export
 
+// A field that is empty where there is no number.
+static void csv_number(FILE *f, double v, int digits)
+{
+    if (isfinite(v))
+        fprintf(f, ",%.*g", digits, v);
+    else
+        fputc(',', f);
+}
+
 static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj)
 {
     const struct job *j = &sj->job;
@@ -63,11 +72,13 @@ static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj
         fprintf(f, ",%lld", (long long)arch_dim_get(&j->arch, (enum arch_dim)i));
     fprintf(f, ",%.17g,%lld,%lld,%s", j->train.lr, (long long)j->train.batch_tokens,
             (long long)j->train.seed, sj->final ? job_status_name(r->status) : "open");
-    if (sj->final && isfinite(r->loss))
-        fprintf(f, ",%.17g,%.17g,%.6g,%.6g,%lld,%.6g", r->loss, r->loss_per_byte, r->seconds,
-                r->flops, (long long)r->peak_bytes, r->balance);
-    else
-        fputs(",,,,,,", f);
+    bool ok = sj->final && isfinite(r->loss);
+    csv_number(f, ok ? r->loss : NAN, 17);
+    csv_number(f, ok ? r->loss_per_byte : NAN, 17);
+    csv_number(f, ok ? r->seconds : NAN, 6);
+    csv_number(f, ok ? r->flops : NAN, 6);
+    csv_number(f, ok ? (double)r->peak_bytes : NAN, 17);
+    csv_number(f, ok ? r->balance : NAN, 6);
     fputc('\n', f);
 }
 

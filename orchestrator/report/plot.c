@@ -197,6 +197,7 @@ static void log_ticks(struct plot *p, char axis, double lo, double hi)
 
 void plot_axis(struct plot *p, char axis, const char *label, double lo, double hi, bool log)
 {
+    log = log && lo > 0 && isfinite(hi); // a chart of nothing has no scale
     if (log)
         fprintf(p->set, "set logscale %c\n", axis);
     fprintf(p->set, "set %crange [%.10g:%.10g]\n", axis, lo, hi);

@@ -338,6 +338,8 @@ static void test_results(void)
         {"{\"t\":\"result\",\"status\":\"ok\"}", ERR_INPUT},
         {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":null}", ERR_INPUT},
         {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":\"2\"}", ERR_INPUT},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":0}", ERR_INPUT},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":-2}", ERR_INPUT},
         {"{\"t\":\"result\",\"status\":\"fine\",\"loss\":2}", ERR_INPUT},
         {"{\"t\":\"result\",\"loss\":2}", ERR_INPUT},
         {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2,\"tokens\":-1}", ERR_INPUT},
