@@ -187,13 +187,15 @@ static void print_decision(const json_t *d)
     json_array_foreach(json_object_get(d, "fits"), i, f)
     {
         const json_t *opt = json_object_get(f, "optimum");
-        printf("    %s along %s: %s, optimum %.5g (95 %% %.5g to %.5g); %s\n",
-               json_string_value(json_object_get(f, "form")),
+        char range[96] = "no optimum";
+        if (json_is_number(json_object_get(opt, "lo")))
+            snprintf(range, sizeof range, "optimum %.5g (95 %% %.5g to %.5g)",
+                     jnum(opt, "value"), jnum(opt, "lo"), jnum(opt, "hi"));
+        else if (json_is_number(json_object_get(opt, "value")))
+            snprintf(range, sizeof range, "optimum %.5g", jnum(opt, "value"));
+        printf("    %s along %s: %s, %s; %s\n", json_string_value(json_object_get(f, "form")),
                json_string_value(json_object_get(f, "axis")),
-               json_string_value(json_object_get(f, "verdict")),
-               json_number_value(json_object_get(opt, "value")),
-               json_number_value(json_object_get(opt, "lo")),
-               json_number_value(json_object_get(opt, "hi")),
+               json_string_value(json_object_get(f, "verdict")), range,
                json_string_value(json_object_get(f, "rule")));
     }
 }
