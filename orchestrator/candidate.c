@@ -162,6 +162,19 @@ enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct 
     return e;
 }
 
+struct training wish_training(const struct wish *w, const struct rule *lr,
+                              const struct rule *batch_tokens, const struct solution *sol,
+                              double C)
+{
+    double N = (double)sol->counts.N, D = C / (double)sol->counts.M;
+    double batch =
+        isnan(w->batch_tokens) ? rule_at_run(batch_tokens, C, N, D) : w->batch_tokens;
+    return (struct training){.tokens = round(D),
+                             .batch_tokens = fmax(1, round(batch / (double)sol->arch.S)) *
+                                             (double)sol->arch.S,
+                             .lr = isnan(w->lr) ? rule_at_run(lr, C, N, D) : w->lr};
+}
+
 double var_value(const struct var *var, const struct arch *a, const struct counts *c, double lr,
                  double batch_tokens)
 {

@@ -31,6 +31,14 @@ void wish_layer(struct wish *lower, const struct wish *upper);
 // median.
 enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct solution *out,
                     double *fraction, int64_t *median);
+struct training {
+    double tokens, batch_tokens; // D = C/M of the structure that was built; whole sequences
+    double lr;
+};
+// How a structure is trained at scale C: the wishes for lr and batch, otherwise the rules.
+struct training wish_training(const struct wish *w, const struct rule *lr,
+                              const struct rule *batch_tokens, const struct solution *sol,
+                              double C);
 // The value that a structure (and its training) has on a variable.
 double var_value(const struct var *var, const struct arch *a, const struct counts *c, double lr,
                  double batch_tokens);

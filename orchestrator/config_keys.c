@@ -86,7 +86,8 @@ const struct key config_keys[] = {
     {"model.router", KEY_CHOICE, 0, AT(sweep, base.model.router), NO_RANGE, "softmax",
      "softmax|sigmoid_bias", "scores of the experts; `sigmoid_bias` balances by a bias"},
     {"model.norm_topk", KEY_BOOL, 0, AT(sweep, base.model.norm_topk), NO_RANGE, "true", NULL,
-     "the weights of the K chosen experts are divided by their sum"},
+     "the weights of the K chosen experts are divided by their sum; never where K = 1, whose router "
+     "would get no gradient"},
     {"model.tied", KEY_BOOL, 0, AT(sweep, base.model.tied), NO_RANGE, "false", NULL,
      "the unembedding is the embedding"},
     {"model.rope_base", KEY_NUM, 0, AT(sweep, base.model.rope_base), 1, 1e9, "10000", NULL,

@@ -355,17 +355,15 @@ static enum err build(json_t *law, const char *source, double C, double max_tota
         return err_prefix(e, "%s: at C = %.4g (M = %.4g, x = %.3g, y = %.3g)", source, C,
                           w.coord[COORD_M], w.coord[COORD_x], w.coord[COORD_y]);
     ask_for_d(&s, &w, json_object_get(laws, "d"), asked);
-    double D = C / (double)sol.counts.M, N = (double)sol.counts.N;
-    double batch =
-        isnan(w.batch_tokens) ? rule_at_run(&s.batch_tokens, C, N, D) : w.batch_tokens;
-    double lr = isnan(w.lr) ? rule_at_run(&s.lr, C, N, D) : w.lr;
-    ENSURE(batch >= 1 && batch <= 0x1p53 && lr > 0 && isfinite(lr), ERR_INPUT,
+    struct training t = wish_training(&w, &s.lr, &s.batch_tokens, &sol, C);
+    ENSURE(t.batch_tokens >= 1 && t.batch_tokens <= 0x1p53 && t.lr > 0 && isfinite(t.lr),
+           ERR_INPUT,
            "%s: at C = %.4g its rules give a batch of %g tokens and a learning rate of %g",
-           source, C, batch, lr);
-    ENSURE(D >= batch && D <= 0x1p62, ERR_INPUT,
+           source, C, t.batch_tokens, t.lr);
+    ENSURE(t.tokens >= t.batch_tokens && t.tokens <= 0x1p62, ERR_INPUT,
            "%s: C = %.4g pays for %.3g tokens of this structure, expected at least one batch "
            "(%.6g)",
-           source, C, D, batch);
+           source, C, t.tokens, t.batch_tokens);
     double top = json_number_value(
         json_array_get(json_object_get(json_object_get(law, "range"), "C"), 1));
     ENSURE(top > 0, ERR_INPUT, "%s: no run ended well, so there is nothing to go by", source);
@@ -382,12 +380,13 @@ static enum err build(json_t *law, const char *source, double C, double max_tota
     json_object_set_new(doc, "extrapolation", json_real(C / top));
     json_object_set_new(doc, "in_range", json_boolean(C <= top));
     json_object_set_new(doc, "arch", arch_to_json(&sol.arch));
-    json_object_set_new(doc, "counts", arch_report_json(&sol.arch, s.tied, (int64_t)batch));
+    json_object_set_new(doc, "counts",
+                        arch_report_json(&sol.arch, s.tied, (int64_t)t.batch_tokens));
     json_object_set_new(doc, "deviation", dev);
     json_object_set_new(doc, "loss", loss_at(law, C, notes));
-    json_object_set_new(
-        doc, "train",
-        json_pack("{s:f, s:f, s:f}", "tokens", round(D), "batch_tokens", batch, "lr", lr));
+    json_object_set_new(doc, "train",
+                        json_pack("{s:f, s:f, s:f}", "tokens", t.tokens, "batch_tokens",
+                                  t.batch_tokens, "lr", t.lr));
     return OK;
 }
 

@@ -176,11 +176,8 @@ static enum err wish_center(const struct sweep *cfg, const struct wish *w,
     }
     struct solution sol;
     TRY(wish_solve(&cfg->solve, w, &sol, NULL, NULL));
-    double N = (double)sol.counts.N, D = C / (double)sol.counts.M;
-    double lr = isnan(w->lr) ? rule_at_run(&cfg->lr, C, N, D) : w->lr;
-    double batch =
-        isnan(w->batch_tokens) ? rule_at_run(&cfg->batch_tokens, C, N, D) : w->batch_tokens;
-    *center = var_value(var, &sol.arch, &sol.counts, lr, batch);
+    struct training t = wish_training(w, &cfg->lr, &cfg->batch_tokens, &sol, C);
+    *center = var_value(var, &sol.arch, &sol.counts, t.lr, t.batch_tokens);
     return OK;
 }
 
@@ -230,27 +227,18 @@ static enum err job_add(struct steer *s, const struct job *job, const struct cou
     return OK;
 }
 
-// Training settings of a candidate at scale C: D = C/M of the achieved structure, whole
-// batches.
-static int64_t whole_batch(double tokens, int64_t S)
-{
-    int64_t sequences = llround(tokens / (double)S);
-    return (sequences < 1 ? 1 : sequences) * S;
-}
-
 static void job_fill(const struct sweep *cfg, const struct wish *w, const struct solution *sol,
                      double C, struct job *j)
 {
+    struct training t = wish_training(w, &cfg->lr, &cfg->batch_tokens, sol, C);
     j->arch = sol->arch;
     j->arch.V = cfg->solve.base.V > 0 ? cfg->solve.base.V : 0;
-    double N = (double)sol->counts.N, D = C / (double)sol->counts.M;
-    j->train.tokens = llround(D);
-    j->train.batch_tokens =
-        isnan(w->batch_tokens)
-            ? whole_batch(rule_at_run(&cfg->batch_tokens, C, N, D), sol->arch.S)
-            : whole_batch(w->batch_tokens, sol->arch.S);
-    j->train.lr = isnan(w->lr) ? rule_at_run(&cfg->lr, C, N, D) : w->lr;
+    j->train.tokens = (int64_t)t.tokens;
+    j->train.batch_tokens = (int64_t)t.batch_tokens;
+    j->train.lr = t.lr;
     j->train.aux = rule_at(&cfg->aux, C);
+    // A single weight divided by itself is 1: the router would get no gradient from the loss.
+    j->model.norm_topk = cfg->base.model.norm_topk && sol->arch.K > 1;
 }
 
 static enum err point_jobs(struct steer *s, struct cell *c, const struct wish *w,
