@@ -14,7 +14,7 @@
 struct manage_worker {
     char host[64];
     bool ready, lost, unfit; // unfit: alive, but cannot start trainers
-    double heard;  // manager's clock
+    double heard;            // manager's clock
     double offset; // manager's clock - worker's clock: the least seen, so nearest to the truth
     int job;       // number in the scheduler of what it trains, -1: nothing
     double t0;     // when that began, manager's clock

@@ -7,9 +7,9 @@
 //  "jobs": {"done", "failed", "running", "queued", "known", "expected"}, "decisions",
 //  "eta_s": number or null, "flops_per_s": of all workers or null, "training_share": share of
 //  the workers' time since this session's first start in which they trained, or null,
-//  "workers": [{"rank", "host", "state": "training|idle|lost|unfit|absent", "job", "phase", "C",
-//  "fraction", "loss", "seconds"}, ..] (from "job" on only when training), "latest": [text, ..]
-//  newest last}
+//  "workers": [{"rank", "host", "state": "training|idle|lost|unfit|absent", "job", "phase",
+//  "C", "fraction", "loss", "seconds"}, ..] (from "job" on only when training), "latest":
+//  [text, ..] newest last}
 #ifndef ORCHESTRATOR_STATUS_H
 #define ORCHESTRATOR_STATUS_H
 #include "core/err.h"
