@@ -96,11 +96,9 @@ enum err decide_cell_json(const struct steer *s, const struct cell *c, bool full
     for (int i = 0; i < c->n_entries; i++) {
         const struct steer_job *sj = s->jobs[c->entries[i].job];
         json_array_append_new(inputs, json_string(sj->job.id));
-        if (sj->final && !steer_job_ok(sj))
-            json_array_append_new(excluded,
-                                  json_pack("{s:s, s:s++}", "job", sj->job.id, "why",
-                                            job_status_name(sj->result.status),
-                                            sj->result.cause[0] ? ": " : "", sj->result.cause));
+        if (sj->final && !steer_job_ok(sj)) // the cause, which may name a host or path: journal
+            json_array_append_new(excluded, json_pack("{s:s, s:s}", "job", sj->job.id, "why",
+                                                      job_status_name(sj->result.status)));
     }
     for (int f = 0; f < ph->n_fits; f++) {
         json_array_append_new(fits, fit_json(s, c, f, full));

@@ -3,7 +3,10 @@
 #include "core/json.h"
 #include "orchestrator/recommend.h"
 #include "orchestrator/report/report.h"
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 static enum err write_all(const char *dir, const struct steer *s, const json_t *records,
                           json_t *law, const char **why)
@@ -19,12 +22,12 @@ static enum err write_all(const char *dir, const struct steer *s, const json_t *
     } else if (e != OK) {
         return e;
     }
-    if (arch) {
-        snprintf(path, sizeof path, "%s/architecture.json", dir);
+    snprintf(path, sizeof path, "%s/architecture.json", dir);
+    e = OK;
+    if (arch)
         e = json_write_file(path, arch);
-    } else {
-        e = OK;
-    }
+    else if (unlink(path) != 0 && errno != ENOENT) // one of an earlier law would mislead
+        e = err_set(ERR_FAILED, "%s: cannot be removed: %s", path, strerror(errno));
     if (e == OK)
         e = report_write(dir, law, arch, s, records);
     json_decref(arch);
