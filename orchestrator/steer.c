@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Smaller first: a grid that grows holds up a decision.
+enum { PRIORITY_GROWN, PRIORITY_GRID };
 enum { MAX_JOBS = 1000000, MAX_POINTS_PER_CELL = 100000 };
 
 bool steer_job_ok(const struct steer_job *sj)
@@ -368,7 +370,7 @@ static enum err cell_open(struct steer *s, struct cell *c)
         TRY(e);
     }
     c->state = CELL_OPEN;
-    return points_add(s, c, -1, 0, 1);
+    return points_add(s, c, -1, 0, PRIORITY_GRID);
 }
 
 static bool cell_ready(const struct steer *s, const struct cell *c)
@@ -425,7 +427,7 @@ static enum err cell_grow(struct steer *s, struct cell *c, int fit, bool *grew)
     ax->asked[ax->n++] = edge * (edge / inner);
     *(low ? &ax->grown_low : &ax->grown_high) += 1;
     int before = c->n_entries;
-    TRY(points_add(s, c, fs->axis, ax->n - 1, 0));
+    TRY(points_add(s, c, fs->axis, ax->n - 1, PRIORITY_GROWN));
     if (c->n_entries == before) {
         *(low ? &ax->grown_low : &ax->grown_high) -= 1;
         ax->closed = true; // infeasible there (said): no further

@@ -31,6 +31,11 @@ readers=$(grep -lE '^ *# *include <libconfig' -r --include='*.[ch]' orchestrator
 only_in 'gsl/' 'fit/'
 only_in '(dnnl|oneapi|cblas|openblas|mkl|cuda|cublas|nccl)' 'kernels/'
 
+# A test that no CMakeLists.txt names would never run.
+for file in tests/*/test_*.c tests/*/test_*.sh; do
+    grep -qF "${file##*/}" "${file%/*}/CMakeLists.txt" || fail "$file is in no CMakeLists.txt"
+done
+
 licence() {
     local licence=$1 file
     shift
