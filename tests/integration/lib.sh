@@ -11,6 +11,7 @@ export OMPI_MCA_orte_tmpdir_base=$work/tmp OMPI_MCA_btl_vader_backing_directory=
 export OMPI_MCA_shmem_mmap_backing_file_base_dir=$work/tmp
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export ASAN_OPTIONS=detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+cores=$(env -u OMP_NUM_THREADS nproc) # nproc heeds OMP_NUM_THREADS
 launch=(mpirun --oversubscribe --bind-to none)
 killed=0 # a test that kills ranks says so: what they leave in $work/tmp is then not held against us
 

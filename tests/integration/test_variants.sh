@@ -5,7 +5,7 @@
 
 for name in expert-attention five-factor fairness; do
     out=$work/$name
-    expect 0 "$work/log" "${launch[@]}" -np $(($(nproc) + 1)) "$bin/moesweep" run \
+    expect 0 "$work/log" "${launch[@]}" -np $((cores + 1)) "$bin/moesweep" run \
         "$src/configs/$name-small.cfg" --out "$out"
     check "$name: each job once" each_once "$out"
     check "$name: at least 50 results" [ "$(count result "$out")" -ge 50 ]
