@@ -34,8 +34,15 @@ while ((done_kills < kills)); do
     out=$work/killed-$round
     sweep "$out" >"$work/log" 2>&1 &
     pid=$!
-    # Anywhere between start-up and about a quarter of the sweep later, to the millisecond.
+    # Anywhere between start-up and about a quarter of the sweep later, to the millisecond; every other
+    # time counted from the next result on, so that some kills hit a journal that grows.
     ms=$((RANDOM % (took_ms / 4 + 300)))
+    if ((done_kills % 2 == 0)); then
+        ms=$((ms / 2)) had=$(count result "$out")
+        while kill -0 $pid 2>/dev/null && [ "$(count result "$out")" -le "$had" ]; do
+            sleep 0.05
+        done
+    fi
     sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
     if kill -0 $pid 2>/dev/null; then
         [ "$(count result "$out")" -gt 0 ] && interrupted=$((interrupted + 1))
