@@ -84,13 +84,13 @@ fail() {
     exit 1
 }
 
-# The machine's own sources for bookworm; Debian's address where it has none.
+# The machine's own sources for bookworm.
 debian=$tmp/debian
 sources=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI) $(RELEASE) $(COMPONENT)' \
     'Created-By: Packages' | awk '$1 == "Debian" && $2 ~ /^bookworm/ { print "deb", $3, $4, $5 }' |
     sort -u)
-[[ $sources ]] || sources='deb http://deb.debian.org/debian bookworm main'
 mirror=$(awk '$3 == "bookworm" { print $2; exit }' <<<"$sources")
+[[ $mirror ]] || fail "apt of this machine knows no source of Debian bookworm (apt-get update first)"
 proxy=""
 eval "$(apt-config shell proxy Acquire::http::Proxy)"
 if [[ $proxy ]]; then
@@ -98,8 +98,7 @@ if [[ $proxy ]]; then
 fi
 
 stage "debootstrap"
-debootstrap --variant=minbase bookworm "$debian" "${mirror:-http://deb.debian.org/debian}" \
-    >"$tmp/debootstrap.log" 2>&1 || {
+debootstrap --variant=minbase bookworm "$debian" "$mirror" >"$tmp/debootstrap.log" 2>&1 || {
     tail -n 20 "$tmp/debootstrap.log" >&2
     fail "debootstrap failed"
 }
