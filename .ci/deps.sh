@@ -132,7 +132,7 @@ deps_ensure() {
 
 deps_mpirun() { # NUMBER-OF-RANKS
     mpirun=(mpirun -np "$1")
-    if mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
+    if [[ $(mpirun --version 2>/dev/null) == *"Open MPI"* ]]; then
         mpirun+=(--oversubscribe --bind-to none)
         if ((EUID == 0)); then
             export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

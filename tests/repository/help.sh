@@ -18,7 +18,7 @@ for program in "$MOESWEEP_BIN/moesweep" "$MOESWEEP_BIN/moetrain"; do
 done
 for command in arch plan run status report export recommend why; do
     explains "$MOESWEEP_BIN/moesweep" "$command" --help
-    "$MOESWEEP_BIN/moesweep" --help | grep -qw "$command" ||
+    grep -qw "$command" <("$MOESWEEP_BIN/moesweep" --help) ||
         fail "moesweep --help does not name $command"
 done
 for script in ./demo ./check data/make-kjv.sh data/make-corpus.sh .ci/chroot-demo.sh; do

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Sourced by the checks beside it.
+# Under pipefail, "program | grep -q" fails whenever grep leaves first: read from <(program) instead.
 set -uo pipefail
 failures=0
 

@@ -16,5 +16,5 @@ without moetrain 'libgsl' "moetrain is Apache-2.0 and may be joined with CUDA, G
 without moetrain 'libmpi|libconfig' "the trainer knows no MPI and no sweeps"
 without moesweep 'libcu(da|dart|blas|blasLt)|libnccl' "moesweep is GPL-3.0-or-later"
 without moesweep 'libdnnl|libopenblas' "only the trainer computes"
-ldd "$MOESWEEP_BIN/moesweep" | grep -q libgsl || fail "moesweep without GSL fits nothing"
+[[ $(ldd "$MOESWEEP_BIN/moesweep") == *libgsl* ]] || fail "moesweep without GSL fits nothing"
 finish
