@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/arch.h"
 #include "core/json.h"
-#include "core/tensor.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DIM_MAX (INT64_C(1) << 24)
@@ -142,120 +140,11 @@ struct counts arch_counts(const struct arch *a)
     };
 }
 
-// How often a tensor of the one-layer-of-each-kind table occurs in the whole model.
-static int64_t occurrences(const struct tensor *t, const struct arch *one, const struct arch *a)
-{
-    if (t->layer < 0)
-        return 1;
-    return t->layer < one->L_d ? a->L_d : a->L_m;
-}
-
-static int64_t saturate(double bytes)
-{
-    return bytes < 0x1p62 ? (int64_t)bytes : INT64_C(1) << 62;
-}
-
-// Four-byte numbers that the trainer (worker/model.c) keeps for one batch of T tokens.
-// A layer: the residual stream before each half, the second half's normed input, both norms, q,
-// k, v, attention output and one log-sum-exp a head:
-//     T (3 d + 2 + 2 (N_q + N_kv) d_qkv + N_q)
-// A dense block: gate and up:
-//     T 2 d_d
-// A MoE block: gate and up of K + n_shared experts, router probabilities, weights and places of
-// the K assignments:
-//     T (2 (K + n_shared) d_m + N_e + 5 K + 1)
-// Outside: five more streams and a norm, router logits, gradients of the K weights:
-//     T (5 d + 1 + N_e + 2 K)
-// One chunk of whole sequences (256 tokens, or one sequence) in the attention block: normed
-// input, q, k, v, attention output, as gradients:
-//     chunk (2 d + 2 (N_q + N_kv) d_qkv)
-// Rotary angles:
-//     S d_qkv
-// One operation's scratch: 256 rows of 4 feed-forward and 2 hidden widths, 32 queries against S
-// keys, or 128 rows of logits.
-static double activation_numbers(const struct arch *a, double T)
-{
-    double d = (double)a->d, L_d = (double)a->L_d, L_m = (double)a->L_m, K = (double)a->K;
-    double S = (double)a->S, q = (double)a->d_qkv, F = (double)a->d_m,
-           n_sh = (double)a->n_shared;
-    double qkvo = 2 * (double)(a->N_q + a->N_kv) * q, N_e = (double)a->N_e;
-    double attn = 3 * d + 2 + qkvo + (double)a->N_q, dense = 2 * (double)a->d_d;
-    double moe = 2 * (K + n_sh) * F + N_e + 5 * K + 1;
-    double outside = 5 * d + 1 + N_e + 2 * K;
-    double chunk = fmin(T, S * fmax(1, floor(256 / S)));
-    double width = fmax(L_d > 0 ? (double)a->d_d : 0, L_m > 0 ? fmax(1, n_sh) * F : 0);
-    double scratch =
-        fmax(256 * (4 * width + 2 * d), fmax(32 * (2 * S + 3 * q), 128 * (double)a->V));
-    return T * ((L_d + L_m) * attn + L_d * dense + L_m * moe + outside) +
-           chunk * (2 * d + qkvo) + S * q + scratch;
-}
-
-struct executed arch_executed(const struct arch *a, bool tied, int64_t batch_tokens)
-{
-    // One layer of each kind has every tensor that the model has: multiply instead of listing
-    // all.
-    struct arch one = *a;
-    one.L_d = a->L_d > 0;
-    one.L_m = a->L_m > 0;
-    struct tensor *table;
-    int n;
-    ASSERT(tensor_table(&one, tied, 1.0, &table, &n) >=
-           0); // 20 entries: memory cannot be so short
-    struct executed e = {0};
-    double matrix = 0; // elements that one token multiplies with, forward
-    for (int i = 0; i < n; i++) {
-        const struct tensor *t = &table[i];
-        int64_t times = occurrences(t, &one, a), used = llround((double)t->count * t->active);
-        e.params += times * t->count;
-        e.active_params += times * used;
-        if (t->ndim > 1 &&
-            (t->role != T_EMBED || tied)) // an untied embedding is only looked up
-            matrix += (double)times * (double)used;
-    }
-    free(table);
-    double L = (double)(a->L_d + a->L_m), keys = ((double)a->S + 1) / 2; // mean causal context
-    e.flops_per_token = 6 * matrix + 12 * keys * (double)(a->N_q * a->d_qkv) * L;
-    e.mem_weights = e.mem_grads = 4 * e.params;
-    e.mem_optimizer = 8 * e.params;
-    e.mem_activations = saturate(4 * activation_numbers(a, (double)batch_tokens));
-    e.mem_total = e.mem_weights + e.mem_grads + e.mem_optimizer + e.mem_activations;
-    return e;
-}
-
 json_t *arch_to_json(const struct arch *a)
 {
     json_t *j = json_object();
     for (int i = 0; i < N_DIMS; i++)
         json_object_set_new(j, dims[i].name, json_integer(arch_dim_get(a, (enum arch_dim)i)));
-    return j;
-}
-
-json_t *arch_report_json(const struct arch *a, bool tied, int64_t batch_tokens)
-{
-    struct counts c = arch_counts(a);
-    struct executed e = arch_executed(a, tied, batch_tokens);
-    json_t *j = arch_to_json(a), *executed = json_object(), *memory = json_object();
-    json_object_set_new(j, "N_a", json_integer(c.N_a));
-    json_object_set_new(j, "N", json_integer(c.N));
-    json_object_set_new(j, "M", json_integer(c.M));
-    const struct {
-        const char *key;
-        double value;
-    } ratios[] = {{"x", c.x}, {"y", c.y}, {"r", c.r},     {"G", c.G},     {"s", c.s},
-                  {"z", c.z}, {"g", c.g}, {"r_a", c.r_a}, {"r_d", c.r_d}, {"r_m", c.r_m}};
-    for (size_t i = 0; i < sizeof ratios / sizeof *ratios; i++)
-        json_object_set_new(j, ratios[i].key, json_num(ratios[i].value));
-    json_object_set_new(executed, "params", json_integer(e.params));
-    json_object_set_new(executed, "active_params", json_integer(e.active_params));
-    json_object_set_new(executed, "flops_per_token", json_num(e.flops_per_token));
-    json_object_set_new(executed, "batch_tokens", json_integer(batch_tokens));
-    json_object_set_new(memory, "weights", json_integer(e.mem_weights));
-    json_object_set_new(memory, "grads", json_integer(e.mem_grads));
-    json_object_set_new(memory, "optimizer", json_integer(e.mem_optimizer));
-    json_object_set_new(memory, "activations", json_integer(e.mem_activations));
-    json_object_set_new(memory, "total", json_integer(e.mem_total));
-    json_object_set_new(executed, "memory_bytes", memory);
-    json_object_set_new(j, "executed", executed);
     return j;
 }
 

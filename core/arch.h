@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One architecture: its structural dimensions, and what follows from them by the formulas of
 // the holistic framework (Wan et al. 2026, arXiv 2603.21862, eqs. 1-6), generalised to n_shared
-// shared experts. Two kinds of counts: the paper's (non-embedding, no router) and the executed
-// ones.
+// shared experts. Counts here are the paper's (non-embedding, no router); executed.h has those
+// of what runs.
 #ifndef CORE_ARCH_H
 #define CORE_ARCH_H
 #include "core/err.h"
@@ -69,20 +69,8 @@ struct counts {
 // The paper's counts of a checked architecture.
 struct counts arch_counts(const struct arch *a);
 
-struct executed {
-    int64_t params, active_params; // embedding, norms, router and unembedding included
-    double flops_per_token; // forward + backward, causal scores halved, unembedding included
-    int64_t mem_weights, mem_grads, mem_optimizer, mem_activations, mem_total; // bytes, f32
-};
-// What moetrain really stores and runs (matrix products only; with V = 0 nothing for embedding
-// and unembedding); batch_tokens sizes the activations.
-struct executed arch_executed(const struct arch *a, bool tied, int64_t batch_tokens);
-
 // {"L_d":..,..,"V":..}; the caller owns the object.
 json_t *arch_to_json(const struct arch *a);
-// {L_d.., N_a, N, M, x, y, r, G, s, z, g, r_a, r_d, r_m, "executed": {..}} as `moesweep arch
-// --json` prints it.
-json_t *arch_report_json(const struct arch *a, bool tied, int64_t batch_tokens);
 // Reads every dimension, unknown keys refused; defaults filled; checked. ctx names the place.
 enum err arch_from_json(json_t *obj, const char *ctx, struct arch *out);
 #endif

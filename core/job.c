@@ -14,9 +14,18 @@
 #define BATCH_MAX (INT64_C(1) << 32)
 
 static const char *const schedule_names[] = {
-    [SCHEDULE_WSD] = "wsd", [SCHEDULE_COSINE] = "cosine"};
+    [SCHEDULE_WSD] = "wsd", [SCHEDULE_COSINE] = "cosine", [SCHEDULE_LINEAR] = "linear"};
+static const char *const optimizer_names[] = {
+    [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_MUON] = "muon"};
+static const char *const precision_names[] = {
+    [PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16"};
 static const char *const router_names[] = {
     [ROUTER_SOFTMAX] = "softmax", [ROUTER_SIGMOID_BIAS] = "sigmoid_bias"};
+static const char *const data_names[] = {[DATA_TEXT] = "text",
+                                         [DATA_NANOGPT] = "nanogpt",
+                                         [DATA_LLMC] = "llmc",
+                                         [DATA_MEGATRON] = "megatron",
+                                         [DATA_EXTERNAL] = "external"};
 static const char *const status_names[] = {[JOB_OK] = "ok",
                                            [JOB_DIVERGED] = "diverged",
                                            [JOB_OOM] = "oom",
@@ -33,7 +42,7 @@ void job_init(struct job *j)
 {
     *j = (struct job){
         .arch = arch_unset(),
-        .data = {.kind = "text", .held = 0.05},
+        .data = {.kind = DATA_TEXT, .held = 0.05, .eot = -1},
         .train = {.schedule = SCHEDULE_WSD,
                   .warmup = 0.1,
                   .decay = 0.3,
@@ -138,6 +147,9 @@ static void train_to_json(const struct job_train *t, json_t *o)
     json_object_set_new(o, "betas", betas);
     set_num(o, "clip", t->clip);
     set_num(o, "aux", t->aux);
+    set_str(o, "optimizer", optimizer_names[t->optimizer]);
+    set_num(o, "batch_ramp", t->batch_ramp);
+    set_str(o, "precision", precision_names[t->precision]);
     set_int(o, "seed", t->seed);
 }
 
@@ -146,6 +158,7 @@ static void model_to_json(const struct job_model *m, json_t *o)
     set_str(o, "router", router_names[m->router]);
     json_object_set_new(o, "norm_topk", json_boolean(m->norm_topk));
     json_object_set_new(o, "tied", json_boolean(m->tied));
+    json_object_set_new(o, "qk_norm", json_boolean(m->qk_norm));
     set_num(o, "rope_base", m->rope_base);
     set_num(o, "init_scale", m->init_scale);
 }
@@ -158,7 +171,7 @@ json_t *job_to_json(const struct job *j)
         set_str(o, "id", j->id);
     json_object_set_new(o, "arch", arch_to_json(&j->arch));
     json_t *data = add_obj(o, "data");
-    set_str(data, "kind", j->data.kind);
+    set_str(data, "kind", data_names[j->data.kind]);
     for (int i = 0; i < j->data.n_paths; i++) {
         json_t *path =
             json_string(j->data.paths[i]); // NULL: no UTF-8; null is refused on reading
@@ -166,13 +179,21 @@ json_t *job_to_json(const struct job *j)
     }
     json_object_set_new(data, "paths", paths);
     set_num(data, "held", j->data.held);
+    if (j->data.eot >= 0)
+        set_int(data, "eot", j->data.eot);
     train_to_json(&j->train, add_obj(o, "train"));
     model_to_json(&j->model, add_obj(o, "model"));
+    if (j->init.from[0] != 0) {
+        json_t *init = add_obj(o, "init");
+        set_str(init, "from", j->init.from);
+        set_num(init, "noise", j->init.noise);
+    }
     set_int(o, "threads", j->threads);
     set_str(o, "device", j->device);
     json_t *checkpoint = add_obj(o, "checkpoint"), *val = add_obj(o, "val");
     set_str(checkpoint, "dir", j->checkpoint.dir);
     set_num(checkpoint, "every_s", j->checkpoint.every_s);
+    json_object_set_new(checkpoint, "keep", json_boolean(j->checkpoint.keep));
     set_int(val, "tokens", j->val.tokens);
     set_int(val, "every", j->val.every);
     return o;
@@ -230,12 +251,17 @@ static enum err paths_from_json(json_t *list, const char *ctx, struct job *j)
 
 static enum err data_from_json(json_t *o, const char *ctx, struct job *j)
 {
-    static const char *const keys[] = {"kind", "paths", "held", NULL};
-    static const char *const kinds[] = {"text"};
-    int kind = 0;
+    static const char *const keys[] = {"kind", "paths", "held", "eot", NULL};
+    int kind = (int)j->data.kind;
     TRY(json_known_keys(o, ctx, keys));
-    TRY(get_choice(o, ctx, "kind", kinds, COUNT(kinds), false, &kind));
+    TRY(get_choice(o, ctx, "kind", data_names, COUNT(data_names), false, &kind));
+    j->data.kind = (enum job_data)kind;
     TRY(get_positive(o, ctx, "held", false, 0.5, &j->data.held));
+    TRY(json_get_i64(o, ctx, "eot", false, 0, INT32_MAX, &j->data.eot));
+    bool marked = j->data.kind == DATA_NANOGPT || j->data.kind == DATA_LLMC;
+    ENSURE(marked || j->data.eot < 0, ERR_INPUT,
+           "%s: eot: expected with kind nanogpt or llmc only, found %" PRId64, ctx,
+           j->data.eot);
     return paths_from_json(json_object_get(o, "paths"), ctx, j);
 }
 
@@ -256,10 +282,12 @@ static enum err betas_from_json(json_t *v, const char *ctx, struct job_train *t)
 
 static enum err train_from_json(json_t *o, const char *ctx, struct job_train *t)
 {
-    static const char *const keys[] = {"tokens", "batch_tokens", "lr",   "schedule",
-                                       "warmup", "decay",        "wd",   "betas",
-                                       "clip",   "aux",          "seed", NULL};
-    int schedule = (int)t->schedule;
+    static const char *const keys[] = {"tokens",    "batch_tokens", "batch_ramp", "lr",
+                                       "schedule",  "warmup",       "decay",      "wd",
+                                       "betas",     "clip",         "aux",        "optimizer",
+                                       "precision", "seed",         NULL};
+    int schedule = (int)t->schedule, optimizer = (int)t->optimizer,
+        precision = (int)t->precision;
     TRY(json_known_keys(o, ctx, keys));
     TRY(json_get_i64(o, ctx, "tokens", true, 1, TOKENS_MAX, &t->tokens));
     TRY(json_get_i64(o, ctx, "batch_tokens", true, 1, BATCH_MAX, &t->batch_tokens));
@@ -275,12 +303,19 @@ static enum err train_from_json(json_t *o, const char *ctx, struct job_train *t)
     TRY(betas_from_json(json_object_get(o, "betas"), ctx, t));
     TRY(json_get_num(o, ctx, "clip", false, 0, 1e9, &t->clip));
     TRY(json_get_num(o, ctx, "aux", false, 0, 1e3, &t->aux));
+    TRY(get_choice(o, ctx, "optimizer", optimizer_names, COUNT(optimizer_names), false,
+                   &optimizer));
+    t->optimizer = (enum job_optimizer)optimizer;
+    TRY(json_get_num(o, ctx, "batch_ramp", false, 0, 1, &t->batch_ramp));
+    TRY(get_choice(o, ctx, "precision", precision_names, COUNT(precision_names), false,
+                   &precision));
+    t->precision = (enum job_precision)precision;
     return json_get_i64(o, ctx, "seed", false, 0, INT64_MAX, &t->seed);
 }
 
 static enum err model_from_json(json_t *o, const char *ctx, struct job_model *m)
 {
-    static const char *const keys[] = {"router",    "norm_topk",  "tied",
+    static const char *const keys[] = {"router",    "norm_topk",  "tied", "qk_norm",
                                        "rope_base", "init_scale", NULL};
     int router = (int)m->router;
     TRY(json_known_keys(o, ctx, keys));
@@ -288,15 +323,26 @@ static enum err model_from_json(json_t *o, const char *ctx, struct job_model *m)
     m->router = (enum job_router)router;
     TRY(json_get_bool(o, ctx, "norm_topk", false, &m->norm_topk));
     TRY(json_get_bool(o, ctx, "tied", false, &m->tied));
+    TRY(json_get_bool(o, ctx, "qk_norm", false, &m->qk_norm));
     TRY(json_get_num(o, ctx, "rope_base", false, 1, 1e12, &m->rope_base));
     return get_positive(o, ctx, "init_scale", false, 1e3, &m->init_scale);
 }
 
+static enum err init_from_json(json_t *o, const char *ctx, struct job *j)
+{
+    static const char *const keys[] = {"from", "noise", NULL};
+    TRY(json_known_keys(o, ctx, keys));
+    if (!json_is_null(json_object_get(o, "from")))
+        TRY(json_get_str(o, ctx, "from", false, j->init.from, sizeof j->init.from));
+    return json_get_num(o, ctx, "noise", false, 0, 10, &j->init.noise);
+}
+
 static enum err checkpoint_from_json(json_t *o, const char *ctx, struct job *j)
 {
-    static const char *const keys[] = {"dir", "every_s", NULL};
+    static const char *const keys[] = {"dir", "every_s", "keep", NULL};
     TRY(json_known_keys(o, ctx, keys));
     TRY(json_get_str(o, ctx, "dir", false, j->checkpoint.dir, sizeof j->checkpoint.dir));
+    TRY(json_get_bool(o, ctx, "keep", false, &j->checkpoint.keep));
     return json_get_num(o, ctx, "every_s", false, 0, 1e9, &j->checkpoint.every_s);
 }
 
@@ -343,9 +389,9 @@ static enum err check_whole(const struct job *j, const char *ctx)
 
 static enum err read_job(json_t *obj, const char *ctx, struct job *j)
 {
-    static const char *const keys[] = {"v",          "id",    "arch",    "data",
-                                       "train",      "model", "threads", "device",
-                                       "checkpoint", "val",   NULL};
+    static const char *const keys[] = {"v",      "id",         "arch", "data",
+                                       "train",  "model",      "init", "threads",
+                                       "device", "checkpoint", "val",  NULL};
     int64_t version, threads = j->threads;
     TRY(json_known_keys(obj, ctx, keys));
     TRY(json_get_i64(obj, ctx, "v", true, JOB_VERSION, JOB_VERSION, &version));
@@ -355,6 +401,7 @@ static enum err read_job(json_t *obj, const char *ctx, struct job *j)
     READ_CHILD("train", true, train_from_json(child, place, &j->train));
     j->model.norm_topk = j->arch.K > 1; // one weight divided by itself would be always 1
     READ_CHILD("model", false, model_from_json(child, place, &j->model));
+    READ_CHILD("init", false, init_from_json(child, place, j));
     READ_CHILD("checkpoint", false, checkpoint_from_json(child, place, j));
     READ_CHILD("val", false, val_from_json(child, place, j));
     TRY(json_get_i64(obj, ctx, "threads", false, 1, 4096, &threads));

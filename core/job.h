@@ -8,13 +8,17 @@
 #define JOB_ID_LEN 17 // 16 hex digits at most, and the terminator
 #define JOB_PATH_MAX 4096
 
-enum job_schedule { SCHEDULE_WSD, SCHEDULE_COSINE };
+enum job_schedule { SCHEDULE_WSD, SCHEDULE_COSINE, SCHEDULE_LINEAR };
+enum job_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_MUON };
+enum job_precision { PRECISION_F32, PRECISION_BF16 };
 enum job_router { ROUTER_SOFTMAX, ROUTER_SIGMOID_BIAS };
+enum job_data { DATA_TEXT, DATA_NANOGPT, DATA_LLMC, DATA_MEGATRON, DATA_EXTERNAL };
 
 struct job_model {
     enum job_router router;
     bool norm_topk; // the K weights divided by their sum (never with K = 1 by default)
     bool tied;      // unembedding = embedding
+    bool qk_norm;   // an RMSNorm with its own gain on every query and key head, before RoPE
     double rope_base;
     double init_scale;
 };
@@ -22,11 +26,14 @@ struct job_model {
 struct job_train {
     int64_t tokens; // D; a whole number of batches is run: steps = round(tokens/batch_tokens)
     int64_t batch_tokens; // a multiple of S
+    double batch_ramp;    // share of the tokens over which the batch grows to batch_tokens
     double lr;            // peak
     enum job_schedule schedule;
     double warmup, decay; // fractions of all steps (decay: linear to zero, WSD only)
     double wd, beta1, beta2, clip;
     double aux; // weight of the load-balancing loss, per layer
+    enum job_optimizer optimizer;
+    enum job_precision precision; // of matrix products; weights, moments and sums are f32
     int64_t seed;
 };
 
@@ -34,18 +41,24 @@ struct job {
     char id[JOB_ID_LEN];
     struct arch arch;
     struct {
-        char kind[16]; // "text"
-        char **paths;  // n_paths, owned
+        enum job_data kind;
+        char **paths; // n_paths, owned
         int n_paths;
         double held; // share of documents held out for validation
+        int64_t eot; // nanogpt, llmc: the token that ends a document; -1: none
     } data;
     struct job_train train;
     struct job_model model;
-    int threads;     // of a trainer that uses several; moetrain uses one
+    struct {
+        char from[JOB_PATH_MAX]; // a checkpoint whose weights the model starts with; "": random
+        double noise;            // relative sd of what is added to copied experts
+    } init;
+    int threads;
     char device[16]; // "cpu"
     struct {
         char dir[JOB_PATH_MAX]; // "" = no checkpoints
         double every_s;
+        bool keep; // the last one stays when the run ends
     } checkpoint;
     struct {
         int64_t tokens; // of held-out text used, from its start

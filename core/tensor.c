@@ -80,7 +80,7 @@ static void add_embedding(struct build *b, enum tensor_role role, const char *na
     t->active = active;
 }
 
-int64_t tensor_table(const struct arch *a, bool tied, double init_scale, struct tensor **out,
+int64_t tensor_table(const struct arch *a, const struct job_model *opt, struct tensor **out,
                      int *n)
 {
     // At most 11 tensors a layer and three outside.
@@ -90,8 +90,8 @@ int64_t tensor_table(const struct arch *a, bool tied, double init_scale, struct 
     if (*out == NULL)
         return -1;
     struct build b = {
-        .a = a, .t = *out, .scale = init_scale, .residual = sqrt(2.0 * (double)L)};
-    add_embedding(&b, T_EMBED, "embed", tied ? 1 : 1 / (double)a->V);
+        .a = a, .t = *out, .scale = opt->init_scale, .residual = sqrt(2.0 * (double)L)};
+    add_embedding(&b, T_EMBED, "embed", opt->tied ? 1 : 1 / (double)a->V);
     for (int l = 0; l < L; l++) {
         add_attention(&b, l);
         add(&b, T_NORM_FFN, l, "ffn.norm", a->d, 0, 0);
@@ -103,7 +103,7 @@ int64_t tensor_table(const struct arch *a, bool tied, double init_scale, struct 
         }
     }
     add(&b, T_NORM_OUT, -1, "norm", a->d, 0, 0);
-    if (!tied)
+    if (!opt->tied)
         add_embedding(&b, T_UNEMBED, "unembed", 1);
     *n = b.n;
     return b.total;

@@ -3,7 +3,7 @@
 // memory, allocation, initialisation, optimizer groups, checkpoint and export derive from it.
 #ifndef CORE_TENSOR_H
 #define CORE_TENSOR_H
-#include "core/arch.h"
+#include "core/job.h"
 
 enum tensor_role {
     T_EMBED,       // [V, d]
@@ -39,10 +39,10 @@ struct tensor {
 };
 
 // Builds the table in a fresh array (*out, caller frees) of *n entries; returns the element
-// total. init_scale multiplies every init_sd = 1/sqrt(fan_in); outputs into the residual stream
-// are divided by sqrt(2 (L_d + L_m)) besides. Fan-in is the last dimension of the shape. The
-// architecture must have been checked; with V = 0 there is no embedding. Returns -1 when memory
-// is short.
-int64_t tensor_table(const struct arch *a, bool tied, double init_scale, struct tensor **out,
+// total. opt->init_scale multiplies every init_sd = 1/sqrt(fan_in); outputs into the residual
+// stream are divided by sqrt(2 (L_d + L_m)) besides. Fan-in is the last dimension of the shape.
+// The architecture must have been checked; with V = 0 there is no embedding. Returns -1 when
+// memory is short.
+int64_t tensor_table(const struct arch *a, const struct job_model *opt, struct tensor **out,
                      int *n);
 #endif

@@ -7,6 +7,6 @@
 #include "kernels/real.h"
 #include <stdint.h>
 
-void embed_fwd(real *y, const real *w, const uint16_t *token, int64_t T, int64_t C);
-void embed_bwd(real *dw, const real *dy, const uint16_t *token, int64_t T, int64_t C);
+void embed_fwd(real *y, const real *w, const int32_t *token, int64_t T, int64_t C);
+void embed_bwd(real *dw, const real *dy, const int32_t *token, int64_t T, int64_t C);
 #endif

@@ -21,7 +21,7 @@ static double row_xent(real *z, int64_t target, int64_t V, real scale)
     return log((double)sum) + ((double)top - (double)at);
 }
 
-double unembed_xent(real *dx, real *dw, const real *x, const real *w, const uint16_t *target,
+double unembed_xent(real *dx, real *dw, const real *x, const real *w, const int32_t *target,
                     int64_t T, int64_t C, int64_t V, real *scratch)
 {
     double loss = 0;

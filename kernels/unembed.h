@@ -16,6 +16,6 @@
 #include <stdint.h>
 
 int64_t unembed_scratch(int64_t V);
-double unembed_xent(real *dx, real *dw, const real *x, const real *w, const uint16_t *target,
+double unembed_xent(real *dx, real *dw, const real *x, const real *w, const int32_t *target,
                     int64_t T, int64_t C, int64_t V, real *scratch);
 #endif

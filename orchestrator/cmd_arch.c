@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/executed.h"
 #include "core/solve.h"
 #include "orchestrator/cmd.h"
 #include <math.h>
@@ -217,8 +218,8 @@ enum err cmd_arch(int argc, char **argv)
         arch_fill_defaults(&a);
         TRY(arch_check(&a));
     }
-    int64_t tokens = batch >= 1 ? (int64_t)batch : a.S;
-    json_t *j = arch_report_json(&a, tied, tokens);
+    struct job job = executed_job(&a, tied, batch >= 1 ? (int64_t)batch : a.S);
+    json_t *j = executed_report_json(&job);
     if (asked) {
         json_object_set_new(j, "asked", asked);
         json_object_set_new(j, "deviation", deviation);

@@ -279,7 +279,7 @@ static double smallest_M(const struct sweep *s, const struct phase *ph, double C
 
 static enum err check_tokens(const struct sweep *s, const struct places *p)
 {
-    bool text = strcmp(s->base.data.kind, "text") == 0;
+    bool text = s->base.data.kind == DATA_TEXT;
     const char *key = text ? "data.paths" : "data.tokens";
     char expected[160];
     for (int i = 0; i < s->n_phases; i++) {
@@ -329,7 +329,7 @@ enum err config_check(struct sweep *s, const struct places *p)
                            s->base.train.warmup + s->base.train.decay);
     TRY(check_dims(s, p));
     TRY(check_start(s, p));
-    TRY(strcmp(s->base.data.kind, "text") == 0 ? check_text(s, p) : check_external(s, p));
+    TRY(s->base.data.kind == DATA_TEXT ? check_text(s, p) : check_external(s, p));
     TRY(check_tokens(s, p));
     s->base.arch = s->solve.base;
     char *flat = NULL;

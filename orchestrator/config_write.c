@@ -194,7 +194,7 @@ static void write_paths(struct out *o, const char *name)
 static void write_arch(struct out *o)
 {
     const struct sweep *s = o->s;
-    bool text = strcmp(s->base.data.kind, "text") == 0;
+    bool text = s->base.data.kind == DATA_TEXT;
     for (int i = 0; i < N_DIMS; i++) {
         int64_t v = arch_dim_get(&s->solve.base, (enum arch_dim)i);
         if (v == ARCH_UNSET || (i == DIM_V && text))
@@ -337,7 +337,7 @@ static bool is_silent(const struct out *o, const struct key *k, const void *base
     if (o->flat && (k->flags & KEY_LOOSE))
         return true;
     if (strcmp(k->path, "data.tokens") == 0)
-        return strcmp(o->s->base.data.kind, "text") == 0;
+        return o->s->base.data.kind == DATA_TEXT;
     if (strcmp(k->path, "phases.axes.factor") == 0 ||
         strcmp(k->path, "phases.axes.points") == 0)
         return ((const struct axis *)base)->source != AXIS_AROUND;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/manage.h"
+#include "core/executed.h"
 #include "core/json.h"
 #include "orchestrator/manage_state.h"
 #include "orchestrator/outputs.h"
@@ -24,8 +25,7 @@ const struct steer_job *manage_job(const struct manager *m, int job)
 
 double manage_flops(const struct steer_job *sj)
 {
-    struct executed ex =
-        arch_executed(&sj->job.arch, sj->job.model.tied, sj->job.train.batch_tokens);
+    struct executed ex = executed_of(&sj->job);
     return ex.flops_per_token * (double)sj->job.train.tokens;
 }
 

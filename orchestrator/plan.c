@@ -2,6 +2,7 @@
 // The plan is what steering itself would open if no phase had to wait: the same code makes the
 // jobs, so plan and run cannot disagree about a phase that starts at once.
 #include "orchestrator/plan.h"
+#include "core/executed.h"
 #include "core/json.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
@@ -25,7 +26,7 @@ static double guessed_rate(const struct job *j)
 
 static double executed_flops(const struct job *j)
 {
-    struct executed x = arch_executed(&j->arch, j->model.tied, j->train.batch_tokens);
+    struct executed x = executed_of(j);
     double trained = (double)job_steps(j) * (double)j->train.batch_tokens;
     double validations = j->val.every > 0 ? 1 + (double)(job_steps(j) / j->val.every) : 1;
     // a forward pass is a third of forward + backward
@@ -36,7 +37,7 @@ static void cost_add(struct cost *c, const struct steer_job *sj, double rate)
 {
     const struct job *j = &sj->job;
     double executed = executed_flops(j);
-    struct executed x = arch_executed(&j->arch, j->model.tied, j->train.batch_tokens);
+    struct executed x = executed_of(j);
     c->flops += (double)sj->counts.M * (double)j->train.tokens;
     c->executed += executed;
     c->seconds += executed / rate;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/recommend.h"
+#include "core/executed.h"
 #include "core/json.h"
 #include "orchestrator/candidate.h"
 #include <math.h>
@@ -380,8 +381,8 @@ static enum err build(json_t *law, const char *source, double C, double max_tota
     json_object_set_new(doc, "extrapolation", json_real(C / top));
     json_object_set_new(doc, "in_range", json_boolean(C <= top));
     json_object_set_new(doc, "arch", arch_to_json(&sol.arch));
-    json_object_set_new(doc, "counts",
-                        arch_report_json(&sol.arch, s.tied, (int64_t)t.batch_tokens));
+    struct job job = executed_job(&sol.arch, s.tied, (int64_t)t.batch_tokens);
+    json_object_set_new(doc, "counts", executed_report_json(&job));
     json_object_set_new(doc, "deviation", dev);
     json_object_set_new(doc, "loss", loss_at(law, C, notes));
     json_object_set_new(doc, "train",

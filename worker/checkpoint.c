@@ -2,39 +2,62 @@
 #include "worker/checkpoint.h"
 #include "core/crc.h"
 #include "core/file.h"
+#include "core/json.h"
+#include "core/tensor.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAGIC "moeckpt2" // format and version
+
 struct header {
-    char magic[8]; // format and version
+    char magic[8];
     char build[24];
     char job[24];
     uint32_t text, real_size;
-    int64_t n_params, n_bias;
+    int64_t n_params, n_bias, meta_bytes;
     struct run_state state;
 };
+#define META_MAX (INT64_C(1) << 26) // 4096 paths of 4096 bytes, escaped, and some
 
 // One contiguous piece of the file.
 struct part {
     void *p;
     size_t n;
 };
-#define N_PARTS 5
+enum { PART_HEADER, PART_META, PART_PARAMS, PART_M1, PART_M2, PART_BIAS, N_PARTS };
 
-static void parts_of(struct header *h, struct model *m, struct part part[N_PARTS])
+static void parts_of(struct header *h, char *meta, struct model *m, struct part part[N_PARTS])
 {
     size_t arena = (size_t)h->n_params * sizeof(real);
     int64_t n_bias;
-    part[0] = (struct part){h, sizeof *h};
-    part[1] = (struct part){model_params(m), arena};
-    part[2] = (struct part){model_moment1(m), arena};
-    part[3] = (struct part){model_moment2(m), arena};
-    part[4] = (struct part){model_router_bias(m, &n_bias), (size_t)h->n_bias * sizeof(real)};
+    part[PART_HEADER] = (struct part){h, sizeof *h};
+    part[PART_META] = (struct part){meta, (size_t)h->meta_bytes};
+    part[PART_PARAMS] = (struct part){model_params(m), arena};
+    part[PART_M1] = (struct part){model_moment1(m), arena};
+    part[PART_M2] = (struct part){model_moment2(m), arena};
+    part[PART_BIAS] =
+        (struct part){model_router_bias(m, &n_bias), (size_t)h->n_bias * sizeof(real)};
+}
+
+char *checkpoint_meta(const struct job *j, const struct arch *a, const uint8_t *symbols)
+{
+    struct job named = *j; // shallow: only the architecture changes
+    named.arch = *a;
+    json_t *meta = json_pack("{s:o}", "job", job_to_json(&named)), *list = json_array();
+    for (int64_t i = 1; symbols != NULL && i < a->V; i++)
+        json_array_append_new(list, json_integer(symbols[i]));
+    if (symbols != NULL)
+        json_object_set(meta, "symbols", list);
+    char *text = json_dumps(meta, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(list);
+    json_decref(meta);
+    return text;
 }
 
 // The header that this job, text, build and model must have; the state is left zero.
@@ -42,7 +65,7 @@ static void expected_header(struct header *h, const struct job *j, uint32_t text
                             struct model *m)
 {
     memset(h, 0, sizeof *h); // padding too: it is written and summed
-    memcpy(h->magic, "moeckpt1", sizeof h->magic);
+    memcpy(h->magic, MAGIC, sizeof h->magic);
     snprintf(h->build, sizeof h->build, "%s", MOESWEEP_VERSION);
     struct job named = *j; // shallow: only the id changes
     job_set_id(&named);
@@ -79,14 +102,19 @@ static struct paths paths_in(const char *dir)
     return p;
 }
 
-enum err checkpoint_save(const char *dir, const struct job *j, uint32_t text,
+enum err checkpoint_save(const char *dir, const struct job *j, uint32_t text, const char *meta,
                          const struct run_state *s, struct model *m)
 {
     struct header h;
     struct part part[N_PARTS];
     expected_header(&h, j, text, m);
     h.state = *s;
-    parts_of(&h, m, part);
+    h.meta_bytes = (int64_t)strlen(meta);
+    union { // parts are written from here
+        const char *in;
+        char *out;
+    } text_of = {meta};
+    parts_of(&h, text_of.out, m, part);
     struct paths p = paths_in(dir);
     int fd = open(p.tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     ENSURE(fd >= 0, ERR_FAILED, "%s: %s", p.tmp, strerror(errno));
@@ -158,6 +186,28 @@ static enum err check_header(const struct header *want, const struct header *got
     return OK;
 }
 
+// Sizes that a header claims, before anything is allocated or added up.
+static enum err check_sizes(const struct header *h, const char *path)
+{
+    ENSURE(h->n_params > 0 && h->n_params <= INT64_MAX / 64 && h->n_bias >= 0 &&
+               h->n_bias <= INT64_MAX / 64 && h->meta_bytes > 0 && h->meta_bytes <= META_MAX,
+           ERR_INPUT,
+           "%s: claims %" PRId64 " parameters, %" PRId64 " biases and %" PRId64
+           " bytes about its job: torn or damaged",
+           path, h->n_params, h->n_bias, h->meta_bytes);
+    return OK;
+}
+
+static enum err check_whole_sum(int fd, const struct header *h, const char *path)
+{
+    size_t reals = (size_t)(3 * h->n_params + h->n_bias);
+    size_t size = sizeof *h + (size_t)h->meta_bytes + reals * sizeof(real) + sizeof(uint32_t);
+    ENSURE(lseek(fd, 0, SEEK_SET) == 0, ERR_FAILED, "%s: %s", path, strerror(errno));
+    TRY(check_sum(fd, size, path));
+    ENSURE(lseek(fd, 0, SEEK_SET) == 0, ERR_FAILED, "%s: %s", path, strerror(errno));
+    return OK;
+}
+
 static enum err load(int fd, const char *path, struct header *want, struct run_state *s,
                      struct model *m)
 {
@@ -165,17 +215,97 @@ static enum err load(int fd, const char *path, struct header *want, struct run_s
     struct part part[N_PARTS];
     TRY(read_all(fd, &got, sizeof got, path));
     TRY(check_header(want, &got, path));
-    parts_of(&got, m, part);
-    size_t size = sizeof(uint32_t);
-    for (int i = 0; i < N_PARTS; i++)
-        size += part[i].n;
-    ENSURE(lseek(fd, 0, SEEK_SET) == 0, ERR_FAILED, "%s: %s", path, strerror(errno));
-    TRY(check_sum(fd, size, path));
-    ENSURE(lseek(fd, 0, SEEK_SET) == 0, ERR_FAILED, "%s: %s", path, strerror(errno));
-    for (int i = 0; i < N_PARTS; i++)
-        TRY(read_all(fd, part[i].p, part[i].n, path));
+    TRY(check_sizes(&got, path));
+    TRY(check_whole_sum(fd, &got, path));
+    char *meta = malloc((size_t)got.meta_bytes);
+    ENSURE(meta != NULL, ERR_FAILED, "%s: out of memory", path);
+    parts_of(&got, meta, m, part);
+    enum err e = OK;
+    for (int i = 0; i < N_PARTS && e == OK; i++)
+        e = read_all(fd, part[i].p, part[i].n, path);
+    free(meta);
     *s = got.state;
+    return e;
+}
+
+// The job in a checkpoint's JSON object, and whether the arrays are those of its model.
+static enum err read_meta(const char *text, const struct header *h, const char *path,
+                          struct checkpoint *c)
+{
+    json_error_t where;
+    json_t *meta = json_loadb(text, (size_t)h->meta_bytes, JSON_REJECT_DUPLICATES, &where);
+    ENSURE(meta != NULL, ERR_INPUT, "%s: about its job: %s", path, where.text);
+    enum err e = job_from_json(json_object_get(meta, "job"), path, &c->job);
+    c->symbols = json_incref(json_object_get(meta, "symbols"));
+    json_decref(meta);
+    TRY(e);
+    const struct arch *a = &c->job.arch;
+    struct tensor *table;
+    int n;
+    int64_t N = tensor_table(a, &c->job.model, &table, &n);
+    ENSURE(N >= 0, ERR_FAILED, "out of memory");
+    free(table);
+    bool biased = c->job.model.router == ROUTER_SIGMOID_BIAS;
+    ENSURE(a->V > 0 && N == h->n_params && h->n_bias == (biased ? a->L_m * a->N_e : 0),
+           ERR_INPUT,
+           "%s: holds %" PRId64 " parameters and %" PRId64 " biases, its job has %" PRId64
+           " parameters",
+           path, h->n_params, h->n_bias, N);
     return OK;
+}
+
+static enum err read_own(int fd, const char *path, struct checkpoint *c)
+{
+    struct header h;
+    TRY(read_all(fd, &h, sizeof h, path));
+    ENSURE(memcmp(h.magic, MAGIC, sizeof h.magic) == 0, ERR_INPUT,
+           "%s: not a checkpoint of this format", path);
+    ENSURE(h.real_size == sizeof(real), ERR_INPUT, "%s: numbers of %u bytes, expected %zu",
+           path, (unsigned)h.real_size, sizeof(real));
+    TRY(check_sizes(&h, path));
+    TRY(check_whole_sum(fd, &h, path));
+    c->state = h.state;
+    c->n_params = h.n_params;
+    c->n_bias = h.n_bias;
+    c->params = malloc((size_t)h.n_params * sizeof(real));
+    c->bias = h.n_bias > 0 ? malloc((size_t)h.n_bias * sizeof(real)) : NULL;
+    char *meta = malloc((size_t)h.meta_bytes);
+    enum err e = c->params != NULL && meta != NULL && (c->bias != NULL || h.n_bias == 0)
+                     ? OK
+                     : err_set(ERR_FAILED, "%s: out of memory", path);
+    if (e == OK && lseek(fd, sizeof h, SEEK_SET) < 0)
+        e = err_set(ERR_FAILED, "%s: %s", path, strerror(errno));
+    if (e == OK)
+        e = read_all(fd, meta, (size_t)h.meta_bytes, path);
+    if (e == OK)
+        e = read_meta(meta, &h, path, c);
+    free(meta);
+    TRY(e);
+    TRY(read_all(fd, c->params, (size_t)h.n_params * sizeof(real), path));
+    off_t moments = (off_t)(2 * (size_t)h.n_params * sizeof(real));
+    ENSURE(lseek(fd, moments, SEEK_CUR) >= 0, ERR_FAILED, "%s: %s", path, strerror(errno));
+    return read_all(fd, c->bias, (size_t)h.n_bias * sizeof(real), path);
+}
+
+enum err checkpoint_read(const char *path, struct checkpoint *out)
+{
+    *out = (struct checkpoint){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ENSURE(fd >= 0, ERR_INPUT, "%s: %s", path, strerror(errno));
+    enum err e = read_own(fd, path, out);
+    close(fd);
+    if (e != OK)
+        checkpoint_free(out);
+    return e;
+}
+
+void checkpoint_free(struct checkpoint *c)
+{
+    job_free(&c->job);
+    json_decref(c->symbols);
+    free(c->params);
+    free(c->bias);
+    *c = (struct checkpoint){0};
 }
 
 enum err checkpoint_load(const char *dir, const struct job *j, uint32_t text, bool *found,

@@ -4,7 +4,6 @@
 #include "core/crc.h"
 #include <inttypes.h>
 #include <stddef.h>
-#include <string.h>
 
 #define STREAM_DATA 0x64617461U // "data": keeps these draws apart from other uses of the seed
 #define ROUNDS 4                // Luby and Rackoff 1988: four rounds give a strong permutation
@@ -74,22 +73,24 @@ int64_t data_position(const struct data *d, int64_t step, int64_t n_windows, int
     return offset + (int64_t)w * d->S;
 }
 
-static void window(const uint16_t *text, int64_t S, uint16_t *tokens, uint16_t *targets)
+static void window(const uint16_t *text, int64_t S, int32_t *tokens, int32_t *targets)
 {
-    memcpy(tokens, text, (size_t)S * sizeof *text);
-    memcpy(targets, text + 1, (size_t)S * sizeof *text);
+    for (int64_t i = 0; i < S; i++) {
+        tokens[i] = text[i];
+        targets[i] = text[i + 1];
+    }
 }
 
-void data_batch(const struct data *d, int64_t step, int64_t n_windows, uint16_t *tokens,
-                uint16_t *targets)
+void data_batch(const struct data *d, int64_t step, int64_t n_windows, int32_t *tokens,
+                int32_t *targets)
 {
     for (int64_t i = 0; i < n_windows; i++)
         window(d->corpus->train + data_position(d, step, n_windows, i), d->S, tokens + i * d->S,
                targets + i * d->S);
 }
 
-void data_held(const struct data *d, int64_t first, int64_t n, uint16_t *tokens,
-               uint16_t *targets)
+void data_held(const struct data *d, int64_t first, int64_t n, int32_t *tokens,
+               int32_t *targets)
 {
     for (int64_t i = 0; i < n; i++)
         window(d->corpus->held + (first + i) * d->S, d->S, tokens + i * d->S,

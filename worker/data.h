@@ -26,11 +26,11 @@ enum err data_init(struct data *d, const struct corpus *c, int64_t S, int64_t va
 // First token of training window index of step (1 ..), with n_windows windows a step.
 int64_t data_position(const struct data *d, int64_t step, int64_t n_windows, int64_t index);
 // The batch of a step: n_windows x S tokens, and for each the token that follows it.
-void data_batch(const struct data *d, int64_t step, int64_t n_windows, uint16_t *tokens,
-                uint16_t *targets);
+void data_batch(const struct data *d, int64_t step, int64_t n_windows, int32_t *tokens,
+                int32_t *targets);
 // Held-out windows first .. first + n - 1 in the same layout.
-void data_held(const struct data *d, int64_t first, int64_t n, uint16_t *tokens,
-               uint16_t *targets);
+void data_held(const struct data *d, int64_t first, int64_t n, int32_t *tokens,
+               int32_t *targets);
 // Tokens that one evaluation predicts, and the bytes of text they stand for: one each, none for
 // the end-of-text symbol.
 int64_t data_val_tokens(const struct data *d);

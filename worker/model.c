@@ -247,8 +247,7 @@ enum err model_create(const struct arch *a, const struct job_model *opt, int64_t
 {
     *out = NULL;
     TRY(arch_check(a));
-    ENSURE(a->V > 0 && a->V <= 65536, ERR_INPUT,
-           "V: expected 1 to 65536 symbols, found %" PRId64, a->V);
+    ENSURE(a->V > 0, ERR_INPUT, "V: expected at least one symbol, found %" PRId64, a->V);
     ENSURE(batch_tokens > 0 && batch_tokens % a->S == 0, ERR_INPUT,
            "batch_tokens: expected a multiple of S = %" PRId64 ", found %" PRId64, a->S,
            batch_tokens);
@@ -263,7 +262,7 @@ enum err model_create(const struct arch *a, const struct job_model *opt, int64_t
     *m = (struct model){.arch = *a, .opt = *opt, .T = batch_tokens, .L = a->L_d + a->L_m};
     m->chunk = a->S * max64(1, CHUNK_ROWS / a->S);
     m->chunk = m->chunk < batch_tokens ? m->chunk : batch_tokens;
-    m->N = tensor_table(a, opt->tied, opt->init_scale, &m->tensors, &m->n_tensors);
+    m->N = tensor_table(a, opt, &m->tensors, &m->n_tensors);
     enum err e = m->N < 0 ? err_set(ERR_FAILED, "out of memory") : allocate(m);
     if (e != OK) {
         model_free(m);

@@ -22,8 +22,8 @@ void model_init(struct model *m, uint64_t seed);
 // One pass over tokens[n] (n a multiple of S, at most batch_tokens; each run of S is a
 // sequence), predicting targets[n]. Returns the mean cross-entropy in nats; train: keeps what
 // backward needs.
-double model_forward(struct model *m, const uint16_t *tokens, const uint16_t *targets,
-                     int64_t n, bool train);
+double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
+                     bool train);
 // Gradients of mean cross-entropy + aux x sum over MoE layers of the balancing loss
 // (N_e sum_e f_e p_e, Switch eq. 4 with f over K n assignments); gradients are overwritten.
 void model_backward(struct model *m, double aux);

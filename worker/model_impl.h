@@ -56,8 +56,8 @@ struct model {
     void *acts; // the activation arena
     size_t acts_bytes;
     // Activations outside the layers, and scratch
-    const uint16_t *tokens; // the last training forward's; they must live until backward
-    int64_t n;              // rows of the last forward
+    const int32_t *tokens; // the last training forward's; they must live until backward
+    int64_t n;             // rows of the last forward
     real *x_out, *norm_out_y, *r_out;    // [T, d], [T, d], [T]
     real *d_norm_out;                    // [T, d] dL/d(norm_out_y), made by the fused loss
     real *rope;                          // [S, d_qkv]

@@ -163,8 +163,8 @@ static void ffn_block_bwd(struct model *m, struct layer *l, double aux)
     rmsnorm_bwd(m->dx, l->g.norm_ffn, m->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
 }
 
-double model_forward(struct model *m, const uint16_t *tokens, const uint16_t *targets,
-                     int64_t n, bool train)
+double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
+                     bool train)
 {
     const struct arch *a = &m->arch;
     ASSERT(n > 0 && n % a->S == 0 && n <= m->T);

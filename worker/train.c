@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train.h"
 #include "core/corpus.h"
+#include "core/executed.h"
 #include "core/json.h"
 #include "kernels/gemm.h"
 #include "worker/checkpoint.h"
@@ -31,9 +32,10 @@ struct run {
     struct data data;
     struct model *model;
     struct executed executed;
-    uint16_t *tokens, *targets; // one batch
-    int64_t steps, n_windows;   // of the whole run; of a batch
-    uint32_t text;              // fingerprint
+    int32_t *tokens, *targets; // one batch
+    int64_t steps, n_windows;  // of the whole run; of a batch
+    uint32_t text;             // fingerprint
+    char *meta;                // what a checkpoint says of its job
     struct run_state state;
     double t_line, t_checkpoint; // when the last ones were written
     char cause[128];             // of divergence
@@ -105,6 +107,16 @@ static enum err prepare(struct run *r)
 {
     const struct job *j = r->job;
     int64_t batch = j->train.batch_tokens;
+    ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
+           "data.kind: external data are for another trainer, not moetrain");
+    ENSURE(j->data.kind == DATA_TEXT, ERR_INPUT, "data.kind: files of tokens are not read yet");
+    ENSURE(j->train.optimizer == OPTIMIZER_ADAMW, ERR_INPUT, "train.optimizer: no muon yet");
+    ENSURE(j->train.schedule != SCHEDULE_LINEAR, ERR_INPUT, "train.schedule: no linear yet");
+    ENSURE(j->train.batch_ramp <= 0, ERR_INPUT, "train.batch_ramp: not yet");
+    ENSURE(j->train.precision == PRECISION_F32, ERR_INPUT, "train.precision: no bf16 yet");
+    ENSURE(!j->model.qk_norm, ERR_INPUT, "model.qk_norm: not yet");
+    ENSURE(j->init.from[0] == 0, ERR_INPUT, "init.from: not yet");
+    ENSURE(j->threads == 1, ERR_INPUT, "threads: one yet");
     ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,
            "device: expected cpu, found %s: this build has the CPU backend only", j->device);
     ENSURE(batch >= j->arch.S && batch % j->arch.S == 0, ERR_INPUT,
@@ -117,11 +129,15 @@ static enum err prepare(struct run *r)
            j->train.tokens);
     TRY(open_text(r));
     TRY(arch_check(&r->arch));
-    r->executed = arch_executed(&r->arch, j->model.tied, batch);
+    struct job known = *j; // shallow: its V is known now
+    known.arch = r->arch;
+    r->executed = executed_of(&known);
     TRY(check_memory(r));
     if (j->checkpoint.dir[0]) {
         TRY(checkpoint_check_dir(j->checkpoint.dir));
         r->text = data_fingerprint(&r->data);
+        r->meta = checkpoint_meta(j, &r->arch, r->corpus.byte_of);
+        ENSURE(r->meta != NULL, ERR_FAILED, "out of memory");
     }
     double epochs = (double)(r->steps * batch) / (double)r->corpus.n_train;
     if (epochs > 1)
@@ -284,7 +300,7 @@ static enum err tell_step(struct run *r)
 static enum err write_checkpoint(struct run *r)
 {
     const struct job *j = r->job;
-    TRY(checkpoint_save(j->checkpoint.dir, j, r->text, &r->state, r->model));
+    TRY(checkpoint_save(j->checkpoint.dir, j, r->text, r->meta, &r->state, r->model));
     r->t_checkpoint = now_s();
     return protocol_line(
         r->out, json_pack("{s:s, s:I}", "t", "checkpoint", "step", (json_int_t)r->state.step));
@@ -370,6 +386,8 @@ static enum err train_loop(struct run *r)
         TRY(maybe_validate(r));
         TRY(maybe_checkpoint(r));
     }
+    if (r->job->checkpoint.dir[0] && r->job->checkpoint.keep)
+        TRY(write_checkpoint(r)); // not to be had is a failure here: somebody wants it
     double loss = validate(r);
     if (!(fabs(loss) <= DBL_MAX)) {
         snprintf(r->cause, sizeof r->cause, "validation loss is not finite");
@@ -389,7 +407,7 @@ static enum err run_with_memory(struct run *r)
     TRY(start_or_resume(r));
     TRY(say_hello(r));
     TRY(train_loop(r));
-    if (j->checkpoint.dir[0])
+    if (j->checkpoint.dir[0] && !j->checkpoint.keep)
         checkpoint_remove(j->checkpoint.dir); // the result replaces it
     return OK;
 }
@@ -412,5 +430,6 @@ enum err train_run(const struct job *j, FILE *out)
     corpus_free(&r.corpus);
     free(r.tokens);
     free(r.targets);
+    free(r.meta);
     return e;
 }

@@ -12,9 +12,9 @@
 //
 // Result: loss is the mean over the validation windows after the last step, loss_per_byte the
 // same nats over the bytes behind them; seconds is the time inside training steps, all attempts
-// together; flops counts what the steps executed (arch_executed), validation apart; balance is
-// the mean over the last tenth of the steps; epochs is tokens over the tokens of the training
-// text.
+// together; flops counts what the steps executed (core/executed.h), validation apart; balance
+// is the mean over the last tenth of the steps; epochs is tokens over the tokens of the
+// training text.
 #ifndef WORKER_TRAIN_H
 #define WORKER_TRAIN_H
 #include "core/job.h"

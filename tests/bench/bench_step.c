@@ -177,9 +177,9 @@ struct size {
 // Seconds of the fastest step.
 static double best_step(const struct size *s, int64_t *params)
 {
-    struct job_model opt = {ROUTER_SOFTMAX, false, false, 10000, 1};
+    struct job_model opt = {.rope_base = 10000, .init_scale = 1};
     struct model *m;
-    uint16_t tokens[MOST_TOKENS + 1];
+    int32_t tokens[MOST_TOKENS + 1];
     struct rng r;
     double best = 1e9;
     if (model_create(&s->arch, &opt, s->tokens, &m) != OK) {
@@ -190,7 +190,7 @@ static double best_step(const struct size *s, int64_t *params)
     *params = model_n_params(m);
     rng_seed(&r, 1, 1);
     for (int i = 0; i <= MOST_TOKENS; i++)
-        tokens[i] = (uint16_t)rng_below(&r, (uint64_t)s->arch.V);
+        tokens[i] = (int32_t)rng_below(&r, (uint64_t)s->arch.V);
     for (int i = 1; i <= s->steps; i++) {
         double start = seconds();
         model_forward(m, tokens, tokens + 1, s->tokens, true);

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts against the paper's tables, the tensor table against the counts, checks of bad values.
-#include "core/arch.h"
+#include "core/executed.h"
 #include "core/tensor.h"
 #include "tests/core/support.h"
 
 // Acceptance: every published row, integers exactly, ratios to the printed digits.
+static struct executed executed(const struct arch *a, bool tied, int64_t batch_tokens)
+{
+    struct job j = executed_job(a, tied, batch_tokens);
+    return executed_of(&j);
+}
+
 static void test_published_rows(void)
 {
     static const struct {
@@ -84,7 +90,7 @@ static void test_by_hand(void)
     CHECK(c.N_a == 2 * attn + dense + 3 * expert);
     CHECK(c.N == 2 * attn + dense + 5 * expert);
     CHECK(c.M == 6 * c.N_a + 6 * 8 * 2 * 2 * 2);
-    struct executed e = arch_executed(&a, false, 16);
+    struct executed e = executed(&a, false, 16);
     int64_t extra = 2 * 10 * 4 + 5 * 4 + 4 * 4; // embedding and unembedding, five norms, router
     CHECK(e.params == c.N + extra);
     CHECK(e.active_params == c.N_a + 4 + 10 * 4 + 5 * 4 + 4 * 4);
@@ -95,7 +101,7 @@ static void test_by_hand(void)
     CHECK(e.mem_weights == 4 * e.params && e.mem_grads == 4 * e.params);
     CHECK(e.mem_optimizer == 8 * e.params && e.mem_activations > 0);
     CHECK(e.mem_total == 16 * e.params + e.mem_activations);
-    struct executed tied = arch_executed(&a, true, 16);
+    struct executed tied = executed(&a, true, 16);
     CHECK(tied.params == e.params - 40);
     CHECK(tied.flops_per_token == e.flops_per_token);
 }
@@ -109,9 +115,10 @@ static void test_tensor_table(void)
     for (int i = 0; i < 500; i++) {
         struct arch a = random_arch(&r);
         bool tied = pick(&r, 0, 1) == 1;
+        struct job_model opt = {.tied = tied, .init_scale = 0.5};
         struct tensor *t;
         int n;
-        int64_t total = tensor_table(&a, tied, 0.5, &t, &n), offset = 0, paper = 0;
+        int64_t total = tensor_table(&a, &opt, &t, &n), offset = 0, paper = 0;
         double paper_active = 0, active = 0;
         for (int k = 0; k < n; k++) {
             int64_t count = 1;
@@ -128,7 +135,7 @@ static void test_tensor_table(void)
                 CHECK(strcmp(t[o].name, t[k].name) != 0);
         }
         struct counts c = arch_counts(&a);
-        struct executed e = arch_executed(&a, tied, a.S);
+        struct executed e = executed(&a, tied, a.S);
         CHECK(total == offset && total == e.params);
         CHECK(paper == c.N);
         CHECK_REL(paper_active, (double)c.N_a, 1e-12);
@@ -174,7 +181,7 @@ static void test_tensor_details(void)
                                         "layers.1.shared.down"};
     struct tensor *t;
     int n;
-    CHECK(tensor_table(&a, false, 2, &t, &n) > 0);
+    CHECK(tensor_table(&a, &(struct job_model){.init_scale = 2}, &t, &n) > 0);
     CHECK(n == 20 + 11 + 2);
     for (int i = 0; i < 20; i++)
         CHECK_STR(t[i].name, names[i]);
@@ -189,7 +196,7 @@ static void test_tensor_details(void)
     CHECK(!t[0].decay && t[2].decay && t[15].decay && !t[15].paper);
     free(t);
     a.n_shared = 0;
-    CHECK(tensor_table(&a, true, 1, &t, &n) > 0);
+    CHECK(tensor_table(&a, &(struct job_model){.tied = true, .init_scale = 1}, &t, &n) > 0);
     CHECK(n == 1 + 8 + 2 * 9 + 1);
     free(t);
 }
@@ -258,7 +265,7 @@ static void test_extremes(void)
                      .n_shared = 1,
                      .V = 1 << 24};
     CHECK(arch_check(&a) == OK);
-    struct executed e = arch_executed(&a, false, INT64_MAX);
+    struct executed e = executed(&a, false, INT64_MAX);
     CHECK(e.mem_activations == INT64_C(1) << 62 && e.mem_total > e.mem_activations);
     CHECK(e.flops_per_token > (double)arch_counts(&a).M * 0.99);
 }
@@ -280,7 +287,8 @@ static void test_json(void)
         CHECK(arch_from_json(j, "test", &b) == ERR_INPUT);
         CHECK(strstr(err_message(), "test: d: expected an integer") != NULL);
         json_decref(j);
-        j = arch_report_json(&a, false, a.S);
+        struct job job = executed_job(&a, false, a.S);
+        j = executed_report_json(&job);
         struct counts c = arch_counts(&a);
         CHECK(json_integer_value(json_object_get(j, "N")) == c.N);
         CHECK(json_real_value(json_object_get(j, "x")) == c.x);

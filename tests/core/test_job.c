@@ -36,7 +36,10 @@ static void random_job(struct rng *r, struct job *j)
     j->train.batch_tokens = j->arch.S * pick(r, 1, 9);
     j->train.tokens = j->train.batch_tokens * pick(r, 1, 1000) + pick(r, 0, 100);
     j->train.lr = random_number(r, 1e-6, 1);
-    j->train.schedule = (enum job_schedule)pick(r, 0, 1);
+    j->train.schedule = (enum job_schedule)pick(r, 0, 2);
+    j->train.optimizer = (enum job_optimizer)pick(r, 0, 1);
+    j->train.precision = (enum job_precision)pick(r, 0, 1);
+    j->train.batch_ramp = rng_uniform(r);
     j->train.warmup = random_number(r, 0, 0.5);
     j->train.decay = random_number(r, 0, 0.5);
     j->train.wd = random_number(r, 0, 1);
@@ -48,9 +51,15 @@ static void random_job(struct rng *r, struct job *j)
     j->model.router = (enum job_router)pick(r, 0, 1);
     j->model.norm_topk = pick(r, 0, 1);
     j->model.tied = pick(r, 0, 1);
+    j->model.qk_norm = pick(r, 0, 1);
     j->model.rope_base = random_number(r, 1, 1e6);
     j->model.init_scale = random_number(r, 0.01, 3);
+    if (pick(r, 0, 1)) {
+        snprintf(j->init.from, sizeof j->init.from, "dense/%d", (int)pick(r, 0, 999));
+        j->init.noise = rng_uniform(r);
+    }
     j->threads = (int)pick(r, 1, 64);
+    j->checkpoint.keep = pick(r, 0, 1);
     snprintf(j->checkpoint.dir, sizeof j->checkpoint.dir, "jobs/%d", (int)pick(r, 0, 999));
     j->checkpoint.every_s = random_number(r, 0, 1000);
     j->val.tokens = pick(r, 1, 1 << 30);
@@ -175,14 +184,19 @@ static void test_wrong_values(void)
         {"data", "paths", "\"a.txt\"", "paths: expected an array"},
         {"data", "held", "0", "held: expected a number above 0"},
         {"data", "held", "0.6", "held: expected a number from 0 to 0.5"},
-        {"data", "kind", "\"images\"", "kind: expected one of text, found \"images\""},
+        {"data", "kind", "\"images\"",
+         "kind: expected one of text, nanogpt, llmc, megatron, external, found"},
         {"train", "tokens", "0", "tokens"},
         {"train", "tokens", "100", "at least one batch"},
         {"train", "batch_tokens", "500", "multiple of S = 64"},
         {"train", "lr", "0", "lr: expected a number above 0"},
         {"train", "lr", "\"fast\"", "lr: expected a number"},
         {"train", "lr", "true", "lr: expected a number"},
-        {"train", "schedule", "\"linear\"", "schedule: expected one of wsd, cosine"},
+        {"train", "schedule", "\"step\"", "schedule: expected one of wsd, cosine, linear"},
+        {"train", "optimizer", "\"sgd\"", "optimizer: expected one of adamw, muon"},
+        {"train", "precision", "\"fp8\"", "precision: expected one of f32, bf16"},
+        {"train", "batch_ramp", "1.5", "batch_ramp"},
+        {"data", "eot", "7", "eot: expected with kind nanogpt or llmc only, found 7"},
         {"train", "warmup", "0.9", "warmup + decay: expected at most 1"},
         {"train", "betas", "[0.9]", "betas"},
         {"train", "betas", "[0.9, 1]", "betas"},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory that core predicts against what the trainer's model really lays out.
+#include "core/executed.h"
 #include "tests/core/support.h"
 #include "worker/model_impl.h"
 
@@ -13,7 +14,8 @@ int main(void)
         int64_t batch = a.S * pick(&r, 1, 3);
         struct model *m;
         CHECK(model_create(&a, &opt, batch, &m) == OK);
-        struct executed e = arch_executed(&a, opt.tied, batch);
+        struct job job = executed_job(&a, opt.tied, batch);
+        struct executed e = executed_of(&job);
         CHECK(e.params == model_n_params(m));
         // Each of the layout's arrays is rounded up to 64 bytes: at most 20 in a layer and 20
         // outside; per layer and outside besides, expert offsets and loads of N_e + 1 numbers

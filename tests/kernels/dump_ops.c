@@ -58,11 +58,11 @@ static void dump_linear(int64_t T, int64_t I, int64_t O)
 static void dump_embed(void)
 {
     enum { N = 40, V = 7, C = 5 };
-    uint16_t token[N];
+    int32_t token[N];
     real *w = input(V * C, 1, 4), *dy = input(N * C, 1, 5), *y = grad_output(N * C),
          *dw = zeros(V * C);
     for (int i = 0; i < N; i++)
-        token[i] = (uint16_t)(i * i % V);
+        token[i] = (int32_t)(i * i % V);
     embed_fwd(y, w, token, N, C);
     embed_bwd(dw, dy, token, N, C);
     emit("embed y", y, N * C, 0);
@@ -171,11 +171,11 @@ static void dump_router(bool sigmoid, bool norm)
 static void dump_unembed(void)
 {
     enum { N = 300, C = 16, V = 80 };
-    uint16_t target[N];
+    int32_t target[N];
     real *x = input(N * C, 1, 24), *w = input(V * C, .5, 25), *dx = grad_output(N * C);
     real *dw = grad_output(V * C), *scratch = grad_output(unembed_scratch(V));
     for (int i = 0; i < N; i++)
-        target[i] = (uint16_t)(i * 11 % V);
+        target[i] = (int32_t)(i * 11 % V);
     real loss = (real)unembed_xent(dx, dw, x, w, target, N, C, V, scratch);
     // Logits up to 8: their errors are multiplied by as much in the exponent's argument.
     emit("unembed loss", &loss, 1, 8 * C + V);

@@ -51,7 +51,7 @@ static void test_linear(void)
 
 struct embed {
     real *y, *w, *dy;
-    uint16_t token[9];
+    int32_t token[9];
     int64_t C;
 };
 
@@ -303,7 +303,7 @@ static void test_router(struct router_kind n, bool bias)
 
 struct unembed {
     real *x, *w, *scratch;
-    uint16_t *target;
+    int32_t *target;
     int64_t T, C, V;
 };
 
@@ -320,7 +320,7 @@ static void test_unembed(int64_t T, int64_t stride)
     c.scratch = grad_output(unembed_scratch(c.V));
     c.target = calloc((size_t)T, sizeof *c.target);
     for (int64_t t = 0; t < T; t++)
-        c.target[t] = (uint16_t)(t * 5 % c.V);
+        c.target[t] = (int32_t)(t * 5 % c.V);
     real *dx = grad_output(T * c.C), *dw = grad_output(c.V * c.C);
     double loss = unembed_xent(dx, dw, c.x, c.w, c.target, T, c.C, c.V, c.scratch);
     CHECK(loss == unembed_loss(&c));

@@ -8,7 +8,7 @@ enum { SEQUENCES = 2, SAMPLES = 7 };
 
 struct whole {
     struct model *m;
-    uint16_t *tokens, *targets;
+    int32_t *tokens, *targets;
     int32_t *choice; // of the unperturbed model, all MoE layers
     bool tie;        // a perturbation crossed a tie
     double aux;
@@ -81,8 +81,8 @@ static void check_model(const char *name, const struct arch *a, const struct job
     w.targets = calloc((size_t)n, sizeof *w.targets);
     w.choice = calloc((size_t)(a->L_m * n * a->K + 1), sizeof *w.choice);
     for (int64_t i = 0; i < n; i++) {
-        w.tokens[i] = (uint16_t)(i * 7 % a->V);
-        w.targets[i] = (uint16_t)((i * 5 + 3) % a->V);
+        w.tokens[i] = (int32_t)(i * 7 % a->V);
+        w.targets[i] = (int32_t)((i * 5 + 3) % a->V);
     }
     double loss = model_forward(w.m, w.tokens, w.targets, n, true);
     choices(w.m, w.choice);
@@ -110,7 +110,7 @@ int main(void)
                               .K = 2,
                               .n_shared = 1,
                               .V = 9};
-    const struct job_model soft = {ROUTER_SOFTMAX, false, false, 100, 1};
+    const struct job_model soft = {.rope_base = 100, .init_scale = 1};
     struct arch a = base;
     struct job_model o = soft;
     check_model("plain", &a, &o, 0);

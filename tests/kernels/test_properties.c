@@ -183,7 +183,7 @@ static void attention_is_causal(void)
 
 struct run {
     struct model *m;
-    uint16_t tokens[97];
+    int32_t tokens[97];
     int64_t n;
 };
 
@@ -200,7 +200,7 @@ static const struct arch base = {.L_d = 1,
                                  .K = 2,
                                  .n_shared = 1,
                                  .V = 11};
-static const struct job_model softmax = {ROUTER_SOFTMAX, true, false, 100, 1};
+static const struct job_model softmax = {.norm_topk = true, .rope_base = 100, .init_scale = 1};
 
 static struct run run_new(const struct arch *a, const struct job_model *o, int64_t n)
 {
@@ -211,7 +211,7 @@ static struct run run_new(const struct arch *a, const struct job_model *o, int64
     }
     model_init(r.m, 5);
     for (int i = 0; i < 97; i++)
-        r.tokens[i] = (uint16_t)((i * i + i / 3) % a->V);
+        r.tokens[i] = (int32_t)((i * i + i / 3) % a->V);
     return r;
 }
 
@@ -323,7 +323,8 @@ static void nan_reaches_the_loss(void)
 
 static void bias_moves_against_load(void)
 {
-    const struct job_model o = {ROUTER_SIGMOID_BIAS, true, false, 100, 1};
+    const struct job_model o = {
+        .router = ROUTER_SIGMOID_BIAS, .norm_topk = true, .rope_base = 100, .init_scale = 1};
     struct run r = run_new(&base, &o, 64);
     int64_t n;
     real *bias = model_router_bias(r.m, &n);
@@ -371,7 +372,7 @@ static void refusals(void)
     CHECK(model_create(&a, &softmax, 0, &m) == ERR_INPUT);
     a.V = 0;
     CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT && strstr(err_message(), "V:"));
-    a.V = 70000;
+    a.V = (1 << 24) + 1;
     CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT);
     a = base, a.K = 9;
     CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT);
@@ -388,7 +389,11 @@ int main(void)
     every_expert_for_every_token();
     attention_is_causal();
     two_runs_are_bit_identical(&softmax);
-    two_runs_are_bit_identical(&(struct job_model){ROUTER_SIGMOID_BIAS, true, true, 100, 1});
+    two_runs_are_bit_identical(&(struct job_model){.router = ROUTER_SIGMOID_BIAS,
+                                                   .norm_topk = true,
+                                                   .tied = true,
+                                                   .rope_base = 100,
+                                                   .init_scale = 1});
     model_with_one_expert();
     idle_experts();
     sequences_are_independent();

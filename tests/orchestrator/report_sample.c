@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/orchestrator/report_sample.h"
+#include "core/executed.h"
 #include "core/json.h"
 #include "core/rng.h"
 #include <math.h>
@@ -321,13 +322,14 @@ static json_t *arch_json(struct maker *m)
     const double top = scale_C[m->opt->scales - 1], C = 10 * top, M = best_M(C);
     const struct arch a = arch_of(M, 24, 8, 16);
     const struct counts c = arch_counts(&a);
+    const struct job job = executed_job(&a, false, 512);
     return json_pack(
         "{s:i, s:s, s:f, s:f, s:b, s:{s:o, s:o, s:o}, s:o, s:o, s:{s:f}, s:{s:f, s:f, s:f}, "
         "s:{s:f, s:i, s:f}, s:[s]}",
         "v", 1, "sweep", word(m, "sample"), "C", C, "extrapolation", 10., "in_range", 0,
         "asked", "M", interval(M, M * .85, M * 1.2), "D",
         interval(C / M, C / M / 1.2, C / M / .85), "d", interval(24, 18, 30), "arch",
-        arch_to_json(&a), "counts", arch_report_json(&a, false, 512), "deviation", "M",
+        arch_to_json(&a), "counts", executed_report_json(&job), "deviation", "M",
         (double)c.M / M - 1, "loss", "predicted", 1 + .72 * pow(C / 1e11, -.11), "lo", 1.4,
         "hi", 1.52, "train", "tokens", C / M, "batch_tokens", 512, "lr", .0015, "notes",
         word(m, "EXTRAPOLATION: 10 times beyond"));

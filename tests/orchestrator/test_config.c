@@ -339,7 +339,7 @@ static void test_defaults(void)
     char *text = replaced(good, " held = 0.2;", " held = 0.05;");
     CHECK(load("default.cfg", text, &s) == OK);
     free(text);
-    CHECK(j.data.held == s.base.data.held && strcmp(j.data.kind, s.base.data.kind) == 0);
+    CHECK(j.data.held == s.base.data.held && j.data.kind == s.base.data.kind);
     CHECK(j.train.schedule == s.base.train.schedule && j.train.warmup == s.base.train.warmup &&
           j.train.decay == s.base.train.decay && j.train.wd == s.base.train.wd &&
           j.train.beta1 == s.base.train.beta1 && j.train.beta2 == s.base.train.beta2 &&

@@ -25,7 +25,7 @@ static const struct wrong table[] = {
     {"train.lr", "0", "lr: expected"},
     {"train.lr", "true", "lr: expected a number"},
     {"train.batch_tokens", "100", "batch_tokens: expected a multiple of S"},
-    {"train.schedule", "\"linear\"", "schedule: expected one of"},
+    {"train.schedule", "\"step\"", "schedule: expected one of"},
     {"train.warmup", "0.8", "warmup + decay"},
     {"model.router", "\"hash\"", "router: expected one of"},
     {"arch.K", "5", "K: expected at most N_e = 4, found 5"},

@@ -37,7 +37,7 @@ static void test_one_pass(const struct corpus *c, int64_t S, int64_t batch)
 static void test_purity(const struct corpus *c)
 {
     struct data a, b;
-    uint16_t x[8 * 64], y[8 * 64], x2[8 * 64], y2[8 * 64];
+    int32_t x[8 * 64], y[8 * 64], x2[8 * 64], y2[8 * 64];
     CHECK(data_init(&a, c, 64, 64, 3) == OK && data_init(&b, c, 64, 64, 3) == OK);
     for (int64_t step = 1; step < 40; step++) // b walks backwards: no hidden state
         data_batch(&b, 40 - step, 8, x2, y2);
@@ -83,7 +83,7 @@ static void test_shuffle(const struct corpus *c)
 static void test_held(const struct corpus *c)
 {
     struct data d;
-    uint16_t x[3 * 16], y[3 * 16];
+    int32_t x[3 * 16], y[3 * 16];
     CHECK(data_init(&d, c, 16, 16 * 9 + 5, 1) == OK); // rounded down to nine windows
     CHECK(data_val_tokens(&d) == 144);
     data_held(&d, 2, 3, x, y);
