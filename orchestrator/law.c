@@ -217,33 +217,8 @@ static int cell_order(const void *a, const void *b)
     return (x->C > y->C) - (x->C < y->C);
 }
 
-// The last decided cell that holds an analysis, in an order that arrivals do not change.
-static const struct cell *last_with(const struct steer *s, bool (*has)(const struct cell *))
+static json_t *rank_json(const struct steer *s, const struct cell *c)
 {
-    const struct cell *last = NULL;
-    for (int i = 0; i < s->n_cells; i++) {
-        const struct cell *c = &s->cells[i];
-        if (c->state == CELL_DECIDED && has(c) && (!last || cell_order(&c, &last) > 0))
-            last = c;
-    }
-    return last;
-}
-
-static bool has_rank(const struct cell *c)
-{
-    return c->has_rank;
-}
-
-static bool has_spread(const struct cell *c)
-{
-    return c->has_spread;
-}
-
-static json_t *rank_json(const struct steer *s)
-{
-    const struct cell *c = last_with(s, has_rank);
-    if (!c)
-        return json_null();
     const struct rank_stats *r = &c->rank;
     return json_pack("{s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:O}", "phase",
                      s->cfg->phases[c->phase].name, "C", c->C, "n", r->n, "pearson",
@@ -253,11 +228,8 @@ static json_t *rank_json(const struct steer *s)
                      json_interval(r->r2, r->lo[3], r->hi[3]), "pairs", c->rank_pairs);
 }
 
-static json_t *fairness_json(const struct steer *s)
+static json_t *fairness_json(const struct steer *s, const struct cell *c)
 {
-    const struct cell *c = last_with(s, has_spread);
-    if (!c)
-        return json_null();
     const struct spread_stats *r = &c->spread;
     return json_pack("{s:s, s:f, s:i, s:i, s:o, s:o, s:o, s:O}", "phase",
                      s->cfg->phases[c->phase].name, "C", c->C, "n", r->n, "groups", r->n_groups,
@@ -315,10 +287,16 @@ static json_t *notes_json(const struct steer *s, const struct scale_summary *sc,
     return notes;
 }
 
-static enum err cells_json(const struct steer *s, json_t *out)
+// The decided cells and their analyses, in an order that arrivals do not change: by phase,
+// round and scale.
+static enum err cells_json(const struct steer *s, json_t *doc)
 {
     const struct cell **list = malloc(((size_t)s->n_cells + 1) * sizeof(const void *));
     ENSURE(list, ERR_FAILED, "out of memory");
+    json_t *cells = json_array(), *rank = json_array(), *fairness = json_array();
+    json_object_set_new(doc, "cells", cells);
+    json_object_set_new(doc, "rank_preservation", rank);
+    json_object_set_new(doc, "fairness", fairness);
     for (int i = 0; i < s->n_cells; i++)
         list[i] = &s->cells[i];
     qsort(list, (size_t)s->n_cells, sizeof(const void *), cell_order);
@@ -329,7 +307,11 @@ static enum err cells_json(const struct steer *s, json_t *out)
             continue;
         e = decide_cell_json(s, list[i], true, &j);
         if (e == OK)
-            json_array_append_new(out, j);
+            json_array_append_new(cells, j);
+        if (list[i]->has_rank)
+            json_array_append_new(rank, rank_json(s, list[i]));
+        if (list[i]->has_spread)
+            json_array_append_new(fairness, fairness_json(s, list[i]));
     }
     free(list);
     return e;
@@ -339,7 +321,7 @@ static enum err law_fill(const struct steer *s, const struct steer_job **jobs, j
 {
     const struct sweep *cfg = s->cfg;
     struct scale_summary sc[CONFIG_MAX_SCALES];
-    json_t *noise = json_array(), *cells = json_array(), *laws = json_object(), *j;
+    json_t *noise = json_array(), *laws = json_object(), *j;
     for (int i = 0; i < cfg->n_scales; i++) {
         sc[i] = scale_summarise(jobs, s->n_jobs, cfg->scales[i]);
         json_array_append_new(noise, json_pack("{s:f, s:o, s:i}", "C", sc[i].C, "sd_ln",
@@ -348,17 +330,14 @@ static enum err law_fill(const struct steer *s, const struct steer_job **jobs, j
     json_object_set_new(doc, "runs", runs_json(jobs, s->n_jobs));
     json_object_set_new(doc, "range", range_json(jobs, s->n_jobs));
     json_object_set_new(doc, "noise", noise);
-    json_object_set_new(doc, "cells", cells);
     json_object_set_new(doc, "laws", laws);
     TRY(recommend_spec_json(cfg, &j));
     json_object_set_new(doc, "spec", j);
-    TRY(cells_json(s, cells));
+    TRY(cells_json(s, doc));
     TRY(quantity_laws(s, laws));
     double unused = cfg->scales[cfg->n_scales - 1];
     TRY(loss_json(cfg, sc, cfg->n_scales, INFINITY, &j, &unused));
     json_object_set_new(doc, "loss", j);
-    json_object_set_new(doc, "rank_preservation", rank_json(s));
-    json_object_set_new(doc, "fairness", fairness_json(s));
     TRY(holdout_json(s, sc, cfg->n_scales, &j));
     json_object_set_new(doc, "holdout", j);
     json_object_set_new(doc, "notes", notes_json(s, sc, cfg->n_scales, doc));

@@ -141,37 +141,46 @@ static void rank_tables(const struct page *p, const json_t *rank)
     fputs("</details>\n", p->f);
 }
 
-// The trainings of a phase's cells, for a check that speaks of a whole phase.
-static void phase_jobs(const struct page *p, const char *phase)
+// The trainings of a check's cell.
+static void cell_jobs(const struct page *p, const json_t *check)
 {
     const json_t *cells = json_object_get(p->law, "cells");
     for (size_t i = 0; i < json_array_size(cells); i++) {
         const json_t *cell = json_array_get(cells, i);
-        if (strcmp(jstr(cell, "phase"), phase) == 0)
+        if (strcmp(jstr(cell, "phase"), jstr(check, "phase")) == 0 &&
+            !(jnum(cell, "C") < jnum(check, "C")) && !(jnum(cell, "C") > jnum(check, "C")))
             html_jobs(p->f, "Rests on", json_object_get(cell, "inputs"));
     }
 }
 
-static enum err rank_preservation(struct page *p)
+static enum err rank_at_scale(struct page *p, const json_t *rank)
 {
-    const json_t *rank = json_object_get(p->law, "rank_preservation");
-    fputs("<h3>Rank preservation over d</h3>\n", p->f);
-    if (!json_is_object(rank)) {
-        fputs("<p class=\"dim\">Not tested: this sweep has no phase for it.</p>\n", p->f);
-        return OK;
-    }
-    fprintf(p->f,
-            "<p>Does the ranking of (M, M/N_a, N/N_a) by loss at the median feasible d stand "
-            "for the ranking at the best d? %s triads, phase ",
+    fprintf(p->f, "<h4>C = %s: %s triads, phase ", num_round(jnum(rank, "C")).s,
             num_int(jnum(rank, "n")).s);
     html_text(p->f, jstr(rank, "phase"));
-    fputs(".</p>\n<div class=\"cols\"><figure>\n", p->f);
+    fputs("</h4>\n<div class=\"cols\"><figure>\n", p->f);
     if (p->charts && json_array_size(json_object_get(rank, "pairs")))
         TRY(rank_chart(p, json_object_get(rank, "pairs")));
     fputs("</figure><div>\n", p->f);
     rank_tables(p, rank);
-    phase_jobs(p, jstr(rank, "phase"));
+    cell_jobs(p, rank);
     fputs("</div></div>\n", p->f);
+    return OK;
+}
+
+static enum err rank_preservation(struct page *p)
+{
+    const json_t *ranks = json_object_get(p->law, "rank_preservation");
+    fputs("<h3>Rank preservation over d</h3>\n", p->f);
+    if (json_array_size(ranks) == 0) {
+        fputs("<p class=\"dim\">Not tested: this sweep has no phase for it.</p>\n", p->f);
+        return OK;
+    }
+    fputs("<p>Does the ranking of (M, M/N_a, N/N_a) by loss at the median feasible d stand for "
+          "the ranking at the best d?</p>\n",
+          p->f);
+    for (size_t i = 0; i < json_array_size(ranks); i++)
+        TRY(rank_at_scale(p, json_array_get(ranks, i)));
     return OK;
 }
 
@@ -251,25 +260,33 @@ static void fairness_tables(const struct page *p, const json_t *fair)
     fputs("</details>\n", p->f);
 }
 
-static enum err fairness(struct page *p)
+static enum err fairness_at_scale(struct page *p, const json_t *fair)
 {
-    const json_t *fair = json_object_get(p->law, "fairness");
-    fputs("<h3>Fairness: is M alone a fair metric?</h3>\n", p->f);
-    if (!json_is_object(fair)) {
-        fputs("<p class=\"dim\">Not tested: this sweep has no phase for it.</p>\n", p->f);
-        return OK;
-    }
-    fprintf(p->f,
-            "<p>How far losses spread among structures of equal M, and how far once the whole "
-            "triad (M, M/N_a, N/N_a) is equal: %s trainings in %s triads, phase ",
+    fprintf(p->f, "<h4>C = %s: %s trainings in %s triads, phase ", num_round(jnum(fair, "C")).s,
             num_int(jnum(fair, "n")).s, num_int(jnum(fair, "groups")).s);
     html_text(p->f, jstr(fair, "phase"));
-    fputs(".</p>\n<div class=\"cols\"><figure>\n", p->f);
+    fputs("</h4>\n<div class=\"cols\"><figure>\n", p->f);
     if (p->charts && json_array_size(json_object_get(fair, "rows")))
         TRY(fairness_chart(p, json_object_get(fair, "rows")));
     fputs("</figure><div>\n", p->f);
     fairness_tables(p, fair);
     fputs("</div></div>\n", p->f);
+    return OK;
+}
+
+static enum err fairness(struct page *p)
+{
+    const json_t *fair = json_object_get(p->law, "fairness");
+    fputs("<h3>Fairness: is M alone a fair metric?</h3>\n", p->f);
+    if (json_array_size(fair) == 0) {
+        fputs("<p class=\"dim\">Not tested: this sweep has no phase for it.</p>\n", p->f);
+        return OK;
+    }
+    fputs("<p>How far losses spread among structures of equal M, and how far once the whole "
+          "triad (M, M/N_a, N/N_a) is equal.</p>\n",
+          p->f);
+    for (size_t i = 0; i < json_array_size(fair); i++)
+        TRY(fairness_at_scale(p, json_array_get(fair, i)));
     return OK;
 }
 

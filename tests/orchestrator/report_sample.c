@@ -295,10 +295,10 @@ static json_t *rank_json(const struct maker *m)
                                         5e4 + 1e3 * i, "x", 6.5 + .1 * i, "y", 5., "median",
                                         best + .01 * rng_uniform(&rng), "best", best));
     }
-    return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "phase", word(m, "verify"), "n", 10,
-                     "pearson", interval(.98, .95, .99), "spearman", interval(.97, .9, .99),
-                     "kendall", interval(.91, .8, .97), "r2", interval(.96, .9, .99), "pairs",
-                     pairs);
+    return json_pack("{s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:o}", "phase", word(m, "verify"),
+                     "C", scale_C[0], "n", 10, "pearson", interval(.98, .95, .99), "spearman",
+                     interval(.97, .9, .99), "kendall", interval(.91, .8, .97), "r2",
+                     interval(.96, .9, .99), "pairs", pairs);
 }
 
 static json_t *fairness_json(const struct maker *m)
@@ -312,9 +312,9 @@ static json_t *fairness_json(const struct maker *m)
                                               (json_int_t)sj->job.arch.d, "loss",
                                               json_num(sj->result.loss), "group", i / 4));
     }
-    return json_pack("{s:s, s:i, s:i, s:o, s:o, s:f, s:o}", "phase", word(m, "width"), "n", 24,
-                     "groups", 6, "before", interval(.03, .02, .04), "after",
-                     interval(.012, .009, .015), "noise", .008, "rows", rows);
+    return json_pack("{s:s, s:f, s:i, s:i, s:o, s:o, s:f, s:o}", "phase", word(m, "width"), "C",
+                     scale_C[0], "n", 24, "groups", 6, "before", interval(.03, .02, .04),
+                     "after", interval(.012, .009, .015), "noise", .008, "rows", rows);
 }
 
 static json_t *arch_json(struct maker *m)
@@ -356,8 +356,11 @@ static json_t *law_document(struct maker *m, json_t *cells)
                   "config", "00c0ffee00c0ffee", "noise", noise, "cells", cells, "laws", laws);
     json_object_set_new(doc, "loss", loss_json(m));
     const bool checks = m->opt->scales >= 3 && !m->opt->all_failed;
-    json_object_set_new(doc, "rank_preservation", checks ? rank_json(m) : json_null());
-    json_object_set_new(doc, "fairness", checks ? fairness_json(m) : json_null());
+    json_object_set_new(doc, "rank_preservation",
+                        checks ? json_pack("[o, o]", rank_json(m), rank_json(m))
+                               : json_array());
+    json_object_set_new(doc, "fairness",
+                        checks ? json_pack("[o]", fairness_json(m)) : json_array());
     json_object_set_new(
         doc, "holdout",
         checks ? json_pack("{s:f, s:{s:f, s:f, s:f, s:f, s:f, s:f}, s:{s:f, s:f}}", "C",

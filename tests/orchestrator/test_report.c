@@ -110,9 +110,9 @@ static void check_whole(void)
     CHECK(count_of(page, "resumed here") == 1);
     CHECK(count_of(page, ", lost and tried again") == 3); // 114 jobs, numbers 12, 52 and 92
     CHECK(count_of(page, "segmentation fault\nlast line") == 3);
-    // One chart a fit (4 axes, 3 scales), an overview an axis, laws M D x, loss, rank,
+    // One chart a fit (4 axes, 3 scales), an overview an axis, laws M D x, loss, rank twice,
     // fairness, learning per scale; the time chart is there in any case.
-    const int charts = 12 + 4 + 3 + 1 + 1 + 1 + 3;
+    const int charts = 12 + 4 + 3 + 1 + 2 + 1 + 3;
     if (has_gnuplot()) {
         CHECK(count_of(page, "<svg class=\"plot\"") == charts + 1);
         CHECK(count_of(page, "could not be drawn") == 0);
