@@ -32,11 +32,14 @@ static int64_t saturate(double bytes)
 // One chunk of whole sequences (256 tokens, or one sequence) in the attention block: normed
 // input, q, k, v, attention output, as gradients:
 //     chunk (2 d + 2 (N_q + N_kv) d_qkv)
+// With QK-norm, of the same chunk besides: the normed heads in rows of q, k, v, and a factor a
+// head:
+//     chunk ((N_q + 2 N_kv) d_qkv + N_q + N_kv)
 // Rotary angles:
 //     S d_qkv
 // One operation's scratch: 256 rows of 4 feed-forward and 2 hidden widths, 32 queries against S
 // keys, or 128 rows of logits.
-static double activation_numbers(const struct arch *a, double T)
+static double activation_numbers(const struct arch *a, bool qk_norm, double T)
 {
     double d = (double)a->d, L_d = (double)a->L_d, L_m = (double)a->L_m, K = (double)a->K;
     double S = (double)a->S, q = (double)a->d_qkv, F = (double)a->d_m,
@@ -46,11 +49,13 @@ static double activation_numbers(const struct arch *a, double T)
     double moe = 2 * (K + n_sh) * F + N_e + 5 * K + 1;
     double outside = 5 * d + 1 + N_e + 2 * K;
     double chunk = fmin(T, S * fmax(1, floor(256 / S)));
+    double normed =
+        qk_norm ? (double)(a->N_q + 2 * a->N_kv) * q + (double)(a->N_q + a->N_kv) : 0;
     double width = fmax(L_d > 0 ? (double)a->d_d : 0, L_m > 0 ? fmax(1, n_sh) * F : 0);
     double scratch =
         fmax(256 * (4 * width + 2 * d), fmax(32 * (2 * S + 3 * q), 128 * (double)a->V));
     return T * ((L_d + L_m) * attn + L_d * dense + L_m * moe + outside) +
-           chunk * (2 * d + qkvo) + S * q + scratch;
+           chunk * (2 * d + qkvo + normed) + S * q + scratch;
 }
 
 struct executed executed_of(const struct job *j)
@@ -64,7 +69,7 @@ struct executed executed_of(const struct job *j)
     struct tensor *table;
     int n;
     ASSERT(tensor_table(&one, &j->model, &table, &n) >=
-           0); // 20 entries: memory cannot be so short
+           0); // at most 29 entries: memory cannot be so short
     struct executed e = {0};
     double matrix = 0; // elements that one token multiplies with, forward
     for (int i = 0; i < n; i++) {
@@ -81,7 +86,8 @@ struct executed executed_of(const struct job *j)
     e.flops_per_token = 6 * matrix + 12 * keys * (double)(a->N_q * a->d_qkv) * L;
     e.mem_weights = e.mem_grads = 4 * e.params;
     e.mem_optimizer = 8 * e.params;
-    e.mem_activations = saturate(4 * activation_numbers(a, (double)j->train.batch_tokens));
+    e.mem_activations =
+        saturate(4 * activation_numbers(a, j->model.qk_norm, (double)j->train.batch_tokens));
     e.mem_total = e.mem_weights + e.mem_grads + e.mem_optimizer + e.mem_activations;
     return e;
 }

@@ -9,10 +9,11 @@
 // The table under construction.
 struct build {
     const struct arch *a;
+    const struct job_model *opt;
     struct tensor *t;
     int n;
     int64_t total;
-    double scale, residual; // init_scale; what outputs into the residual stream are divided by
+    double residual; // what outputs into the residual stream are divided by
 };
 
 // Appends one tensor. Shapes end with the dimension that is summed over, so that is the fan-in.
@@ -30,7 +31,7 @@ static struct tensor *add(struct build *b, enum tensor_role role, int layer, con
     else
         snprintf(t->name, sizeof t->name, "layers.%d.%s", layer, name);
     if (t->ndim > 1) {
-        t->init_sd = b->scale / sqrt((double)t->shape[t->ndim - 1]);
+        t->init_sd = b->opt->init_scale / sqrt((double)t->shape[t->ndim - 1]);
         t->decay = true;
         t->paper = true;
     }
@@ -53,6 +54,10 @@ static void add_attention(struct build *b, int l)
     add(b, T_Q, l, "attn.q", q, d, 0);
     add(b, T_K, l, "attn.k", kv, d, 0);
     add(b, T_V, l, "attn.v", kv, d, 0);
+    if (b->opt->qk_norm) {
+        add(b, T_NORM_Q, l, "attn.q_norm", b->a->d_qkv, 0, 0);
+        add(b, T_NORM_K, l, "attn.k_norm", b->a->d_qkv, 0, 0);
+    }
     add_out(b, T_O, l, "attn.o", d, q, 0);
 }
 
@@ -83,14 +88,13 @@ static void add_embedding(struct build *b, enum tensor_role role, const char *na
 int64_t tensor_table(const struct arch *a, const struct job_model *opt, struct tensor **out,
                      int *n)
 {
-    // At most 11 tensors a layer and three outside.
+    // At most 13 tensors a layer and three outside.
     int64_t L = a->L_d + a->L_m;
     *n = 0;
-    *out = calloc((size_t)(11 * L + 3), sizeof **out);
+    *out = calloc((size_t)(13 * L + 3), sizeof **out);
     if (*out == NULL)
         return -1;
-    struct build b = {
-        .a = a, .t = *out, .scale = opt->init_scale, .residual = sqrt(2.0 * (double)L)};
+    struct build b = {.a = a, .opt = opt, .t = *out, .residual = sqrt(2.0 * (double)L)};
     add_embedding(&b, T_EMBED, "embed", opt->tied ? 1 : 1 / (double)a->V);
     for (int l = 0; l < L; l++) {
         add_attention(&b, l);

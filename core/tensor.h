@@ -11,6 +11,8 @@ enum tensor_role {
     T_Q,           // [N_q d_qkv, d]
     T_K,           // [N_kv d_qkv, d]
     T_V,           // [N_kv d_qkv, d]
+    T_NORM_Q,      // [d_qkv], shared by all query heads; only with opt->qk_norm
+    T_NORM_K,      // [d_qkv], shared by all key heads; only with opt->qk_norm
     T_O,           // [d, N_q d_qkv]
     T_NORM_FFN,    // [d]
     T_GATE_UP,     // dense block: [2 d_d, d], gate rows first

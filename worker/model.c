@@ -89,6 +89,10 @@ static size_t lay_out(struct model *m, char *base)
     m->d_norm1 = reals(&c, m->chunk * a->d);
     m->d_qkv = reals(&c, m->chunk * (q + 2 * kv));
     m->d_o = reals(&c, m->chunk * q);
+    if (m->opt.qk_norm) {
+        m->qk = reals(&c, m->chunk * (q + 2 * kv));
+        m->r_qk = reals(&c, m->chunk * (a->N_q + a->N_kv));
+    }
     m->dp = reals(&c, a->N_e);
     m->mean_p = reals(&c, a->N_e);
     m->logits = reals(&c, T * a->N_e);
@@ -122,6 +126,12 @@ static struct layer_params params_of_layer(const struct model *m, real *arena, i
             break;
         case T_V:
             qkv[2] = t;
+            break;
+        case T_NORM_Q:
+            p.norm_q = at;
+            break;
+        case T_NORM_K:
+            p.norm_k = at;
             break;
         case T_O:
             p.o = at;

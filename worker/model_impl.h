@@ -12,7 +12,7 @@ struct block_params {
 // One layer's parameters, or its gradients. Query, key and value matrices are adjacent in the
 // arena, so that one product serves all three.
 struct layer_params {
-    real *norm_attn, *qkv, *o, *norm_ffn, *router;
+    real *norm_attn, *qkv, *norm_q, *norm_k, *o, *norm_ffn, *router;
     struct block_params ffn, shared; // dense or routed; shared: NULL without
 };
 
@@ -21,7 +21,7 @@ struct layer_params {
 struct layer_acts {
     real *x;          // [T, d] the residual stream that enters
     real *r1;         // [T] its norm's factors
-    real *qkv;        // [T, Q + 2 N_kv d_qkv] after RoPE
+    real *qkv;        // [T, Q + 2 N_kv d_qkv] after RoPE; with QK-norm before both
     real *o, *lse;    // [T, Q], [T N_q]
     real *x2;         // [T, d] the stream between attention and feed-forward
     real *norm2, *r2; // [T, d], [T]
@@ -63,10 +63,11 @@ struct model {
     real *rope;                          // [S, d_qkv]
     real *dx, *dy;                       // [T, d]: the residual stream's gradient; a branch's
     real *norm1, *d_norm1, *d_qkv, *d_o; // of one chunk of rows in the attention block
-    real *dp, *mean_p;                   // [N_e]
-    real *logits;                        // [T, N_e] router logits or their gradient
-    real *dw, *dw_slot;                  // [T, K], [T K]
-    real *scratch;                       // the largest that any operation asks for
+    real *qk, *r_qk;    // of one chunk: rows of qkv with normed heads; [rows, N_q + N_kv]
+    real *dp, *mean_p;  // [N_e]
+    real *logits;       // [T, N_e] router logits or their gradient
+    real *dw, *dw_slot; // [T, K], [T K]
+    real *scratch;      // the largest that any operation asks for
 };
 
 #endif

@@ -38,6 +38,40 @@ static struct attention_sizes chunk(const struct model *m, int64_t row)
                                     a->N_kv,     a->d_qkv, (a->N_q + 2 * a->N_kv) * a->d_qkv};
 }
 
+// One chunk's queries and keys as attention takes them, in rows as qkv's: the projections
+// themselves, turned in place, or with QK-norm their normed heads in m->qk, so that qkv keeps
+// what the norm's backward needs. A token's heads lie side by side: to the norm they are rows.
+static real *heads_fwd(struct model *m, const struct layer *l, real *qkv,
+                       struct attention_sizes n)
+{
+    int64_t Q = n.Hq * n.D, H = n.Hq + n.Hkv;
+    real *qk = m->opt.qk_norm ? m->qk : qkv;
+    for (int64_t t = 0; t < n.B * n.T && m->opt.qk_norm; t++) {
+        const real *from = qkv + t * n.ld;
+        real *to = qk + t * n.ld, *r = m->r_qk + t * H;
+        rmsnorm_fwd(to, r, from, l->p.norm_q, n.Hq, n.D);
+        rmsnorm_fwd(to + Q, r + n.Hq, from + Q, l->p.norm_k, n.Hkv, n.D);
+    }
+    rope_fwd(qk, m->rope, n.B, n.T, H, n.D, n.ld); // keys lie beside the queries
+    return qk;
+}
+
+// m->d_qkv: in the gradient in what heads_fwd made of the chunk, out in qkv. m->qk is used up.
+static void heads_bwd(struct model *m, struct layer *l, const real *qkv,
+                      struct attention_sizes n)
+{
+    int64_t Q = n.Hq * n.D, H = n.Hq + n.Hkv;
+    rope_bwd(m->d_qkv, m->rope, n.B, n.T, H, n.D, n.ld);
+    for (int64_t t = 0; t < n.B * n.T && m->opt.qk_norm; t++) {
+        const real *x = qkv + t * n.ld, *r = m->r_qk + t * H;
+        real *dx = m->d_qkv + t * n.ld, *dy = m->qk + t * n.ld;
+        copy(dy, dx, H * n.D);
+        clear(dx, H * n.D); // the norm adds to it
+        rmsnorm_bwd(dx, l->g.norm_q, dy, x, l->p.norm_q, r, n.Hq, n.D);
+        rmsnorm_bwd(dx + Q, l->g.norm_k, dy + Q, x + Q, l->p.norm_k, r + n.Hq, n.Hkv, n.D);
+    }
+}
+
 // x2 = x + attention(norm(x))
 static void attention_block_fwd(struct model *m, struct layer *l)
 {
@@ -49,30 +83,33 @@ static void attention_block_fwd(struct model *m, struct layer *l)
         real *qkv = x->qkv + row * n.ld, *o = x->o + row * Q, *x2 = x->x2 + row * d;
         rmsnorm_fwd(m->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
         linear_fwd(qkv, m->norm1, l->p.qkv, T, d, n.ld);
-        rope_fwd(qkv, m->rope, n.B, n.T, n.Hq + n.Hkv, n.D,
-                 n.ld); // keys lie beside the queries
-        attention_fwd(o, x->lse + row * n.Hq, qkv, qkv + Q, qkv + Q + KV, n, m->scratch);
+        const real *qk = heads_fwd(m, l, qkv, n);
+        attention_fwd(o, x->lse + row * n.Hq, qk, qk + Q, qkv + Q + KV, n, m->scratch);
         copy(x2, x->x + row * d, T * d);
         linear_fwd_add(x2, o, l->p.o, T, Q, d);
     }
 }
 
-// m->dx: in dL/dx2, out dL/dx. The norm's output is formed again.
+// m->dx: in dL/dx2, out dL/dx. The norms' outputs are formed again.
 static void attention_block_bwd(struct model *m, struct layer *l)
 {
     const int64_t d = m->arch.d;
     const struct layer_acts *x = &l->a;
     clear(l->g.norm_attn, d);
+    if (m->opt.qk_norm) {
+        clear(l->g.norm_q, m->arch.d_qkv);
+        clear(l->g.norm_k, m->arch.d_qkv);
+    }
     for (int64_t row = 0; row < m->n; row += m->chunk) {
         struct attention_sizes n = chunk(m, row);
         int64_t T = n.B * n.T, Q = n.Hq * n.D, KV = n.Hkv * n.D;
         int add = row > 0 ? LINEAR_ADD_DW : 0;
-        const real *qkv = x->qkv + row * n.ld, *o = x->o + row * Q;
-        real *dx = m->dx + row * d;
+        real *qkv = x->qkv + row * n.ld, *dx = m->dx + row * d;
+        const real *o = x->o + row * Q, *qk = m->opt.qk_norm ? heads_fwd(m, l, qkv, n) : qkv;
         linear_bwd(m->d_o, l->g.o, dx, o, l->p.o, T, Q, d, add);
-        attention_bwd(m->d_qkv, m->d_qkv + Q, m->d_qkv + Q + KV, m->d_o, qkv, qkv + Q,
+        attention_bwd(m->d_qkv, m->d_qkv + Q, m->d_qkv + Q + KV, m->d_o, qk, qk + Q,
                       qkv + Q + KV, o, x->lse + row * n.Hq, n, m->scratch);
-        rope_bwd(m->d_qkv, m->rope, n.B, n.T, n.Hq + n.Hkv, n.D, n.ld);
+        heads_bwd(m, l, qkv, n);
         rmsnorm_fwd(m->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
         linear_bwd(m->d_norm1, l->g.qkv, m->d_qkv, m->norm1, l->p.qkv, T, d, n.ld, add);
         rmsnorm_bwd(dx, l->g.norm_attn, m->d_norm1, x->x + row * d, l->p.norm_attn, x->r1 + row,

@@ -114,7 +114,6 @@ static enum err prepare(struct run *r)
     ENSURE(j->train.schedule != SCHEDULE_LINEAR, ERR_INPUT, "train.schedule: no linear yet");
     ENSURE(j->train.batch_ramp <= 0, ERR_INPUT, "train.batch_ramp: not yet");
     ENSURE(j->train.precision == PRECISION_F32, ERR_INPUT, "train.precision: no bf16 yet");
-    ENSURE(!j->model.qk_norm, ERR_INPUT, "model.qk_norm: not yet");
     ENSURE(j->init.from[0] == 0, ERR_INPUT, "init.from: not yet");
     ENSURE(j->threads == 1, ERR_INPUT, "threads: one yet");
     ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,

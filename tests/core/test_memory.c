@@ -10,11 +10,15 @@ int main(void)
     rng_seed(&r, 12, 0);
     for (int i = 0; i < 60; i++) {
         struct arch a = random_arch(&r);
-        struct job_model opt = {.tied = pick(&r, 0, 1) == 1, .rope_base = 100, .init_scale = 1};
+        struct job_model opt = {.tied = pick(&r, 0, 1) == 1,
+                                .qk_norm = i % 2 == 1,
+                                .rope_base = 100,
+                                .init_scale = 1};
         int64_t batch = a.S * pick(&r, 1, 3);
         struct model *m;
         CHECK(model_create(&a, &opt, batch, &m) == OK);
         struct job job = executed_job(&a, opt.tied, batch);
+        job.model.qk_norm = opt.qk_norm;
         struct executed e = executed_of(&job);
         CHECK(e.params == model_n_params(m));
         // Each of the layout's arrays is rounded up to 64 bytes: at most 20 in a layer and 20

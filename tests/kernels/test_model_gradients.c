@@ -71,9 +71,9 @@ static void check_model(const char *name, const struct arch *a, const struct job
         return;
     }
     model_init(w.m, 3);
-    for (int64_t i = 0; i < model_n_params(w.m);
-         i++) // larger than at the start: every path matters
-        model_params(w.m)[i] *= (real)1.5;
+    // Larger than at the start: every path matters. And no two gains alike.
+    for (int64_t i = 0; i < model_n_params(w.m); i++)
+        model_params(w.m)[i] *= (real)(1.5 + .01 * (double)(i % 7));
     real *b = model_router_bias(w.m, &bias);
     for (int64_t i = 0; i < bias; i++)
         b[i] = (real)(.02 * (double)(i % 3));
@@ -84,6 +84,8 @@ static void check_model(const char *name, const struct arch *a, const struct job
         w.tokens[i] = (int32_t)(i * 7 % a->V);
         w.targets[i] = (int32_t)((i * 5 + 3) % a->V);
     }
+    for (int64_t i = 0; i < model_n_params(w.m); i++)
+        model_grads(w.m)[i] = (real)NAN; // nothing adds to what was there
     double loss = model_forward(w.m, w.tokens, w.targets, n, true);
     choices(w.m, w.choice);
     model_backward(w.m, aux);
@@ -117,7 +119,11 @@ int main(void)
     check_model("aux", &a, &o, .1);
     a.S = 150; // a chunk of the attention block holds one of the two sequences
     check_model("several chunks", &a, &o, .1);
+    o.qk_norm = true;
+    check_model("several chunks, QK-norm", &a, &o, .1);
     a.S = base.S;
+    check_model("QK-norm", &a, &o, .1);
+    o = soft;
     o.norm_topk = true;
     check_model("norm_topk", &a, &o, .1);
     o.tied = true;

@@ -303,10 +303,35 @@ static void sequences_are_independent(void)
     model_free(r.m), model_free(s.m);
 }
 
+// With QK-norm the length of queries and keys is the gains' alone. Powers of two scale every
+// intermediate number exactly, and 2^60 swallows the norm's eps.
+static void qk_norm_forgets_lengths(void)
+{
+    struct job_model o = softmax;
+    o.qk_norm = true;
+    struct run plain = run_new(&base, &softmax, 32), r = run_new(&base, &o, 32);
+    double loss[3];
+    int n;
+    const struct tensor *t = model_tensors(r.m, &n);
+    for (int k = 0; k < 3; k++) {
+        const real factor = k == 0 ? 1 : k == 1 ? (real)0x1p30 : (real)2;
+        for (int i = 0; i < n; i++)
+            for (int64_t j = 0; j < t[i].count && (t[i].role == T_Q || t[i].role == T_K); j++)
+                model_params(r.m)[t[i].offset + j] *= factor;
+        loss[k] = model_forward(r.m, r.tokens, r.tokens + 1, 32, false);
+    }
+    CHECK(loss[1] == loss[2]);
+    CHECK_NEAR(loss[0], loss[1], 1e-3); // eps against mean squares of about 1
+    CHECK(fabs(model_forward(plain.m, r.tokens, r.tokens + 1, 32, false) - loss[0]) > 1e-3);
+    model_free(plain.m), model_free(r.m);
+}
+
 static void nan_reaches_the_loss(void)
 {
     int n;
-    struct run r = run_new(&base, &softmax, 32);
+    struct job_model o = softmax;
+    o.qk_norm = true;
+    struct run r = run_new(&base, &o, 32);
     const struct tensor *t = model_tensors(r.m, &n);
     for (int i = 0; i < n; i++) {
         model_init(r.m, 1);
@@ -390,6 +415,7 @@ int main(void)
     attention_is_causal();
     two_runs_are_bit_identical(&softmax);
     two_runs_are_bit_identical(&(struct job_model){.router = ROUTER_SIGMOID_BIAS,
+                                                   .qk_norm = true,
                                                    .norm_topk = true,
                                                    .tied = true,
                                                    .rope_base = 100,
@@ -397,6 +423,7 @@ int main(void)
     model_with_one_expert();
     idle_experts();
     sequences_are_independent();
+    qk_norm_forgets_lengths();
     nan_reaches_the_loss();
     bias_moves_against_load();
     clip_and_adamw();
