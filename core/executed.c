@@ -58,6 +58,21 @@ static double activation_numbers(const struct arch *a, bool qk_norm, double T)
            chunk * (2 * d + qkvo + normed) + S * q + scratch;
 }
 
+// Four-byte numbers of Muon's scratch (kernels/muon.h) for the largest matrix: two of its shape
+// and two squares of its smaller side.
+static double muon_numbers(const struct tensor *table, int n)
+{
+    double most = 0;
+    for (int i = 0; i < n; i++) {
+        int64_t rows, cols;
+        if (tensor_hidden(&table[i], &rows, &cols) == 0)
+            continue;
+        double r = (double)rows, c = (double)cols, side = fmin(r, c);
+        most = fmax(most, 2 * r * c + 2 * side * side);
+    }
+    return most;
+}
+
 struct executed executed_of(const struct job *j)
 {
     const struct arch *a = &j->arch;
@@ -81,11 +96,12 @@ struct executed executed_of(const struct job *j)
             (t->role != T_EMBED || j->model.tied)) // an untied embedding is only looked up
             matrix += (double)times * (double)used;
     }
+    double scratch = j->train.optimizer == OPTIMIZER_MUON ? muon_numbers(table, n) : 0;
     free(table);
     double L = (double)(a->L_d + a->L_m), keys = ((double)a->S + 1) / 2; // mean causal context
     e.flops_per_token = 6 * matrix + 12 * keys * (double)(a->N_q * a->d_qkv) * L;
     e.mem_weights = e.mem_grads = 4 * e.params;
-    e.mem_optimizer = 8 * e.params;
+    e.mem_optimizer = 8 * e.params + saturate(4 * scratch);
     e.mem_activations =
         saturate(4 * activation_numbers(a, j->model.qk_norm, (double)j->train.batch_tokens));
     e.mem_total = e.mem_weights + e.mem_grads + e.mem_optimizer + e.mem_activations;

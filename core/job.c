@@ -89,10 +89,48 @@ enum err job_copy(struct job *dst, const struct job *src)
     return OK;
 }
 
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+struct walk {
+    int64_t steps, tokens;
+};
+
+// The run up to `most` steps. Steps of one size are taken together: those of b sequences start
+// before `end` tokens, where b + 1 are due.
+static struct walk walk(const struct job *j, int64_t most)
+{
+    const struct job_train *t = &j->train;
+    bool ramp = t->batch_ramp > 0 && j->arch.S > 0;
+    int64_t unit = ramp ? j->arch.S : t->batch_tokens, full = t->batch_tokens / unit;
+    int64_t first = ramp && full > 4 ? (full + 4) / 8 : 1;
+    struct walk w = {0, 0};
+    for (int64_t b = first; b <= full; b++) {
+        int64_t size = b * unit, n = (t->tokens - w.tokens + size / 2) / size;
+        if (b < full) {
+            double share = (double)(b + 1 - first) / (double)(full - first);
+            double end = t->batch_ramp * (double)t->tokens * share;
+            n = min64(n, (int64_t)ceil((end - (double)w.tokens) / (double)size));
+        }
+        n = min64(n, most - w.steps);
+        if (n > 0) {
+            w.steps += n;
+            w.tokens += n * size;
+        }
+    }
+    return w;
+}
+
 int64_t job_steps(const struct job *j)
 {
-    int64_t batch = j->train.batch_tokens;
-    return batch > 0 ? (j->train.tokens + batch / 2) / batch : 0;
+    return j->train.batch_tokens > 0 ? walk(j, INT64_MAX).steps : 0;
+}
+
+int64_t job_tokens_after(const struct job *j, int64_t step)
+{
+    return j->train.batch_tokens > 0 ? walk(j, step).tokens : 0;
 }
 
 static void set_int(json_t *obj, const char *key, int64_t v)

@@ -24,7 +24,7 @@ struct job_model {
 };
 
 struct job_train {
-    int64_t tokens; // D; a whole number of batches is run: steps = round(tokens/batch_tokens)
+    int64_t tokens;       // D; whole batches are run: job_steps
     int64_t batch_tokens; // a multiple of S
     double batch_ramp;    // share of the tokens over which the batch grows to batch_tokens
     double lr;            // peak
@@ -92,7 +92,18 @@ enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
 // checkpoint, val.every or the id itself; of data paths only the file names, so that another
 // folder is the same work.
 void job_set_id(struct job *j);
+// Steps of the whole run, and tokens trained after `step` of them (all of them: what the run
+// trains). A step is taken while at least half of it is left of D = train.tokens, so that the
+// total is within half a batch of D; without a ramp that is round(D / batch_tokens) steps.
+// batch_ramp r > 0: with B sequences a full batch and b0 = max(1, round(B/8)), a step that
+// starts after n tokens takes
+//
+//     b0 + floor((B - b0) min(1, n / (r D)))   sequences,
+//
+// so the batch grows linearly in the tokens seen. Pure functions of the job: a resumed run
+// needs no state. They take a time proportional to B.
 int64_t job_steps(const struct job *j);
+int64_t job_tokens_after(const struct job *j, int64_t step);
 // Trainer's spelling: {"t":"result","status":..}; the id is added as "id".
 json_t *job_result_to_json(const struct job_result *r);
 enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *out);

@@ -112,3 +112,35 @@ int64_t tensor_table(const struct arch *a, const struct job_model *opt, struct t
     *n = b.n;
     return b.total;
 }
+
+int64_t tensor_hidden(const struct tensor *t, int64_t *rows, int64_t *cols)
+{
+    int64_t halves = 1;
+    switch (t->role) {
+    case T_EMBED:
+    case T_NORM_ATTN:
+    case T_NORM_Q:
+    case T_NORM_K:
+    case T_NORM_FFN:
+    case T_ROUTER:
+    case T_NORM_OUT:
+    case T_UNEMBED:
+        return 0;
+    case T_GATE_UP:
+    case T_EXP_GATE_UP:
+    case T_SH_GATE_UP:
+        halves = 2;
+        break;
+    case T_Q:
+    case T_K:
+    case T_V:
+    case T_O:
+    case T_DOWN:
+    case T_EXP_DOWN:
+    case T_SH_DOWN:
+        break;
+    }
+    *cols = t->shape[t->ndim - 1];
+    *rows = t->shape[t->ndim - 2] / halves;
+    return t->count / (*rows * *cols);
+}

@@ -47,4 +47,11 @@ struct tensor {
 // memory is short.
 int64_t tensor_table(const struct arch *a, const struct job_model *opt, struct tensor **out,
                      int *n);
+// The hidden matrices that a tensor stacks, one after the other, each [rows, cols]: their
+// number. An optimizer of whole matrices (Muon) sees every expert's gate, up and down alone,
+// queries, keys and values alone, and the shared experts as the one block that they are. 0 for
+// all others: gains; embedding and unembedding, whose rows are symbols; the router, which like
+// the unembedding maps to the logits of a softmax and whose rows are experts: equal steps in
+// all directions would move the rows of idle experts as far as those of busy ones.
+int64_t tensor_hidden(const struct tensor *t, int64_t *rows, int64_t *cols);
 #endif

@@ -7,6 +7,12 @@
 #include <stdarg.h>
 #include <string.h>
 
+// Share of the job's tokens that are trained after so many of its steps.
+static double share_done(const struct job *j, int64_t step)
+{
+    return (double)job_tokens_after(j, step) / (double)job_tokens_after(j, job_steps(j));
+}
+
 static json_t *worker_json(const struct manager *m, int w, double now)
 {
     const struct manage_worker *wk = &m->workers[w];
@@ -19,11 +25,10 @@ static json_t *worker_json(const struct manager *m, int w, double now)
     if (wk->lost || wk->job < 0)
         return j;
     const struct steer_job *sj = manage_job(m, wk->job);
-    double steps = (double)job_steps(&sj->job);
     json_object_set_new(j, "job", json_string(sj->job.id));
     json_object_set_new(j, "phase", json_string(m->cfg.phases[sj->phase].name));
     json_object_set_new(j, "C", json_num(sj->C));
-    json_object_set_new(j, "fraction", json_num(fmin(1, (double)wk->step / steps)));
+    json_object_set_new(j, "fraction", json_num(share_done(&sj->job, wk->step)));
     json_object_set_new(j, "loss", json_num(wk->loss));
     json_object_set_new(j, "seconds", json_num(now - wk->t0));
     return j;
@@ -54,8 +59,7 @@ static double flops_left(const struct manager *m)
     for (int w = 0; w < m->n_workers; w++)
         if (m->workers[w].job >= 0 && !m->workers[w].lost) {
             const struct steer_job *sj = manage_job(m, m->workers[w].job);
-            left -= manage_flops(sj) *
-                    fmin(1, (double)m->workers[w].step / (double)job_steps(&sj->job));
+            left -= manage_flops(sj) * share_done(&sj->job, m->workers[w].step);
         }
     return n > 0 ? left + all / n * (steer_expected_jobs(m->steer) - n) : 0;
 }

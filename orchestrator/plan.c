@@ -27,8 +27,9 @@ static double guessed_rate(const struct job *j)
 static double executed_flops(const struct job *j)
 {
     struct executed x = executed_of(j);
-    double trained = (double)job_steps(j) * (double)j->train.batch_tokens;
-    double validations = j->val.every > 0 ? 1 + (double)(job_steps(j) / j->val.every) : 1;
+    int64_t steps = job_steps(j);
+    double trained = (double)job_tokens_after(j, steps);
+    double validations = j->val.every > 0 ? 1 + (double)(steps / j->val.every) : 1;
     // a forward pass is a third of forward + backward
     return x.flops_per_token * (trained + validations * (double)j->val.tokens / 3);
 }

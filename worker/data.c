@@ -59,9 +59,9 @@ static uint64_t permute(uint64_t i, uint64_t n, const uint64_t key[ROUNDS])
     return i;
 }
 
-int64_t data_position(const struct data *d, int64_t step, int64_t n_windows, int64_t index)
+int64_t data_position(const struct data *d, int64_t g)
 {
-    int64_t g = (step - 1) * n_windows + index, pass = g / d->windows;
+    int64_t pass = g / d->windows;
     struct rng r;
     rng_seed(&r, d->seed + (uint64_t)pass * 0x9e3779b97f4a7c15ULL, STREAM_DATA);
     uint64_t key[ROUNDS];
@@ -81,11 +81,11 @@ static void window(const uint16_t *text, int64_t S, int32_t *tokens, int32_t *ta
     }
 }
 
-void data_batch(const struct data *d, int64_t step, int64_t n_windows, int32_t *tokens,
+void data_batch(const struct data *d, int64_t first, int64_t n, int32_t *tokens,
                 int32_t *targets)
 {
-    for (int64_t i = 0; i < n_windows; i++)
-        window(d->corpus->train + data_position(d, step, n_windows, i), d->S, tokens + i * d->S,
+    for (int64_t i = 0; i < n; i++)
+        window(d->corpus->train + data_position(d, first + i), d->S, tokens + i * d->S,
                targets + i * d->S);
 }
 

@@ -2,9 +2,9 @@
 // Windows of text. Training: pass e over the text cuts it, from an offset in [0, S) that
 // depends on (seed, e), into W windows of S tokens that touch but do not overlap, and visits
 // them in an order that depends on (seed, e): a Feistel permutation of [0, W), so position is
-// computed, never stored. Window number g = (step - 1) x windows per batch + index belongs to
-// pass g / W. Hence a resumed run needs no state, and two jobs of one seed read the same text
-// in the same order whatever their batch is. Held out: windows of S from the start of the
+// computed, never stored. Window g, counted from 0 over the whole run, belongs to pass g / W.
+// Hence a resumed run needs no state, and two jobs of one seed read the same text in the same
+// order whatever their batches are. Held out: windows of S from the start of the
 // held-out text, one after the other.
 #ifndef WORKER_DATA_H
 #define WORKER_DATA_H
@@ -23,10 +23,11 @@ struct data {
 // reads.
 enum err data_init(struct data *d, const struct corpus *c, int64_t S, int64_t val_tokens,
                    uint64_t seed);
-// First token of training window index of step (1 ..), with n_windows windows a step.
-int64_t data_position(const struct data *d, int64_t step, int64_t n_windows, int64_t index);
-// The batch of a step: n_windows x S tokens, and for each the token that follows it.
-void data_batch(const struct data *d, int64_t step, int64_t n_windows, int32_t *tokens,
+// First token of training window g.
+int64_t data_position(const struct data *d, int64_t g);
+// Training windows first .. first + n - 1: n x S tokens, and for each the token that follows
+// it.
+void data_batch(const struct data *d, int64_t first, int64_t n, int32_t *tokens,
                 int32_t *targets);
 // Held-out windows first .. first + n - 1 in the same layout.
 void data_held(const struct data *d, int64_t first, int64_t n, int32_t *tokens,

@@ -5,6 +5,7 @@
 #include "kernels/attention.h"
 #include "kernels/ffn.h"
 #include "kernels/gemm.h"
+#include "kernels/muon.h"
 #include "kernels/rope.h"
 #include "kernels/unembed.h"
 #include <inttypes.h>
@@ -15,6 +16,7 @@
 
 #define ALIGN 64       // a cache line, and the widest vector
 #define CHUNK_ROWS 256 // at d = 256 a chunk of queries, keys, values takes 768 KiB
+#define ADAM_EPS 1e-8
 
 // The activation arena is laid out by one function that runs twice: once to count (base NULL),
 // once to hand out.
@@ -294,6 +296,7 @@ void model_free(struct model *m)
     free(m->params);
     free(m->acts);
     free(m->bias);
+    free(m->muon);
     free(m);
 }
 
@@ -321,18 +324,56 @@ double model_clip(struct model *m, double clip)
     return norm;
 }
 
-void model_adamw(struct model *m, double lr, double beta1, double beta2, double eps, double wd,
-                 int64_t step)
+enum err model_reserve(struct model *m, enum job_optimizer optimizer)
 {
-    // Neighbours of the same kind are one call.
+    int64_t most = 0, rows, cols;
+    for (int i = 0; i < m->n_tensors && optimizer == OPTIMIZER_MUON; i++)
+        if (tensor_hidden(&m->tensors[i], &rows, &cols) > 0)
+            most = max64(most, muon_scratch(rows, cols));
+    if (most == 0 || m->muon != NULL)
+        return OK;
+    m->muon = arena_alloc((size_t)most * sizeof(real));
+    ENSURE(m->muon != NULL, ERR_FAILED, "out of memory: Muon needs %zu bytes for one matrix",
+           (size_t)most * sizeof(real));
+    poison(m->muon, (size_t)most * sizeof(real));
+    return OK;
+}
+
+// The matrices of one tensor, one after the other.
+static void muon_tensor(struct model *m, const struct tensor *t, double lr, double wd)
+{
+    int64_t rows, cols, n = tensor_hidden(t, &rows, &cols);
+    struct muon o = {lr, t->decay ? wd : 0};
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = t->offset + i * rows * cols;
+        muon_update(m->params + at, m->m1 + at, m->grads + at, rows, cols, &o, m->muon);
+    }
+}
+
+static bool by_muon(const struct tensor *t, enum job_optimizer optimizer)
+{
+    int64_t rows, cols;
+    return optimizer == OPTIMIZER_MUON && tensor_hidden(t, &rows, &cols) > 0;
+}
+
+void model_step(struct model *m, const struct job_train *o, double lr, int64_t step)
+{
     for (int i = 0, j; i < m->n_tensors; i = j) {
         const struct tensor *t = &m->tensors[i];
         int64_t n = 0;
-        for (j = i; j < m->n_tensors && m->tensors[j].decay == t->decay; j++)
+        j = i + 1;
+        if (by_muon(t, o->optimizer)) {
+            muon_tensor(m, t, lr, o->wd);
+            continue;
+        }
+        // Neighbours of the same kind are one call.
+        for (j = i; j < m->n_tensors && m->tensors[j].decay == t->decay &&
+                    !by_muon(&m->tensors[j], o->optimizer);
+             j++)
             n += m->tensors[j].count;
-        struct adamw o = {lr, beta1, beta2, eps, t->decay ? wd : 0, step};
+        struct adamw a = {lr, o->beta1, o->beta2, ADAM_EPS, t->decay ? o->wd : 0, step};
         adamw_update(m->params + t->offset, m->m1 + t->offset, m->m2 + t->offset,
-                     m->grads + t->offset, n, &o);
+                     m->grads + t->offset, n, &a);
     }
 }
 

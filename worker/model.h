@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The model: a pre-norm decoder, L_d dense layers first, then L_m MoE layers. It calls
-// operations of kernels/; parameters, gradients and both AdamW moments lie in arenas ordered by
+// operations of kernels/; parameters, gradients and both moments lie in arenas ordered by
 // core's tensor table.
 #ifndef WORKER_MODEL_H
 #define WORKER_MODEL_H
@@ -29,9 +29,12 @@ double model_forward(struct model *m, const int32_t *tokens, const int32_t *targ
 void model_backward(struct model *m, double aux);
 // Global norm of the gradients; scales them to clip when clip > 0 and the norm exceeds it.
 double model_clip(struct model *m, double clip);
-// One AdamW step (step counts from 1), decoupled weight decay on the tensors that decay.
-void model_adamw(struct model *m, double lr, double beta1, double beta2, double eps, double wd,
-                 int64_t step);
+// Allocates what the optimizer needs besides the moments. ERR_FAILED: memory.
+enum err model_reserve(struct model *m, enum job_optimizer optimizer);
+// One step (counted from 1) of t's optimizer, decoupled weight decay on the tensors that decay.
+// AdamW (betas; epsilon 1e-8), or Muon (kernels/muon.h; momentum 0.95) on the hidden matrices
+// (core's tensor_hidden) and AdamW on all others; model_reserve must have been asked for Muon.
+void model_step(struct model *m, const struct job_train *t, double lr, int64_t step);
 // Sigmoid routing: moves every expert's selection bias by +-rate against its load of the last
 // step.
 void model_balance_bias(struct model *m, double rate);

@@ -50,6 +50,7 @@ struct model {
     int n_tensors;
     int64_t N;
     real *params, *grads, *m1, *m2; // [N] each, one allocation
+    real *muon;                     // scratch of one matrix; NULL: model_reserve
     struct layer *layers;           // [L]
     real *embed, *g_embed, *norm_out, *g_norm_out, *unembed, *g_unembed;
     real *bias; // [L_m, N_e], sigmoid router only

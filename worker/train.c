@@ -19,7 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ADAM_EPS 1e-8
 #define BIAS_RATE 1e-3 // DeepSeek-V3 (arXiv 2412.19437), section 4.2
 #define SMOOTH_WEIGHT (1. / 8)
 #define LINE_EVERY_S 0.25 // progress lines for the eye
@@ -33,7 +32,7 @@ struct run {
     struct model *model;
     struct executed executed;
     int32_t *tokens, *targets; // one batch
-    int64_t steps, n_windows;  // of the whole run; of a batch
+    int64_t steps, n_windows;  // of the whole run; of a full batch
     uint32_t text;             // fingerprint
     char *meta;                // what a checkpoint says of its job
     struct run_state state;
@@ -110,9 +109,6 @@ static enum err prepare(struct run *r)
     ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
            "data.kind: external data are for another trainer, not moetrain");
     ENSURE(j->data.kind == DATA_TEXT, ERR_INPUT, "data.kind: files of tokens are not read yet");
-    ENSURE(j->train.optimizer == OPTIMIZER_ADAMW, ERR_INPUT, "train.optimizer: no muon yet");
-    ENSURE(j->train.schedule != SCHEDULE_LINEAR, ERR_INPUT, "train.schedule: no linear yet");
-    ENSURE(j->train.batch_ramp <= 0, ERR_INPUT, "train.batch_ramp: not yet");
     ENSURE(j->train.precision == PRECISION_F32, ERR_INPUT, "train.precision: no bf16 yet");
     ENSURE(j->init.from[0] == 0, ERR_INPUT, "init.from: not yet");
     ENSURE(j->threads == 1, ERR_INPUT, "threads: one yet");
@@ -138,7 +134,7 @@ static enum err prepare(struct run *r)
         r->meta = checkpoint_meta(j, &r->arch, r->corpus.byte_of);
         ENSURE(r->meta != NULL, ERR_FAILED, "out of memory");
     }
-    double epochs = (double)(r->steps * batch) / (double)r->corpus.n_train;
+    double epochs = (double)job_tokens_after(j, r->steps) / (double)r->corpus.n_train;
     if (epochs > 1)
         fprintf(stderr,
                 "moetrain: warning: %.2f passes over %" PRId64 " tokens of training text\n",
@@ -217,8 +213,9 @@ static bool train_step(struct run *r)
     const struct job_train *t = &r->job->train;
     struct run_state *s = &r->state;
     int64_t step = s->step + 1;
-    data_batch(&r->data, step, r->n_windows, r->tokens, r->targets);
-    double loss = model_forward(r->model, r->tokens, r->targets, t->batch_tokens, true);
+    int64_t seen = job_tokens_after(r->job, s->step), n = job_tokens_after(r->job, step) - seen;
+    data_batch(&r->data, seen / r->arch.S, n / r->arch.S, r->tokens, r->targets);
+    double loss = model_forward(r->model, r->tokens, r->targets, n, true);
     if (!loss_is_sane(r, loss))
         return false;
     if (step > r->steps - (r->steps + 9) / 10)
@@ -229,8 +226,7 @@ static bool train_step(struct run *r)
         snprintf(r->cause, sizeof r->cause, "gradient norm %g at step %" PRId64, norm, step);
         return false;
     }
-    model_adamw(r->model, schedule_lr(t, r->steps, step), t->beta1, t->beta2, ADAM_EPS, t->wd,
-                step);
+    model_step(r->model, t, schedule_lr(t, r->steps, step), step);
     if (r->job->model.router == ROUTER_SIGMOID_BIAS)
         model_balance_bias(r->model, BIAS_RATE);
     s->curve_sum += loss;
@@ -257,7 +253,7 @@ static double validate(struct run *r)
 static enum err say_progress(struct run *r, double loss, bool curve)
 {
     const struct run_state *s = &r->state;
-    double tokens = (double)(s->step * r->job->train.batch_tokens);
+    double tokens = (double)job_tokens_after(r->job, s->step);
     json_t *line =
         json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "t", "progress", "step",
                   (json_int_t)s->step, "tokens", (json_int_t)tokens, "loss", json_num(loss),
@@ -333,7 +329,7 @@ static enum err maybe_validate(struct run *r)
 static enum err say_result(const struct run *r, enum job_status status, double loss)
 {
     const struct run_state *s = &r->state;
-    int64_t tokens = s->step * r->job->train.batch_tokens, last = (r->steps + 9) / 10;
+    int64_t tokens = job_tokens_after(r->job, s->step), last = (r->steps + 9) / 10;
     struct job_result res = {.status = status,
                              .loss = loss,
                              .loss_per_byte = loss * (double)data_val_tokens(&r->data) /
@@ -417,6 +413,8 @@ enum err train_run(const struct job *j, FILE *out)
     enum err e = prepare(&r);
     if (e == OK) {
         e = model_create(&r.arch, &j->model, j->train.batch_tokens, &r.model);
+        if (e == OK)
+            e = model_reserve(r.model, j->train.optimizer);
         if (e == OK) {
             e = run_with_memory(&r);
         } else if (e == ERR_FAILED) { // memory: a result of this machine, not an error

@@ -10,12 +10,16 @@ static bool has_curve(const struct run *r)
     return json_array_size(r->curve) > 1;
 }
 
+static double compute_after(const struct run *r, double step) // FLOPs
+{
+    const struct steer_job *j = r->job;
+    return (double)job_tokens_after(&j->job, (int64_t)step) * (double)j->counts.M;
+}
+
 // Rows "compute loss"; points closer than an even logarithmic spacing are left out.
 static void curve_rows(struct plot *c, const struct run *r)
 {
     const size_t n = json_array_size(r->curve);
-    const double per_step =
-        (double)r->job->job.train.batch_tokens * (double)r->job->counts.M; // FLOPs
     const double first = fmax(1, jnum_at(json_array_get(r->curve, 0), 0));
     const double last = fmax(first, jnum_at(json_array_get(r->curve, n - 1), 0));
     const double apart = pow(last / first, 1.0 / CURVE_MAX);
@@ -25,7 +29,7 @@ static void curve_rows(struct plot *c, const struct run *r)
         const double step = jnum_at(pt, 0), loss = jnum_at(pt, 1);
         if (!(step > 0) || !(loss > 0) || (step < next && i + 1 < n))
             continue;
-        fprintf(c->set, "%.6g %.6g\n", step * per_step, loss);
+        fprintf(c->set, "%.6g %.6g\n", compute_after(r, step), loss);
         next = step * apart;
     }
     fputs("\n", c->set); // gnuplot: an empty line ends a curve
@@ -33,11 +37,10 @@ static void curve_rows(struct plot *c, const struct run *r)
 
 static void hold_curve(double frame[4], const struct run *r)
 {
-    const double per_step = (double)r->job->job.train.batch_tokens * (double)r->job->counts.M;
     for (size_t i = 0; i < json_array_size(r->curve); i++) {
         const json_t *pt = json_array_get(r->curve, i);
         if (jnum_at(pt, 0) > 0 && jnum_at(pt, 1) > 0) {
-            plot_hold(&frame[0], &frame[1], jnum_at(pt, 0) * per_step);
+            plot_hold(&frame[0], &frame[1], compute_after(r, jnum_at(pt, 0)));
             plot_hold(&frame[2], &frame[3], jnum_at(pt, 1));
         }
     }

@@ -178,6 +178,7 @@ struct size {
 static double best_step(const struct size *s, int64_t *params)
 {
     struct job_model opt = {.rope_base = 10000, .init_scale = 1};
+    struct job_train train = {.beta1 = 0.9, .beta2 = 0.95, .wd = 0.1};
     struct model *m;
     int32_t tokens[MOST_TOKENS + 1];
     struct rng r;
@@ -196,7 +197,7 @@ static double best_step(const struct size *s, int64_t *params)
         model_forward(m, tokens, tokens + 1, s->tokens, true);
         model_backward(m, 0.01);
         model_clip(m, 1);
-        model_adamw(m, 1e-3, 0.9, 0.95, 1e-8, 0.1, i);
+        model_step(m, &train, 1e-3, i);
         double t = seconds() - start;
         best = t < best ? t : best;
     }

@@ -98,6 +98,57 @@ static void test_round_trip(void)
     }
 }
 
+// The batch grows as job.h says, step by step, and the total is D to within half a batch.
+static void check_ramp(const struct job *j)
+{
+    const struct job_train *t = &j->train;
+    const int64_t S = j->arch.S, full = t->batch_tokens / S, n = job_steps(j);
+    const int64_t first = (int64_t)fmax(1, round((double)full / 8));
+    int64_t seen = 0, largest = 0;
+    for (int64_t step = 1; step <= n; step++) {
+        int64_t b = (job_tokens_after(j, step) - seen) / S;
+        // The exact fraction may lie on either side of a whole number.
+        double due = (double)(full - first) *
+                     fmin(1, (double)seen / (t->batch_ramp * (double)t->tokens));
+        CHECK(b * S == job_tokens_after(j, step) - seen && b >= largest);
+        CHECK(b >= first + (int64_t)floor(due - 1e-9) &&
+              b <= first + (int64_t)floor(due + 1e-9));
+        seen += b * S;
+        largest = b;
+    }
+    CHECK(job_tokens_after(j, 0) == 0 && job_tokens_after(j, n + 5) == seen);
+    CHECK(2 * llabs(seen - t->tokens) <= t->batch_tokens);
+}
+
+static void test_ramp(void)
+{
+    struct job j;
+    struct rng r;
+    job_init(&j);
+    j.arch.S = 64;
+    j.train.batch_tokens = 512;
+    j.train.tokens = 303616;
+    for (int64_t step = 0; step <= 593; step++) // no ramp: whole batches
+        CHECK(job_tokens_after(&j, step) == 512 * step);
+    CHECK(job_steps(&j) == 593 && job_tokens_after(&j, 600) == 512 * 593);
+    j.train.tokens = 100, CHECK(job_steps(&j) == 0);
+    j.train.tokens = 256, CHECK(job_steps(&j) == 1);
+    j.train.tokens = INT64_C(1) << 53, CHECK(job_steps(&j) == INT64_C(1) << 44);
+    // 8 sequences a batch, from 1, over half of 112 x 64 tokens: one more every 8 sequences.
+    j.train.tokens = 112 * 64, j.train.batch_ramp = .5;
+    static const int64_t after[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 19, 22, 25, 29};
+    for (int i = 0; i < 16; i++)
+        CHECK(job_tokens_after(&j, i + 1) == 64 * after[i]);
+    rng_seed(&r, 3, 1);
+    for (int i = 0; i < 200; i++) {
+        j.arch.S = pick(&r, 1, 40);
+        j.train.batch_tokens = j.arch.S * pick(&r, 1, i % 2 ? 9 : 200);
+        j.train.tokens = j.train.batch_tokens * pick(&r, 1, 50) + pick(&r, 0, 99);
+        j.train.batch_ramp = i % 5 ? rng_uniform(&r) : 1;
+        check_ramp(&j);
+    }
+}
+
 // The id moves with what determines the loss and with nothing else.
 static void test_id(void)
 {
@@ -371,6 +422,7 @@ static void test_results(void)
 int main(void)
 {
     test_round_trip();
+    test_ramp();
     test_id();
     test_wrong_values();
     test_any_value_anywhere();

@@ -1,8 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory that core predicts against what the trainer's model really lays out.
 #include "core/executed.h"
+#include "kernels/muon.h"
 #include "tests/core/support.h"
 #include "worker/model_impl.h"
+
+// Muon's scratch holds two of the largest matrix and two squares of its smaller side.
+static void check_muon(struct model *m, struct job *job)
+{
+    int n;
+    int64_t most = 0, rows, cols, adamw = executed_of(job).mem_optimizer;
+    const struct tensor *t = model_tensors(m, &n);
+    CHECK(model_reserve(m, OPTIMIZER_ADAMW) == OK && m->muon == NULL);
+    CHECK(model_reserve(m, OPTIMIZER_MUON) == OK && m->muon != NULL);
+    for (int i = 0; i < n; i++)
+        if (tensor_hidden(&t[i], &rows, &cols) > 0) {
+            int64_t need = muon_scratch(rows, cols);
+            most = need > most ? need : most;
+        }
+    job->train.optimizer = OPTIMIZER_MUON;
+    CHECK(executed_of(job).mem_optimizer == adamw + 4 * most);
+}
 
 int main(void)
 {
@@ -27,6 +45,7 @@ int main(void)
         double arrays = 20.0 * (double)(m->L + 1);
         double slack = 64 * arrays + 16 * (double)(a.N_e + 1) * (double)(m->L + 1);
         CHECK_NEAR((double)e.mem_activations, (double)m->acts_bytes, slack);
+        check_muon(m, &job);
         model_free(m);
     }
     return test_summary();

@@ -6,6 +6,7 @@
 #include "kernels/embed.h"
 #include "kernels/ffn.h"
 #include "kernels/linear.h"
+#include "kernels/muon.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
 #include "kernels/router.h"
@@ -196,6 +197,25 @@ static void dump_adamw(void)
     free(p), free(g), free(m), free(v);
 }
 
+// An iteration multiplies earlier errors by at most 4.25 and rounds sums of A, B and twice the
+// smaller side with factors that add up to 20 (test_muon.c); errors of five add in squares.
+static void dump_muon(int64_t rows, int64_t cols)
+{
+    int64_t n = rows * cols, side = rows < cols ? rows : cols;
+    const double once = 20. * 20. * (double)(rows + cols + 2 * side), grow = 4.25 * 4.25;
+    double k = 0;
+    for (int i = 0; i < 5; i++)
+        k = (k + once) * grow;
+    real *p = input(n, 1, 28), *g = input(n, 1, 29), *m = input(n, .1, 30);
+    real *scratch = grad_output(muon_scratch(rows, cols));
+    muon_update(p, m, g, rows, cols, &(struct muon){.01, .1}, scratch);
+    emit("muon p", p, n, k * 1e-4 + 3); // of the orthogonalised matrix, times lr 0.01
+    emit("muon m", m, n, 3);
+    muon_orthogonalize(g, rows, cols, scratch);
+    emit("muon o", g, n, k);
+    free(p), free(g), free(m), free(scratch);
+}
+
 int main(void)
 {
     dump_linear(13, 10, 30);
@@ -213,5 +233,7 @@ int main(void)
         dump_router(i & 1, i & 2);
     dump_unembed();
     dump_adamw();
+    dump_muon(24, 40);
+    dump_muon(70, 10);
     return fflush(stdout) != 0;
 }

@@ -200,6 +200,7 @@ static const struct arch base = {.L_d = 1,
                                  .K = 2,
                                  .n_shared = 1,
                                  .V = 11};
+static const struct job_train adamw = {.beta1 = .9, .beta2 = .95, .wd = .1};
 static const struct job_model softmax = {.norm_topk = true, .rope_base = 100, .init_scale = 1};
 
 static struct run run_new(const struct arch *a, const struct job_model *o, int64_t n)
@@ -215,23 +216,24 @@ static struct run run_new(const struct arch *a, const struct job_model *o, int64
     return r;
 }
 
-static double step(struct run *r, int64_t i)
+static double step(struct run *r, const struct job_train *t, int64_t i)
 {
     double loss = model_forward(r->m, r->tokens, r->tokens + 1, r->n, true);
     model_backward(r->m, .01);
     model_clip(r->m, 1);
-    model_adamw(r->m, .01, .9, .95, 1e-8, .1, i);
+    model_step(r->m, t, .01, i);
     model_balance_bias(r->m, .01);
     return loss;
 }
 
-static void two_runs_are_bit_identical(const struct job_model *o)
+static void two_runs_are_bit_identical(const struct job_model *o, const struct job_train *t)
 {
     struct run a = run_new(&base, o, 96), b = run_new(&base, o, 96);
+    CHECK(model_reserve(a.m, t->optimizer) == OK && model_reserve(b.m, t->optimizer) == OK);
     double first = 0, last = 0;
     for (int i = 1; i <= 30; i++) {
-        last = step(&a, i);
-        CHECK(last == step(&b, i));
+        last = step(&a, t, i);
+        CHECK(last == step(&b, t, i));
         first = i == 1 ? last : first;
     }
     size_t bytes = (size_t)model_n_params(a.m) * sizeof(real);
@@ -299,7 +301,7 @@ static void sequences_are_independent(void)
     struct arch shortest = base;
     shortest.S = 1;
     struct run s = run_new(&shortest, &softmax, 1);
-    CHECK(isfinite(step(&s, 1))); // T = 1
+    CHECK(isfinite(step(&s, &adamw, 1))); // T = 1
     model_free(r.m), model_free(s.m);
 }
 
@@ -380,12 +382,61 @@ static void clip_and_adamw(void)
         int64_t j = t[i].offset + t[i].count / 2;
         double p = (double)model_params(r.m)[j], g = (double)model_grads(r.m)[j];
         model_params(r.m)[j] = (real)p;
-        model_adamw(r.m, .01, .9, .95, 1e-3, .1, 1);
-        double want = p - .01 * (g / (fabs(g) + 1e-3) + (t[i].decay ? .1 * p : 0));
+        model_step(r.m, &adamw, .01, 1);
+        double want = p - .01 * (g / (fabs(g) + 1e-8) + (t[i].decay ? .1 * p : 0));
         CHECK_NEAR(model_params(r.m)[j], want, CLOSE);
         model_init(r.m, 5); // clears the moments; the gradients stay
     }
     model_free(r.m);
+}
+
+// The first Muon step moves every hidden matrix by nearly orthogonal directions, each on its
+// own, and all other tensors as AdamW does. A joint gate and up, or all experts in one, would
+// have the singular values of a single matrix: the norm of the update tells them apart.
+static void muon_moves_matrices_one_by_one(void)
+{
+    struct arch a = base;
+    a.n_shared = 1;
+    struct job_train muon = {.beta1 = .9, .beta2 = .95, .wd = .1, .optimizer = OPTIMIZER_MUON};
+    struct run r = run_new(&a, &softmax, 96), s = run_new(&a, &softmax, 96);
+    CHECK(model_reserve(s.m, OPTIMIZER_MUON) == OK);
+    int n, hidden = 0;
+    const struct tensor *t = model_tensors(r.m, &n);
+    const real *p = model_params(r.m), *q = model_params(s.m);
+    for (int i = 0; i < 2; i++) {
+        struct run *run = i ? &s : &r;
+        model_forward(run->m, run->tokens, run->tokens + 1, 96, true);
+        model_backward(run->m, .01);
+    }
+    struct run start = run_new(&a, &softmax, 96);
+    const real *o = model_params(start.m);
+    model_step(r.m, &adamw, .01, 1), model_step(s.m, &muon, .01, 1);
+    for (int i = 0; i < n; i++) {
+        int64_t rows = 0, cols = 0, stacked = tensor_hidden(&t[i], &rows, &cols);
+        size_t bytes = (size_t)t[i].count * sizeof(real);
+        if (stacked == 0) {
+            CHECK(memcmp(p + t[i].offset, q + t[i].offset, bytes) == 0);
+            continue;
+        }
+        hidden++;
+        CHECK(stacked * rows * cols == t[i].count);
+        bool pair =
+            t[i].role == T_GATE_UP || t[i].role == T_EXP_GATE_UP || t[i].role == T_SH_GATE_UP;
+        CHECK(stacked == (t[i].ndim == 3 ? a.N_e : 1) * (pair ? 2 : 1));
+        double side = (double)(rows < cols ? rows : cols);
+        for (int64_t k = 0; k < stacked; k++) {
+            double norm = 0;
+            for (int64_t j = t[i].offset + k * rows * cols, e = j + rows * cols; j < e; j++) {
+                double d = ((1 - .01 * .1) * (double)o[j] - (double)q[j]) /
+                           (.01 * .2 * sqrt((double)(rows > cols ? rows : cols)));
+                norm += d * d;
+            }
+            // Singular values end below 1.21, and hardly any far below 0.68.
+            CHECK(norm < 1.21 * 1.21 * side && norm > .5 * .5 * side);
+        }
+    }
+    CHECK(hidden == 4 + 2 + 4 + 4);
+    model_free(r.m), model_free(s.m), model_free(start.m);
 }
 
 static void refusals(void)
@@ -413,13 +464,16 @@ int main(void)
     ties_and_nan();
     every_expert_for_every_token();
     attention_is_causal();
-    two_runs_are_bit_identical(&softmax);
+    two_runs_are_bit_identical(&softmax, &adamw);
+    two_runs_are_bit_identical(
+        &softmax, &(struct job_train){.beta1 = .9, .beta2 = .95, .optimizer = OPTIMIZER_MUON});
     two_runs_are_bit_identical(&(struct job_model){.router = ROUTER_SIGMOID_BIAS,
                                                    .qk_norm = true,
                                                    .norm_topk = true,
                                                    .tied = true,
                                                    .rope_base = 100,
-                                                   .init_scale = 1});
+                                                   .init_scale = 1},
+                               &adamw);
     model_with_one_expert();
     idle_experts();
     sequences_are_independent();
@@ -427,6 +481,7 @@ int main(void)
     nan_reaches_the_loss();
     bias_moves_against_load();
     clip_and_adamw();
+    muon_moves_matrices_one_by_one();
     refusals();
     return test_summary();
 }

@@ -161,6 +161,8 @@ static void test_signals(struct scratch *s)
 {
     json_t *job = long_job(s);
     job_set(job, "model.router", "\"sigmoid_bias\""); // its biases are in the checkpoint too
+    job_set(job, "train.optimizer", "\"muon\"");
+    job_set(job, "train.batch_ramp", "0.6");
     CHECK(trainer_run(s, job) == 0);
     json_t *whole = trainer_check_lines(s);
     static const int signals[] = {SIGTERM, SIGINT};

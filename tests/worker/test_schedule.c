@@ -33,17 +33,29 @@ static void test_cosine(void)
     CHECK_NEAR(schedule_lr(&t, 100, 100), .1, 1e-15);
 }
 
+static void test_linear(void)
+{
+    struct job_train t = base(SCHEDULE_LINEAR, .2, .9); // the decay share is WSD's alone
+    CHECK_NEAR(schedule_lr(&t, 100, 10), .5, 1e-15);
+    CHECK_NEAR(schedule_lr(&t, 100, 20), 1, 0);
+    CHECK_NEAR(schedule_lr(&t, 100, 21), 80. / 81, 1e-15);
+    CHECK_NEAR(schedule_lr(&t, 100, 60), 41. / 81, 1e-15);
+    CHECK_NEAR(schedule_lr(&t, 100, 100), 1. / 81, 1e-15);
+    struct job_train wsd = base(SCHEDULE_WSD, .2, .8); // which is linear where nothing is flat
+    for (int64_t step = 1; step <= 100; step++)
+        CHECK(schedule_lr(&t, 100, step) == schedule_lr(&wsd, 100, step));
+}
+
 // No warm-up, no decay, a single step, warm-up only: finite, positive, at most the peak.
 static void test_edges(void)
 {
     static const double share[] = {0, .001, .5, 1};
-    for (int s = 0; s < 2; s++)
+    for (int s = 0; s < 3; s++)
         for (int i = 0; i < 4; i++)
             for (int k = 0; k < 4; k++)
                 for (int64_t steps = 1; steps <= 7; steps++)
                     for (int64_t step = 1; step <= steps; step++) {
-                        struct job_train t =
-                            base(s ? SCHEDULE_COSINE : SCHEDULE_WSD, share[i], share[k]);
+                        struct job_train t = base((enum job_schedule)s, share[i], share[k]);
                         double lr = schedule_lr(&t, steps, step);
                         CHECK(lr > 0 && lr <= 1);
                     }
@@ -55,6 +67,7 @@ int main(void)
 {
     test_wsd();
     test_cosine();
+    test_linear();
     test_edges();
     return test_summary();
 }
