@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/file.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static enum err failed(const char *path, const char *what)
@@ -74,4 +76,21 @@ enum err file_replace(const char *path, const void *data, size_t n)
     enum err e = replace(path, tmp, data, n);
     free(tmp);
     return e;
+}
+
+enum err file_fresh_folder(const char *path, bool *made)
+{
+    *made = mkdir(path, 0777) == 0;
+    if (*made)
+        return OK;
+    if (errno != EEXIST)
+        return failed(path, "make the folder");
+    DIR *d = opendir(path);
+    ENSURE(d != NULL, ERR_INPUT, "%s: expected a folder: %s", path, strerror(errno));
+    int n = 0;
+    while (n <= 2 && readdir(d) != NULL) // "." and ".." are always there
+        n++;
+    closedir(d);
+    ENSURE(n <= 2, ERR_INPUT, "%s: expected an empty folder, found files in it", path);
+    return OK;
 }

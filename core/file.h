@@ -5,6 +5,7 @@
 #ifndef CORE_FILE_H
 #define CORE_FILE_H
 #include "core/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 // Atomic replacement: writes path.tmp, fsyncs, renames, fsyncs the folder. A failure leaves
@@ -15,4 +16,8 @@ enum err file_replace(const char *path, const void *data, size_t n);
 enum err file_write(int fd, const char *path, const void *data, size_t n);
 // Makes a rename durable: syncs the folder that holds path.
 enum err file_sync_folder(const char *path);
+
+// A folder for new files: made (*made) if only its last part is missing; one that exists must
+// be empty. ERR_INPUT if not.
+enum err file_fresh_folder(const char *path, bool *made);
 #endif
