@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// moetrain: trains one model from a job file and prints protocol lines. Exit codes: core/err.h.
+// moetrain: trains one model from a job file and prints protocol lines; takes checkpoints to
+// and from the format of Hugging Face transformers. Exit codes: core/err.h.
 #include "core/job.h"
 #include "core/json.h"
 #include "kernels/gemm.h"
+#include "worker/export.h"
+#include "worker/import.h"
 #include "worker/machine.h"
 #include "worker/train.h"
 #include <errno.h>
@@ -15,6 +18,8 @@ static void print_help(FILE *f)
     fputs("usage: moetrain JOB.json   train the model that the job describes (- reads standard "
           "input)\n"
           "       moetrain --probe    what this machine and build offer, as JSON\n"
+          "       moetrain export CHECKPOINT FOLDER   a checkpoint for transformers\n"
+          "       moetrain import FOLDER CHECKPOINT_FOLDER   and back\n"
           "       moetrain --version\n"
           "       moetrain --help\n"
           "\n"
@@ -28,6 +33,49 @@ static void print_help(FILE *f)
           "failed; 2 the job is wrong; 3 stopped early, the same command continues.\n"
           "The job file, the lines and every default: docs/trainer-protocol.md.\n",
           f);
+}
+
+// The sub-commands that turn one thing into another.
+static const struct command {
+    const char *name, *from, *to, *help;
+    enum err (*run)(const char *from, const char *to);
+} commands[] = {
+    {"export", "CHECKPOINT", "FOLDER",
+     "Writes a checkpoint (the file, or the folder that holds it) into FOLDER, which must be\n"
+     "empty or not there yet, as model.safetensors and config.json, and for byte text\n"
+     "symbols.json. Hugging Face transformers loads it with a stock class:\n"
+     "AutoModelForCausalLM.from_pretrained(FOLDER). A model that no stock class expresses is\n"
+     "refused with the reason. Which does what, and why: docs/checkpoints.md.\n",
+     export_run},
+    {"import", "FOLDER", "CHECKPOINT_FOLDER",
+     "Reads what export wrote, or what transformers' save_pretrained wrote for one of the "
+     "same\n"
+     "classes (float32, float16 or bfloat16, one file), into CHECKPOINT_FOLDER/checkpoint. "
+     "That\n"
+     "folder must be empty or not there yet. What is ours comes back bit for bit.\n"
+     "Which classes, and what is refused: docs/checkpoints.md.\n",
+     import_run},
+};
+
+static int run_command(const struct command *c, int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[2], "--help") == 0) {
+        printf(
+            "usage: moetrain %s %s %s\n\n%s"
+            "Exit codes: 0 done; 1 the program or the machine failed; 2 the input is wrong.\n",
+            c->name, c->from, c->to, c->help);
+        return OK;
+    }
+    if (argc != 4) {
+        fprintf(stderr, "moetrain: %s: expected %s %s\n", c->name, c->from, c->to);
+        return ERR_INPUT;
+    }
+    enum err e = c->run(argv[2], argv[3]);
+    if (e == OK && fflush(stdout) != 0)
+        e = err_set(ERR_FAILED, "standard output: %s", strerror(errno));
+    if (e != OK)
+        fprintf(stderr, "moetrain: %s: %s\n", c->name, err_message());
+    return (int)e;
 }
 
 // Protocol lines get standard output for themselves: whatever a library prints there goes to
@@ -95,10 +143,14 @@ int main(int argc, char **argv)
         puts("moetrain " MOESWEEP_VERSION);
         return OK;
     }
+    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return run_command(&commands[i], argc, argv);
     bool known =
         argc == 2 && (argv[1][0] != '-' || argv[1][1] == 0 || strcmp(argv[1], "--probe") == 0);
     if (!known) {
-        fprintf(stderr, "moetrain: expected one job file, --probe, --version or --help\n");
+        fprintf(stderr, "moetrain: expected one job file, export, import, "
+                        "--probe, --version or --help\n");
         return ERR_INPUT;
     }
     enum err e = run(argv[1]);

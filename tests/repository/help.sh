@@ -21,6 +21,9 @@ for command in arch plan run status report export recommend why; do
     grep -qw "$command" <("$MOESWEEP_BIN/moesweep" --help) ||
         fail "moesweep --help does not name $command"
 done
+for command in export import; do
+    explains "$MOESWEEP_BIN/moetrain" "$command" --help
+done
 for script in ./demo ./check data/make-kjv.sh data/make-corpus.sh .ci/chroot-demo.sh; do
     explains "$script" --help
 done
@@ -36,6 +39,8 @@ refuses "$MOESWEEP_BIN/moesweep" no-such-command
 refuses "$MOESWEEP_BIN/moesweep" arch --no-such-option
 refuses "$MOESWEEP_BIN/moetrain"
 refuses "$MOESWEEP_BIN/moetrain" --no-such-option
+refuses "$MOESWEEP_BIN/moetrain" export
+refuses "$MOESWEEP_BIN/moetrain" import no-such-folder no-such-folder/to
 refuses ./demo --no-such-option
 refuses ./demo -n 0
 refuses ./check --no-such-option
