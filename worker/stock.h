@@ -11,7 +11,9 @@
 //    constant, model_type, class
 #define STOCK_CLASSES(X)                                                                       \
     X(STOCK_LLAMA, "llama", "LlamaForCausalLM")                                                \
+    X(STOCK_QWEN3, "qwen3", "Qwen3ForCausalLM")                                                \
     X(STOCK_QWEN2_MOE, "qwen2_moe", "Qwen2MoeForCausalLM")                                     \
+    X(STOCK_QWEN3_MOE, "qwen3_moe", "Qwen3MoeForCausalLM")                                     \
     X(STOCK_ERNIE, "ernie4_5_moe", "Ernie4_5_MoeForCausalLM")                                  \
     X(STOCK_GLM4_MOE, "glm4_moe", "Glm4MoeForCausalLM")
 

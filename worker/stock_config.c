@@ -39,17 +39,24 @@ static enum err check_sizes(enum stock_class c, const struct arch *a)
 enum err stock_choose(const struct arch *a, const struct job_model *opt, enum stock_class *out)
 {
     bool square = a->N_q * a->d_qkv == a->d;
-    ENSURE(!opt->qk_norm, ERR_INPUT, "model.qk_norm: is not exported yet");
-    ENSURE(a->L_m == 0 || opt->router != ROUTER_SOFTMAX || square || opt->norm_topk, ERR_INPUT,
+    bool softmax = a->L_m > 0 && opt->router == ROUTER_SOFTMAX;
+    ENSURE(!softmax || !opt->qk_norm || a->n_shared == 0, ERR_INPUT,
+           "no class of transformers has softmax routing, shared experts and norms of queries "
+           "and keys per head (Qwen3-MoE has no shared experts); to export, train with "
+           "arch.n_shared = 0, with model.router = sigmoid_bias or without model.qk_norm");
+    ENSURE(!softmax || opt->qk_norm || square || opt->norm_topk, ERR_INPUT,
            "no class of transformers has softmax routing without renormalised weights and "
-           "heads that do not fill d: Qwen2-MoE needs d = N_q d_qkv (found d = %" PRId64
-           ", N_q d_qkv = %" PRId64 "), the others renormalise; to export, train with "
+           "heads that do not fill d without model.qk_norm: Qwen2-MoE needs d = N_q d_qkv "
+           "(found d = %" PRId64 ", N_q d_qkv = %" PRId64
+           "), the others renormalise; to export, train with "
            "model.norm_topk = true or with d = N_q d_qkv",
            a->d, a->N_q * a->d_qkv);
     if (a->L_m == 0)
-        *out = STOCK_LLAMA;
+        *out = opt->qk_norm ? STOCK_QWEN3 : STOCK_LLAMA;
     else if (opt->router == ROUTER_SIGMOID_BIAS)
         *out = STOCK_GLM4_MOE;
+    else if (opt->qk_norm)
+        *out = STOCK_QWEN3_MOE;
     else
         *out = square ? STOCK_QWEN2_MOE : STOCK_ERNIE;
     return check_sizes(*out, a);
@@ -59,12 +66,13 @@ enum err stock_choose(const struct arch *a, const struct job_model *opt, enum st
 
 enum key_kind {
     KEY_DIM,      // a dimension of ours
-    KEY_HEAD_DIM, // d_qkv; d / N_q where it is missing or null
+    KEY_HEAD_DIM, // d_qkv; d / N_q where it may be missing or null, and is
     KEY_LAYERS,   // L_d + L_m
     KEY_LAST,     // the last layer's number, or -1
     KEY_DENSE,    // the numbers of the dense layers: 0 .. L_d - 1
     KEY_SHARED,   // n_shared d_m
     KEY_NORM_TOPK,
+    KEY_QK_NORM,
     KEY_TIED, // default: what the class takes where the key is missing
     KEY_BASE,
     KEY_ABSENT, // not ours
@@ -74,10 +82,12 @@ enum key_kind {
 
 #define ALL 0xffU
 #define LLAMA (1U << STOCK_LLAMA)
+#define QWEN3_DENSE (1U << STOCK_QWEN3)
 #define QWEN2 (1U << STOCK_QWEN2_MOE)
+#define QWEN3 (1U << STOCK_QWEN3_MOE)
 #define ERNIE (1U << STOCK_ERNIE)
 #define GLM4 (1U << STOCK_GLM4_MOE)
-#define MOE (ALL & ~LLAMA)
+#define MOE (ALL & ~LLAMA & ~QWEN3_DENSE)
 #define NONE N_DIMS
 
 static const struct key {
@@ -92,30 +102,31 @@ static const struct key {
     {ALL, "max_position_embeddings", KEY_DIM, DIM_S, NULL, NULL},
     {ALL, "num_attention_heads", KEY_DIM, DIM_N_q, NULL, NULL},
     {ALL, "num_key_value_heads", KEY_DIM, DIM_N_kv, NULL, NULL},
-    {ALL, "head_dim", KEY_HEAD_DIM, NONE, NULL, NULL},
+    {ALL & ~QWEN3_DENSE, "head_dim", KEY_HEAD_DIM, NONE, NULL, "null"},
+    {QWEN3_DENSE, "head_dim", KEY_HEAD_DIM, NONE, NULL, NULL},
     {ALL, "intermediate_size", KEY_DIM, DIM_d_d, NULL, NULL},
-    {QWEN2, "mlp_only_layers", KEY_DENSE, NONE, NULL, NULL},
-    {QWEN2, "decoder_sparse_step", KEY_FIXED, NONE, "1", "1"},
+    {QWEN2 | QWEN3, "mlp_only_layers", KEY_DENSE, NONE, NULL, NULL},
+    {QWEN2 | QWEN3, "decoder_sparse_step", KEY_FIXED, NONE, "1", "1"},
     {GLM4, "first_k_dense_replace", KEY_DIM, DIM_L_d, NULL, NULL},
     {ERNIE, "moe_layer_start_index", KEY_DIM, DIM_L_d, NULL, NULL},
     {ERNIE, "moe_layer_end_index", KEY_LAST, NONE, NULL, NULL},
     {ERNIE, "moe_layer_interval", KEY_FIXED, NONE, "1", "1"},
     {ALL, "num_hidden_layers", KEY_LAYERS, NONE, NULL, NULL},
     {MOE, "moe_intermediate_size", KEY_DIM, DIM_d_m, NULL, NULL},
-    {QWEN2, "num_experts", KEY_DIM, DIM_N_e, NULL, NULL},
+    {QWEN2 | QWEN3, "num_experts", KEY_DIM, DIM_N_e, NULL, NULL},
     {GLM4, "n_routed_experts", KEY_DIM, DIM_N_e, NULL, NULL},
     {ERNIE, "moe_num_experts", KEY_DIM, DIM_N_e, NULL, NULL},
-    {QWEN2 | GLM4, "num_experts_per_tok", KEY_DIM, DIM_K, NULL, NULL},
+    {QWEN2 | QWEN3 | GLM4, "num_experts_per_tok", KEY_DIM, DIM_K, NULL, NULL},
     {ERNIE, "moe_k", KEY_DIM, DIM_K, NULL, NULL},
     {QWEN2, "shared_expert_intermediate_size", KEY_SHARED, NONE, NULL, NULL},
     {GLM4, "n_shared_experts", KEY_DIM, DIM_n_shared, NULL, NULL},
     {ERNIE, "moe_num_shared_experts", KEY_DIM, DIM_n_shared, NULL, NULL},
-    {QWEN2 | GLM4, "norm_topk_prob", KEY_NORM_TOPK, NONE, NULL, NULL},
+    {QWEN2 | QWEN3 | GLM4, "norm_topk_prob", KEY_NORM_TOPK, NONE, NULL, NULL},
     {ERNIE, "moe_norm_min", KEY_FIXED, NONE, "1e-12", "1e-12"},
     {GLM4, "routed_scaling_factor", KEY_FIXED, NONE, "1.0", "1.0"},
     {GLM4, "n_group", KEY_FIXED, NONE, "1", "1"},
     {GLM4, "topk_group", KEY_FIXED, NONE, "1", "1"},
-    {GLM4, "use_qk_norm", KEY_FIXED, NONE, "false", "false"},
+    {GLM4, "use_qk_norm", KEY_QK_NORM, NONE, NULL, NULL},
     {ALL & ~ERNIE, "tie_word_embeddings", KEY_TIED, NONE, NULL, "false"},
     {ERNIE, "tie_word_embeddings", KEY_TIED, NONE, NULL, "true"},
     {ALL, "rope_theta", KEY_BASE, NONE, NULL, NULL},
@@ -124,10 +135,10 @@ static const struct key {
     {ALL, "rms_norm_eps", KEY_FIXED, NONE, "1e-6", "1e-5"}, // that of kernels/rmsnorm.c
     {ALL, "hidden_act", KEY_FIXED, NONE, "\"silu\"", "\"silu\""},
     {QWEN2, "qkv_bias", KEY_FIXED, NONE, "false", "true"},
-    {LLAMA | GLM4, "attention_bias", KEY_FIXED, NONE, "false", "false"},
+    {ALL & ~QWEN2 & ~ERNIE, "attention_bias", KEY_FIXED, NONE, "false", "false"},
     {LLAMA, "mlp_bias", KEY_FIXED, NONE, "false", "false"},
     {ERNIE, "use_bias", KEY_FIXED, NONE, "false", "false"},
-    {QWEN2, "use_sliding_window", KEY_FIXED, NONE, "false", "false"},
+    {QWEN2 | QWEN3 | QWEN3_DENSE, "use_sliding_window", KEY_FIXED, NONE, "false", "false"},
     {ALL, "quantization_config", KEY_ABSENT, NONE, "null", "null"},
     {ALL, "eos_token_id", KEY_TEXT, NONE, NULL, NULL},
     {ALL, "bos_token_id", KEY_TEXT, NONE, NULL, NULL},
@@ -168,6 +179,8 @@ static json_t *value_of(const struct key *k, const struct arch *a, const struct 
         return json_integer(a->n_shared * a->d_m);
     case KEY_NORM_TOPK:
         return json_boolean(opt->norm_topk);
+    case KEY_QK_NORM:
+        return json_boolean(opt->qk_norm);
     case KEY_TIED:
         return json_boolean(opt->tied);
     case KEY_BASE:
@@ -234,7 +247,7 @@ static enum err read_head_dim(const struct reading *r, const struct key *k)
 {
     struct arch *a = r->a;
     const json_t *v = json_object_get(r->config, k->name);
-    if (v != NULL && !json_is_null(v))
+    if (k->missing == NULL || (v != NULL && !json_is_null(v)))
         return json_get_i64(r->config, r->ctx, k->name, true, 1, DIM_MAX, &a->d_qkv);
     ENSURE(a->d % a->N_q == 0, ERR_INPUT,
            "%s: head_dim: expected a number where num_attention_heads does not divide "
@@ -292,6 +305,8 @@ static enum err read_key(struct reading *r, const struct key *k)
         return json_get_i64(o, r->ctx, k->name, true, 0, DIM_MAX, &r->shared);
     case KEY_NORM_TOPK:
         return json_get_bool(o, r->ctx, k->name, true, &r->opt->norm_topk);
+    case KEY_QK_NORM:
+        return json_get_bool(o, r->ctx, k->name, true, &r->opt->qk_norm);
     case KEY_TIED:
         return read_tied(r, k);
     case KEY_BASE:
@@ -325,7 +340,7 @@ static enum err find_class(const json_t *config, const char *ctx, enum stock_cla
 static enum err complete(struct reading *r, enum stock_class c)
 {
     struct arch *a = r->a;
-    if (c == STOCK_LLAMA) {
+    if (c == STOCK_LLAMA || c == STOCK_QWEN3) {
         a->L_d = r->layers;
         a->d_m = a->N_e = a->K = 1;
         a->n_shared = 0;
@@ -333,6 +348,8 @@ static enum err complete(struct reading *r, enum stock_class c)
     ENSURE(a->L_d <= r->layers, ERR_INPUT, "%s: %" PRId64 " dense layers of %" PRId64, r->ctx,
            a->L_d, r->layers);
     a->L_m = r->layers - a->L_d;
+    if (c == STOCK_QWEN3_MOE)
+        a->n_shared = 0;
     if (c == STOCK_QWEN2_MOE) {
         ENSURE(r->shared % a->d_m == 0, ERR_INPUT,
                "%s: shared_expert_intermediate_size: expected a multiple of "
@@ -355,6 +372,7 @@ enum err stock_from_config(json_t *config, const char *ctx, enum stock_class *c,
     *opt = defaults.model;
     opt->router = *c == STOCK_GLM4_MOE ? ROUTER_SIGMOID_BIAS : ROUTER_SOFTMAX;
     opt->norm_topk = true; // where no key says otherwise
+    opt->qk_norm = *c == STOCK_QWEN3 || *c == STOCK_QWEN3_MOE;
     for (int i = 0; i < N_KEYS; i++)
         if (of_class(&keys[i], *c))
             TRY(read_key(&r, &keys[i]));

@@ -15,8 +15,10 @@ static bool has_shared(enum stock_class c, const struct arch *a)
 
 int64_t stock_map_size(enum stock_class c, const struct arch *a, const struct job_model *opt)
 {
-    int64_t moe = 1 + 3 * a->N_e + (has_shared(c, a) ? 3 : 0) + 1; // 1: a gate or biases
-    return (opt->tied ? 2 : 3) + a->L_d * (6 + 3) + a->L_m * (6 + moe);
+    int64_t attention = opt->qk_norm ? 8 : 6;      // norms included
+    int64_t beside = c == STOCK_QWEN3_MOE ? 0 : 1; // a gate or biases beside the router
+    int64_t moe = 1 + beside + 3 * a->N_e + (has_shared(c, a) ? 3 : 0);
+    return (opt->tied ? 2 : 3) + a->L_d * (attention + 3) + a->L_m * (attention + moe);
 }
 
 // Appends a tensor of one or two dimensions (s1 = 0 in one that has a second: pass ndim).
@@ -103,6 +105,11 @@ static void add_tensor(struct stock_map *map, enum stock_class c, const struct a
     case T_O:
         add(map, 2, rows, cols, STOCK_PARAM, at, "model.layers.%d.self_attn.%c_proj.weight",
             t->layer, t->role == T_V ? 'v' : 'o');
+        break;
+    case T_NORM_Q:
+    case T_NORM_K:
+        add(map, 1, rows, 0, STOCK_PARAM, at, "model.layers.%d.self_attn.%c_norm.weight",
+            t->layer, t->role == T_NORM_Q ? 'q' : 'k');
         break;
     case T_NORM_FFN:
         add(map, 1, d, 0, STOCK_PARAM, at, "model.layers.%d.post_attention_layernorm.weight",

@@ -54,11 +54,17 @@ MODELS = {
                     {"L_d": 0, "n_shared": 0, "K": 8, "N_e": 16}, {**SIGMOID, "norm_topk": False}),
     "sigmoid-tied": ("sigmoid, tied, K = 1, two shared experts, two dense layers, MHA",
                      {"K": 1, "n_shared": 2, "N_kv": 4, "L_d": 2}, {**SIGMOID, "tied": True}),
+    "qk-norm": ("norms of queries and keys", {**WIDE, "n_shared": 0}, {"qk_norm": True}),
+    "qk-norm-raw": ("the same, K = 1, all layers MoE, tied, MHA",
+                    {"n_shared": 0, "L_d": 0, "K": 1, "N_kv": 4}, {"qk_norm": True, "tied": True}),
+    "qk-norm-sigmoid": ("the same, sigmoid routing, shared expert", WIDE,
+                        {**SIGMOID, "qk_norm": True}),
+    "qk-norm-dense": ("the same, no MoE layer", {**WIDE, "L_d": 3, "L_m": 0}, {"qk_norm": True}),
     "dense": ("no MoE layer", {**WIDE, "L_d": 3, "L_m": 0}, {}),
 }
 # Small enough to keep: the script freezes these.
-FROZEN = ["switch", "two-shared", "raw-weights", "no-shared", "wide", "wide-no-shared", "sigmoid",
-          "sigmoid-raw", "sigmoid-tied", "dense"]
+FROZEN = ["switch", "two-shared", "no-shared", "wide", "wide-no-shared", "sigmoid",
+          "sigmoid-raw", "sigmoid-tied", "qk-norm", "qk-norm-sigmoid", "dense"]
 
 
 def base_job(source, arch, model, small):

@@ -10,6 +10,9 @@ struct job made_job(void);
 // Writes dir/checkpoint (dir is made) with random weights, gains and biases. text: with
 // symbols.
 void made_checkpoint(const char *dir, const struct job *j, bool text);
+// A fresh folder for a test's files, in memory where the system has such a place: hundreds of
+// files that are synced one by one take a disk's time. made_remove removes it.
+void made_scratch(char dir[64]);
 // DIR/NAME in a buffer of its own.
 struct made_path {
     char text[256];

@@ -8,7 +8,7 @@
 #include "worker/import.h"
 #include <unistd.h>
 
-static char dir[] = "/tmp/moetrain-export-XXXXXX";
+static char dir[64];
 
 static bool same_options(const struct job *a, const struct job *b)
 {
@@ -17,8 +17,8 @@ static bool same_options(const struct job *a, const struct job *b)
     bool routing = a->arch.L_m == 0 || (a->model.router == b->model.router &&
                                         a->model.norm_topk == b->model.norm_topk);
     double base = fabs(a->model.rope_base - b->model.rope_base);
-    return routing && a->model.tied == b->model.tied && base <= 0 && a->arch.S == b->arch.S &&
-           a->arch.d_d == b->arch.d_d;
+    return routing && a->model.tied == b->model.tied && a->model.qk_norm == b->model.qk_norm &&
+           base <= 0 && a->arch.S == b->arch.S && a->arch.d_d == b->arch.d_d;
 }
 
 static bool same_checkpoints(const char *one, const char *two)
@@ -63,19 +63,22 @@ static void check_round(const struct job *j, bool text, const char *class)
 // Every combination of the options that change the map.
 static void test_round_trips(void)
 {
-    for (int bits = 0; bits < 1 << 7; bits++) {
+    for (int bits = 0; bits < 1 << 8; bits++) {
         struct job j = made_job();
-        bool sigmoid = bits & 1, wide = bits & 64, norm = bits & 16 || (wide && !sigmoid);
+        bool sigmoid = bits & 1, wide = bits & 64, qk = bits & 128;
+        bool norm = bits & 16 || (wide && !sigmoid && !qk);
         j.model.router = sigmoid ? ROUTER_SIGMOID_BIAS : ROUTER_SOFTMAX;
         j.model.tied = bits & 2;
         j.arch.L_d = bits & 4 ? 2 : 0;
-        j.arch.n_shared = bits & 8 ? 2 : 0;
+        j.arch.n_shared = bits & 8 && (sigmoid || !qk) ? 2 : 0;
+        j.model.qk_norm = qk;
         j.model.norm_topk = norm;
         j.arch.N_kv = bits & 32 ? 4 : 1;
         j.arch.d_qkv = wide ? 6 : 4; // N_q d_qkv = 24 or d = 16
         j.model.rope_base = 10000.0 / 3;
         check_round(&j, bits % 3 == 0,
                     sigmoid ? "Glm4MoeForCausalLM"
+                    : qk    ? "Qwen3MoeForCausalLM"
                     : wide  ? "Ernie4_5_MoeForCausalLM"
                             : "Qwen2MoeForCausalLM");
         job_free(&j);
@@ -83,6 +86,8 @@ static void test_round_trips(void)
     struct job dense = made_job();
     dense.arch.L_m = 0;
     check_round(&dense, true, "LlamaForCausalLM");
+    dense.model.qk_norm = true;
+    check_round(&dense, true, "Qwen3ForCausalLM");
     job_free(&dense);
     struct job one = made_job(); // one layer, one expert
     one.arch.L_d = 0;
@@ -110,6 +115,8 @@ static void test_refusals(void)
     j.arch.d_qkv = 6;
     j.model.norm_topk = false;
     check_refused(&j, "train with model.norm_topk = true or with d = N_q d_qkv");
+    j.model.qk_norm = true;
+    check_refused(&j, "arch.n_shared = 0");
     j.model.router = ROUTER_SIGMOID_BIAS;
     j.arch.N_e = 1;
     j.arch.K = 1;
@@ -143,7 +150,7 @@ static void test_folders(void)
 
 int main(void)
 {
-    CHECK(mkdtemp(dir) != NULL);
+    made_scratch(dir);
     test_round_trips();
     test_refusals();
     test_folders();

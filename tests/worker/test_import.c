@@ -13,9 +13,9 @@
 
 #define FUZZ 2500
 
-static char dir[] = "/tmp/moetrain-import-XXXXXX";
+static char dir[64];
 
-enum { SOFTMAX, SIGMOID, WIDE, DENSE, N_MODELS };
+enum { SOFTMAX, SIGMOID, WIDE, DENSE, QK_NORM, N_MODELS };
 
 // The model exported into dir/model.
 static void make_model(int which)
@@ -25,6 +25,8 @@ static void make_model(int which)
     j.model.router = which == SIGMOID ? ROUTER_SIGMOID_BIAS : ROUTER_SOFTMAX;
     j.arch.d_qkv = which == WIDE ? 6 : 4;
     j.arch.L_m = which == DENSE ? 0 : 2;
+    j.arch.n_shared = which == QK_NORM ? 0 : 1;
+    j.model.qk_norm = which == QK_NORM;
     made_checkpoint(run.text, &j, true);
     CHECK(export_run(run.text, out.text) == OK);
     made_remove(run.text);
@@ -47,7 +49,8 @@ static const struct {
     int model;
     const char *key, *value, *message;
 } table[] = {
-    {SOFTMAX, "model_type", "\"mixtral\"", "model_type: expected one of llama, qwen2_moe"},
+    {SOFTMAX, "model_type", "\"mixtral\"",
+     "model_type: expected one of llama, qwen3, qwen2_moe"},
     {SOFTMAX, "model_type", NULL, "found \"\""},
     {SOFTMAX, "hidden_act", "\"gelu\"", "hidden_act: expected \"silu\""},
     {SOFTMAX, "rms_norm_eps", "1e-5", "rms_norm_eps: expected 1e-6"},
@@ -82,7 +85,12 @@ static const struct {
     {SIGMOID, "routed_scaling_factor", "2.5", "routed_scaling_factor: expected 1.0"},
     {SIGMOID, "partial_rotary_factor", "0.5", "partial_rotary_factor: expected 1.0"},
     {SIGMOID, "partial_rotary_factor", NULL, "found 0.5, the default"},
-    {SIGMOID, "use_qk_norm", "true", "use_qk_norm"},
+    {SIGMOID, "use_qk_norm", "true", "tensors of the model"},
+    {SIGMOID, "use_qk_norm", NULL, "use_qk_norm: expected true or false"},
+    {QK_NORM, "model_type", "\"qwen2_moe\"", "shared_expert_intermediate_size: expected"},
+    {QK_NORM, "head_dim", "8", "expected the shape [32, 16], found [16, 16]"},
+    {QK_NORM, "attention_bias", "true", "attention_bias: expected false"},
+    {QK_NORM, "mlp_only_layers", "[2,1]", "expected the first layers"},
     {SIGMOID, "first_k_dense_replace", "9", "9 dense layers of 3"},
     {SIGMOID, "num_key_value_heads", "3", "N_q: expected a multiple of N_kv = 3"},
     {WIDE, "moe_layer_end_index", "1", "moe_layer_end_index: expected the last layer"},
@@ -283,7 +291,7 @@ static void test_fuzz(void)
 
 int main(void)
 {
-    CHECK(mkdtemp(dir) != NULL);
+    made_scratch(dir);
     test_config();
     test_config_taken();
     test_weights();

@@ -11,7 +11,7 @@
 
 #define FUZZ 6000
 
-static char dir[] = "/tmp/moetrain-safetensors-XXXXXX";
+static char dir[64];
 
 // Length, header, data.
 static size_t file_of(char *to, const char *header, size_t n, const void *data, size_t bytes)
@@ -239,7 +239,7 @@ static void test_fuzz(void)
 
 int main(void)
 {
-    CHECK(mkdtemp(dir) != NULL);
+    made_scratch(dir);
     test_halves();
     test_write_and_read();
     test_malformed();
