@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/file.h"
+#include "core/rng.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,36 @@ enum err file_write(int fd, const char *path, const void *data, size_t n)
         n -= (size_t)k;
     }
     return OK;
+}
+
+static enum err hash_all(int fd, const char *path, uint64_t *hash)
+{
+    unsigned char piece[1 << 16];
+    struct stat st;
+    ssize_t n;
+    if (fstat(fd, &st) != 0)
+        return failed(path, "read");
+    ENSURE(S_ISREG(st.st_mode), ERR_INPUT, "%s: expected a regular file, found %s", path,
+           S_ISDIR(st.st_mode) ? "a folder" : "something else");
+    *hash = RNG_HASH_START;
+    while ((n = read(fd, piece, sizeof piece)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return failed(path, "read");
+        *hash = rng_hash(piece, (uint64_t)n, *hash);
+    }
+    return OK;
+}
+
+enum err file_hash(const char *path, uint64_t *hash)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe is no reason to wait
+    if (fd < 0)
+        return failed(path, "read");
+    enum err e = hash_all(fd, path, hash);
+    close(fd);
+    return e;
 }
 
 enum err file_sync_folder(const char *path)

@@ -7,6 +7,7 @@
 #include "core/err.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // Atomic replacement: writes path.tmp, fsyncs, renames, fsyncs the folder. A failure leaves
 // what was there.
@@ -14,6 +15,8 @@ enum err file_replace(const char *path, const void *data, size_t n);
 
 // Its parts, for files that are written piece by piece. path is for messages.
 enum err file_write(int fd, const char *path, const void *data, size_t n);
+// FNV-1a (core/rng.h) of a regular file's bytes: a name for its content.
+enum err file_hash(const char *path, uint64_t *hash);
 // Makes a rename durable: syncs the folder that holds path.
 enum err file_sync_folder(const char *path);
 

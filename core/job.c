@@ -224,6 +224,8 @@ json_t *job_to_json(const struct job *j)
     if (j->init.from[0] != 0) {
         json_t *init = add_obj(o, "init");
         set_str(init, "from", j->init.from);
+        if (j->init.hash[0] != 0)
+            set_str(init, "hash", j->init.hash);
         set_num(init, "noise", j->init.noise);
     }
     set_int(o, "threads", j->threads);
@@ -368,10 +370,16 @@ static enum err model_from_json(json_t *o, const char *ctx, struct job_model *m)
 
 static enum err init_from_json(json_t *o, const char *ctx, struct job *j)
 {
-    static const char *const keys[] = {"from", "noise", NULL};
+    static const char *const keys[] = {"from", "hash", "noise", NULL};
     TRY(json_known_keys(o, ctx, keys));
     if (!json_is_null(json_object_get(o, "from")))
         TRY(json_get_str(o, ctx, "from", false, j->init.from, sizeof j->init.from));
+    TRY(json_get_str(o, ctx, "hash", false, j->init.hash, sizeof j->init.hash));
+    ENSURE(json_object_get(o, "hash") == NULL ||
+               (j->init.from[0] != 0 && strspn(j->init.hash, "0123456789abcdef") == 16),
+           ERR_INPUT,
+           "%s: hash: expected 16 lower-case hexadecimal digits beside from, found \"%s\"", ctx,
+           j->init.hash);
     return json_get_num(o, ctx, "noise", false, 0, 10, &j->init.noise);
 }
 
@@ -470,6 +478,8 @@ void job_set_id(struct job *j)
     json_object_del(o, "threads");
     json_object_del(o, "checkpoint");
     json_object_del(json_object_get(o, "val"), "every");
+    if (j->init.hash[0] != 0)
+        json_object_del(json_object_get(o, "init"), "from");
     for (int i = 0; i < j->data.n_paths; i++)
         json_array_append_new(names, json_string(base_name(j->data.paths[i])));
     json_object_set_new(json_object_get(o, "data"), "paths", names);
@@ -491,6 +501,7 @@ json_t *job_result_to_json(const struct job_result *r)
     set_num(o, "loss", r->loss);
     set_num(o, "loss_per_byte", r->loss_per_byte);
     set_int(o, "tokens", r->tokens);
+    set_int(o, "init_tokens", r->init_tokens);
     set_num(o, "seconds", r->seconds);
     set_num(o, "flops", r->flops);
     set_int(o, "peak_bytes", r->peak_bytes);
@@ -520,6 +531,7 @@ enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *o
            "%s: loss: expected a number above 0 with status ok, found %g", ctx, out->loss);
     TRY(get_maybe(obj, ctx, "loss_per_byte", &out->loss_per_byte));
     TRY(json_get_i64(obj, ctx, "tokens", false, 0, INT64_MAX, &out->tokens));
+    TRY(json_get_i64(obj, ctx, "init_tokens", false, 0, INT64_MAX, &out->init_tokens));
     TRY(json_get_num(obj, ctx, "seconds", false, 0, 1e300, &out->seconds));
     TRY(json_get_num(obj, ctx, "flops", false, 0, 1e300, &out->flops));
     TRY(json_get_i64(obj, ctx, "peak_bytes", false, 0, INT64_MAX, &out->peak_bytes));

@@ -7,6 +7,7 @@
 
 #define JOB_ID_LEN 17 // 16 hex digits at most, and the terminator
 #define JOB_PATH_MAX 4096
+#define CHECKPOINT_MAGIC "moeckpt2" // how a checkpoint file begins: format and version
 
 enum job_schedule { SCHEDULE_WSD, SCHEDULE_COSINE, SCHEDULE_LINEAR };
 enum job_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_MUON };
@@ -51,6 +52,7 @@ struct job {
     struct job_model model;
     struct {
         char from[JOB_PATH_MAX]; // a checkpoint whose weights the model starts with; "": random
+        char hash[17];           // of that file's content, 16 hex digits; "": not known yet
         double noise;            // relative sd of what is added to copied experts
     } init;
     int threads;
@@ -73,8 +75,9 @@ struct job_result {
     char id[JOB_ID_LEN];
     enum job_status status;
     double loss, loss_per_byte; // nats per token, per byte of held-out text; NaN unless JOB_OK
-    int64_t tokens;
-    double seconds, flops; // training wall time; executed FLOPs (paper's M x tokens apart)
+    int64_t tokens;             // trained in this run: D, D2 of an upcycled model
+    int64_t init_tokens;        // behind the weights that it started with: D1
+    double seconds, flops;      // training wall time; executed FLOPs (paper's M x tokens apart)
     int64_t peak_bytes;
     double balance;  // largest expert's load over the mean, worst layer, last steps
     char cause[256]; // what went wrong, "" when ok
@@ -89,8 +92,8 @@ json_t *job_to_json(const struct job *j);
 // Strict: unknown keys, wrong types, absurd values are ERR_INPUT naming ctx and key.
 enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
 // Sets j->id to 12 hex digits of a hash over everything that determines the loss: not threads,
-// checkpoint, val.every or the id itself; of data paths only the file names, so that another
-// folder is the same work.
+// checkpoint, val.every or the id itself; of data paths only the file names, of init.from
+// only the content's hash if it is known, so that another folder is the same work.
 void job_set_id(struct job *j);
 // Steps of the whole run, and tokens trained after `step` of them (all of them: what the run
 // trains). A step is taken while at least half of it is left of D = train.tokens, so that the

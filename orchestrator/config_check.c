@@ -331,6 +331,7 @@ enum err config_check(struct sweep *s, const struct places *p)
     TRY(check_start(s, p));
     TRY(s->base.data.kind == DATA_TEXT ? check_text(s, p) : check_external(s, p));
     TRY(check_tokens(s, p));
+    TRY(check_init(s, p));
     s->base.arch = s->solve.base;
     char *flat = NULL;
     TRY(config_flat(s, &flat));

@@ -126,6 +126,10 @@ enum err read_axis(struct reader *r, const struct node *n);
 enum err read_fit(struct reader *r, const struct node *n);
 enum err read_other(struct reader *r, const struct node *n, void *base);
 
+// config_init.c: init.from, relative to the file that it stands in; its content's hash.
+enum err read_init_from(struct reader *r, const struct node *n);
+enum err check_init(struct sweep *s, const struct places *p);
+
 // Before parsing: regular files, no NUL bytes, includes that exist, integers that fit.
 enum err config_text_scan(const char *path);
 

@@ -109,11 +109,11 @@ const struct key config_keys[] = {
      "multiplies every initial standard deviation 1/sqrt(fan-in)"},
 
     {"init", KEY_GROUP, 0, NO_FIELD, NO_RANGE, NULL, NULL, "what a model starts from"},
-    {"init.from", KEY_TEXT, 0, AT(sweep, base.init.from), NO_RANGE, "", NULL,
-     "a dense model's checkpoint, whose weights every model takes over (upcycling); empty: random "
+    {"init.from", KEY_OTHER, 0, AT(sweep, base.init.from), NO_RANGE, "none", "path of a checkpoint",
+     "whose weights every model takes over, a dense block's as experts (upcycling); none: random "
      "weights"},
     {"init.noise", KEY_NUM, 0, AT(sweep, base.init.noise), 0, 10, "0", NULL,
-     "standard deviation of what is added to each copied expert, relative to its matrices'"},
+     "standard deviation of what is added to each copied expert, relative to the dense block's"},
 
     {"val", KEY_GROUP, 0, NO_FIELD, NO_RANGE, NULL, NULL, "validation"},
     {"val.tokens", KEY_I64, 0, AT(sweep, base.val.tokens), 1, 1e12, "262144", NULL,

@@ -458,6 +458,8 @@ enum err read_other(struct reader *r, const struct node *n, void *base)
         return read_scales(r, n);
     if (strcmp(path, "data.paths") == 0)
         return read_paths(r, n);
+    if (strcmp(path, "init.from") == 0)
+        return read_init_from(r, n);
     if (strcmp(path, "arch.*") == 0)
         return read_arch(r, n);
     if (strcmp(path, "free.*") == 0)

@@ -191,6 +191,16 @@ static void write_paths(struct out *o, const char *name)
         fprintf(o->f, "data (content) = %016" PRIx64 "\n", o->s->corpus_hash);
 }
 
+static void write_init_from(struct out *o, const char *name)
+{
+    const struct job *j = &o->s->base;
+    if (!j->init.from[0])
+        return;
+    begin(o, o->flat ? "from (content)" : name);
+    put_text(o->f, o->flat ? j->init.hash : j->init.from);
+    end(o);
+}
+
 static void write_arch(struct out *o)
 {
     const struct sweep *s = o->s;
@@ -277,6 +287,8 @@ static void write_other(struct out *o, const struct key *k, const char *name, co
         write_nums(o, name, o->s->scales, o->s->n_scales);
     } else if (strcmp(path, "data.paths") == 0) {
         write_paths(o, name);
+    } else if (strcmp(path, "init.from") == 0) {
+        write_init_from(o, name);
     } else if (strcmp(path, "arch.*") == 0) {
         write_arch(o);
     } else if (strcmp(path, "free.*") == 0) {

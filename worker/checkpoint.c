@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "moeckpt2" // format and version
-
 struct header {
     char magic[8];
     char build[24];
@@ -65,7 +63,7 @@ static void expected_header(struct header *h, const struct job *j, uint32_t text
                             struct model *m)
 {
     memset(h, 0, sizeof *h); // padding too: it is written and summed
-    memcpy(h->magic, MAGIC, sizeof h->magic);
+    memcpy(h->magic, CHECKPOINT_MAGIC, sizeof h->magic);
     snprintf(h->build, sizeof h->build, "%s", MOESWEEP_VERSION);
     struct job named = *j; // shallow: only the id changes
     job_set_id(&named);
@@ -258,7 +256,7 @@ static enum err read_own(int fd, const char *path, struct checkpoint *c)
 {
     struct header h;
     TRY(read_all(fd, &h, sizeof h, path));
-    ENSURE(memcmp(h.magic, MAGIC, sizeof h.magic) == 0, ERR_INPUT,
+    ENSURE(memcmp(h.magic, CHECKPOINT_MAGIC, sizeof h.magic) == 0, ERR_INPUT,
            "%s: not a checkpoint of this format", path);
     ENSURE(h.real_size == sizeof(real), ERR_INPUT, "%s: numbers of %u bytes, expected %zu",
            path, (unsigned)h.real_size, sizeof(real));

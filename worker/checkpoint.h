@@ -18,6 +18,7 @@
 // Everything of a run that is neither in the arenas nor a function of the job and the step.
 struct run_state {
     int64_t step;               // steps done
+    int64_t init_tokens;        // behind the weights that the run started with
     double seconds;             // training time of all attempts so far
     double curve_sum;           // training losses since the last curve point
     double curve[CURVE_POINTS]; // means of the points passed

@@ -8,6 +8,7 @@
 #include "worker/import.h"
 #include "worker/machine.h"
 #include "worker/train.h"
+#include "worker/upcycle.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,9 +100,11 @@ static enum err train_file(const char *path, FILE *out)
     enum err e = job_from_json(text, from_stdin ? "standard input" : path, &job);
     json_decref(text);
     if (e == OK) {
-        if (!job.id[0])
+        e = upcycle_identify(&job);
+        if (e == OK && !job.id[0])
             job_set_id(&job);
-        e = train_run(&job, out);
+        if (e == OK)
+            e = train_run(&job, out);
         if (e == ERR_INPUT)
             err_prefix(e, "%s", from_stdin ? "standard input" : path);
         job_free(&job);

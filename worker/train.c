@@ -10,6 +10,7 @@
 #include "worker/model.h"
 #include "worker/protocol.h"
 #include "worker/schedule.h"
+#include "worker/upcycle.h"
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
@@ -35,6 +36,7 @@ struct run {
     int64_t steps, n_windows;  // of the whole run; of a full batch
     uint32_t text;             // fingerprint
     char *meta;                // what a checkpoint says of its job
+    struct checkpoint init;    // job.init.from, until the weights are made
     struct run_state state;
     double t_line, t_checkpoint; // when the last ones were written
     char cause[128];             // of divergence
@@ -110,7 +112,6 @@ static enum err prepare(struct run *r)
            "data.kind: external data are for another trainer, not moetrain");
     ENSURE(j->data.kind == DATA_TEXT, ERR_INPUT, "data.kind: files of tokens are not read yet");
     ENSURE(j->train.precision == PRECISION_F32, ERR_INPUT, "train.precision: no bf16 yet");
-    ENSURE(j->init.from[0] == 0, ERR_INPUT, "init.from: not yet");
     ENSURE(j->threads == 1, ERR_INPUT, "threads: one yet");
     ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,
            "device: expected cpu, found %s: this build has the CPU backend only", j->device);
@@ -124,6 +125,8 @@ static enum err prepare(struct run *r)
            j->train.tokens);
     TRY(open_text(r));
     TRY(arch_check(&r->arch));
+    if (j->init.from[0])
+        TRY(upcycle_open(j, &r->arch, r->corpus.byte_of, &r->init));
     struct job known = *j; // shallow: its V is known now
     known.arch = r->arch;
     r->executed = executed_of(&known);
@@ -142,7 +145,7 @@ static enum err prepare(struct run *r)
     return OK;
 }
 
-static void start_fresh(struct run *r)
+static enum err start_fresh(struct run *r)
 {
     size_t arena = (size_t)model_n_params(r->model) * sizeof(real);
     int64_t n_bias = 0;
@@ -153,6 +156,10 @@ static void start_fresh(struct run *r)
     if (bias)
         memset(bias, 0, (size_t)n_bias * sizeof(real));
     model_init(r->model, (uint64_t)r->job->train.seed);
+    if (r->job->init.from[0] == 0)
+        return OK;
+    r->state.init_tokens = upcycle_tokens(&r->init);
+    return upcycle_weights(&r->init, r->job, &r->arch, r->model);
 }
 
 // From the checkpoint, or from the start: a checkpoint that cannot be used is set aside and
@@ -171,8 +178,7 @@ static enum err start_or_resume(struct run *r)
             TRY(checkpoint_set_aside(dir));
         }
     }
-    start_fresh(r);
-    return OK;
+    return start_fresh(r);
 }
 
 static enum err say_hello(const struct run *r)
@@ -335,6 +341,7 @@ static enum err say_result(const struct run *r, enum job_status status, double l
                              .loss_per_byte = loss * (double)data_val_tokens(&r->data) /
                                               (double)data_val_bytes(&r->data),
                              .tokens = tokens,
+                             .init_tokens = s->init_tokens,
                              .seconds = s->seconds,
                              .flops = (double)tokens * r->executed.flops_per_token,
                              .peak_bytes = machine_peak_bytes(),
@@ -400,6 +407,7 @@ static enum err run_with_memory(struct run *r)
     ENSURE(r->tokens && r->targets, ERR_FAILED, "out of memory: two batches of %zu bytes",
            batch);
     TRY(start_or_resume(r));
+    checkpoint_free(&r->init);
     TRY(say_hello(r));
     TRY(train_loop(r));
     if (j->checkpoint.dir[0] && !j->checkpoint.keep)
@@ -424,6 +432,7 @@ enum err train_run(const struct job *j, FILE *out)
         }
     }
     model_free(r.model);
+    checkpoint_free(&r.init);
     corpus_free(&r.corpus);
     free(r.tokens);
     free(r.targets);

@@ -57,6 +57,8 @@ static void random_job(struct rng *r, struct job *j)
     if (pick(r, 0, 1)) {
         snprintf(j->init.from, sizeof j->init.from, "dense/%d", (int)pick(r, 0, 999));
         j->init.noise = rng_uniform(r);
+        if (pick(r, 0, 1))
+            snprintf(j->init.hash, sizeof j->init.hash, "%016llx", (long long)rng_u64(r));
     }
     j->threads = (int)pick(r, 1, 64);
     j->checkpoint.keep = pick(r, 0, 1);
@@ -181,6 +183,17 @@ static void test_id(void)
     ID_AFTER(b.val.tokens++, false);
     ID_AFTER(b.model.tied = true, false);
     ID_AFTER(b.data.held /= 2, false);
+    // Of a checkpoint to start from: its content if that is known, else its path.
+    snprintf(a.init.from, sizeof a.init.from, "x/dense");
+    job_set_id(&a);
+    ID_AFTER(b.init.from[0] = 0, false);
+    ID_AFTER(b.init.from[0] = 'y', false);
+    ID_AFTER(b.init.noise = .5, false);
+    snprintf(a.init.hash, sizeof a.init.hash, "0123456789abcdef");
+    job_set_id(&a);
+    ID_AFTER(b.init.from[0] = 'y', true);
+    ID_AFTER(b.init.hash[0] = '1', false);
+    ID_AFTER(b.init.from[0] = 0, false);
     job_free(&a);
 }
 
@@ -256,6 +269,11 @@ static void test_wrong_values(void)
         {"model", "router", "\"hash\"", "router: expected one of softmax, sigmoid_bias"},
         {"model", "tied", "1", "tied: expected true or false, found 1"},
         {"model", "init_scale", "0", "init_scale"},
+        {"init", "from", "7", "from: expected a string"},
+        {"init", "noise", "-1", "noise"},
+        {"init", "hash", "\"0123456789abcdef\"",
+         "hash: expected 16 lower-case hexadecimal digits "
+         "beside from"},
         {"val", "tokens", "0", "tokens"},
         {"val", "every", "1.5", "every"},
         {"checkpoint", "dir", "7", "dir: expected a string"},
@@ -367,6 +385,7 @@ static void test_results(void)
                            .loss = 1.0 / 3,
                            .loss_per_byte = 0.1,
                            .tokens = 5,
+                           .init_tokens = 9,
                            .seconds = 0.25,
                            .flops = 1e12,
                            .peak_bytes = 77,
@@ -380,6 +399,7 @@ static void test_results(void)
     j = parse(text);
     CHECK(job_result_from_json(j, "line", &b) == OK);
     CHECK(b.loss == a.loss && b.flops == a.flops && b.peak_bytes == 77 && b.balance == 1.5);
+    CHECK(b.tokens == 5 && b.init_tokens == 9);
     CHECK_STR(b.id, "abc");
     free(text);
     json_decref(j);

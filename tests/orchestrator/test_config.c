@@ -116,6 +116,15 @@ static const struct bad bads[] = {
     {"[\"corpus.txt\"]", "[]", NULL, "data.paths", "list of at most 64"},
     {"paths = [\"corpus.txt\"];", "", NULL, "data.paths", "found nothing"},
     {"held = 0.2", "held = 0.9", NULL, "data.held", "found 0.9"},
+    // a checkpoint to start from
+    {"seed = 3", "init = { from = \"absent\"; };\nseed = 3", NULL, "init.from",
+     "expected a checkpoint, found "},
+    {"seed = 3", "init = { from = \".\"; };\nseed = 3", NULL, "init.from", "found a folder"},
+    {"seed = 3", "init = { from = \"corpus.txt\"; };\nseed = 3", NULL, "init.from",
+     "expected a checkpoint of moetrain, found "},
+    {"seed = 3", "init = { from = 7; };\nseed = 3", NULL, "init.from", "path of a checkpoint"},
+    {"seed = 3", "init = { noise = 0.1; };\nseed = 3", NULL, "init.noise",
+     "expected 0 without init.from, found 0.1"},
     // scales
     {"scales = [1e8, 3e8]", "scales = [3e8, 1e8]", NULL, "scales[1]", "ascending"},
     {"scales = [1e8, 3e8]", "scales = [1e8,\n 1e8]", " 1e8", "scales[1]", "ascending"},
@@ -449,6 +458,43 @@ static void check_resolved(const char *path)
     config_free(&a);
 }
 
+// The checkpoint's content counts, not its place; every job gets its hash and absolute path.
+static void test_init_from(void)
+{
+    static struct sweep a;
+    put("dense", CHECKPOINT_MAGIC "one", 11);
+    put("other/dense", CHECKPOINT_MAGIC "one", 11);
+    put("changed/dense", CHECKPOINT_MAGIC "two", 11);
+    uint64_t h = hash_of("seed =", "init = { from = \"dense\"; };\nseed =");
+    CHECK(h != 0 && h != hash_of("seed =", "seed ="));
+    CHECK(h == hash_of("seed =", "init = { from = \"other/dense\"; };\nseed ="));
+    CHECK(h != hash_of("seed =", "init = { from = \"changed/dense\"; };\nseed ="));
+    CHECK(h != hash_of("seed =", "init = { from = \"dense\"; noise = 0.1; };\nseed ="));
+    char *text = replaced(good, "seed =", "init = { from = \"other/../dense\"; };\nseed ="),
+         path[256], *real;
+    CHECK(load("from.cfg", text, &a) == OK);
+    snprintf(path, sizeof path, "%s/dense", dir);
+    real = realpath(path, NULL);
+    CHECK_STR(a.base.init.from, real);
+    CHECK(strlen(a.base.init.hash) == 16);
+    snprintf(path, sizeof path, "%s/from.cfg", dir);
+    check_resolved(path);
+    free(real);
+    free(text);
+    config_free(&a);
+    // Another trainer's may look as they like.
+    text = replaced(good, "paths = [\"corpus.txt\"];",
+                    "kind = \"external\"; paths = [\"x\"]; tokens = 1000000;");
+    char *own = replaced(text, "seed =",
+                         "trainer = \"mine {job}\"; init = { from = "
+                         "\"corpus.txt\"; };\nseed =");
+    char *both = replaced(own, "S = 16;", "S = 16; V = 64;");
+    CHECK(load("from.cfg", both, &a) == OK);
+    CHECK(strlen(a.base.init.hash) == 16);
+    config_free(&a);
+    free(text), free(own), free(both);
+}
+
 // Every configuration that ships: reads, resolves, and opens with a question as a comment.
 static void test_shipped(const char *source)
 {
@@ -575,6 +621,7 @@ int main(int argc, char **argv)
     test_defaults();
     test_rules();
     test_hash();
+    test_init_from();
     test_shipped(source);
     test_docs(source);
     clean_up(dir);

@@ -20,7 +20,7 @@ static const struct line_type types[] = {
     {"checkpoint", {"step"}, {NULL}},
     {"result",
      {"loss?", "loss_per_byte?", "tokens", "seconds", "flops", "peak_bytes", "balance?",
-      "steps", "epochs"},
+      "steps", "epochs", "init_tokens"},
      {"status", "cause", "id"}},
 };
 #define N_TYPES (int)(sizeof types / sizeof *types)
