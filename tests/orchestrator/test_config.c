@@ -113,7 +113,7 @@ static const struct bad bads[] = {
     {"tokens = 2000", "tokens = 200000", NULL, "val.tokens",
      "held out of the corpus, found 200000"},
     {"held = 0.2;", "held = 0.2; max_epochs = 0.1;", NULL, "data.paths", "training tokens"},
-    {"[\"corpus.txt\"]", "[]", NULL, "data.paths", "list of at most 64"},
+    {"[\"corpus.txt\"]", "[]", NULL, "data.paths", "list of at most 4096"},
     {"paths = [\"corpus.txt\"];", "", NULL, "data.paths", "found nothing"},
     {"held = 0.2", "held = 0.9", NULL, "data.held", "found 0.9"},
     // scales
