@@ -45,8 +45,8 @@ static enum err read_header(struct corpus *c, const struct corpus_file *idx, str
 {
     static const uint8_t magic[9] = "MMIDIDX\0"; // and the terminator
     const uint8_t *p = idx->map;
-    ENSURE(idx->size >= HEADER, ERR_INPUT,
-           "%s: expected a header of %d bytes, found %zu bytes", idx->path, HEADER, idx->size);
+    ENSURE(idx->size >= HEADER, ERR_INPUT, "%s: expected a header of %d bytes, found %zu bytes",
+           idx->path, HEADER, idx->size);
     ENSURE(memcmp(p, magic, sizeof magic) == 0, ERR_INPUT,
            "%s: expected the magic bytes MMIDIDX, found others", idx->path);
     int64_t version = i64_at(p + 9, 0);
@@ -101,8 +101,7 @@ static enum err read_mark(const struct megatron *x, int64_t i, int64_t before, i
     int64_t least = i == x->m - 1 ? x->n : before, most = i == 0 ? 0 : x->n;
     *mark = i64_at(x->marks, i);
     ENSURE(*mark >= least && *mark <= most, ERR_INPUT,
-           "%s: document mark %" PRId64 ": expected %" PRId64 " to %" PRId64
-           ", found %" PRId64,
+           "%s: document mark %" PRId64 ": expected %" PRId64 " to %" PRId64 ", found %" PRId64,
            x->idx->path, i, least, most, *mark);
     return OK;
 }

@@ -87,26 +87,31 @@ static bool holds(const uint8_t *from, int64_t n, int width, int64_t eot)
     return eot <= UINT16_MAX && holds16(from, n, htole16((uint16_t)eot));
 }
 
+// The first eot among n tokens; n: there is none. By blocks, then in the block that holds it.
+static int64_t find(const uint8_t *from, int64_t n, int width, int64_t eot)
+{
+    enum { BLOCK = 64 };
+    int64_t i = 0;
+    while (i + BLOCK <= n && !holds(from + i * width, BLOCK, width, eot))
+        i += BLOCK;
+    while (i < n && !holds(from + i * width, 1, width, eot))
+        i++;
+    return i;
+}
+
 static enum err walk_file(struct corpus *c, const struct corpus_file *f, int64_t eot,
                           struct split *split)
 {
-    enum { BLOCK = 256 }; // documents of some hundred tokens leave most blocks without an end
-    int64_t start = 0;
-    for (int64_t b = 0; eot >= 0 && b < f->n_tokens; b += BLOCK) {
-        int64_t end = b + BLOCK < f->n_tokens ? b + BLOCK : f->n_tokens;
-        if (!holds(f->tokens + b * c->width, end - b, c->width, eot))
-            continue;
-        for (int64_t i = b; i < end; i++)
-            if (holds(f->tokens + i * c->width, 1, c->width, eot)) {
-                TRY(stream_add(split_next(split, c), c->width, f->tokens + start * c->width,
-                               i + 1 - start));
-                start = i + 1;
-            }
+    for (int64_t start = 0, n; start < f->n_tokens; start += n) {
+        const uint8_t *from = f->tokens + start * c->width;
+        n = f->n_tokens - start;
+        if (eot >= 0) {
+            int64_t at = find(from, n, c->width, eot);
+            n = at < n ? at + 1 : n;
+        }
+        TRY(stream_add(split_next(split, c), c->width, from, n));
     }
-    if (start == f->n_tokens)
-        return OK;
-    return stream_add(split_next(split, c), c->width, f->tokens + start * c->width,
-                      f->n_tokens - start);
+    return OK;
 }
 
 static enum err tokens_walk(struct corpus *c, const struct corpus_spec *s, struct split *split)
