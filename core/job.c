@@ -506,6 +506,7 @@ json_t *job_result_to_json(const struct job_result *r)
     set_num(o, "flops", r->flops);
     set_int(o, "peak_bytes", r->peak_bytes);
     set_num(o, "balance", r->balance);
+    set_num(o, "epochs", r->epochs);
     set_text(o, "cause", r->cause);
     return o;
 }
@@ -521,7 +522,8 @@ static enum err get_maybe(json_t *obj, const char *ctx, const char *key, double 
 enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *out)
 {
     int status = 0;
-    *out = (struct job_result){.loss = NAN, .loss_per_byte = NAN, .balance = NAN};
+    *out =
+        (struct job_result){.loss = NAN, .loss_per_byte = NAN, .balance = NAN, .epochs = NAN};
     TRY(get_id(obj, ctx, out->id));
     TRY(get_choice(obj, ctx, "status", status_names, COUNT(status_names), true, &status));
     out->status = (enum job_status)status;
@@ -536,5 +538,6 @@ enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *o
     TRY(json_get_num(obj, ctx, "flops", false, 0, 1e300, &out->flops));
     TRY(json_get_i64(obj, ctx, "peak_bytes", false, 0, INT64_MAX, &out->peak_bytes));
     TRY(get_maybe(obj, ctx, "balance", &out->balance));
+    TRY(get_maybe(obj, ctx, "epochs", &out->epochs));
     return json_get_str(obj, ctx, "cause", false, out->cause, sizeof out->cause);
 }

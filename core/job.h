@@ -74,12 +74,14 @@ const char *job_status_name(enum job_status s);
 struct job_result {
     char id[JOB_ID_LEN];
     enum job_status status;
-    double loss, loss_per_byte; // nats per token, per byte of held-out text; NaN unless JOB_OK
+    double loss, loss_per_byte; // nats per token, per byte of held-out text; NaN unless JOB_OK;
+                                // the second also NaN for tokens, whose bytes nobody knows
     int64_t tokens;             // trained in this run: D, D2 of an upcycled model
     int64_t init_tokens;        // behind the weights that it started with: D1
     double seconds, flops;      // training wall time; executed FLOPs (paper's M x tokens apart)
     int64_t peak_bytes;
     double balance;  // largest expert's load over the mean, worst layer, last steps
+    double epochs;   // tokens over those of the training data; NaN: the trainer did not say
     char cause[256]; // what went wrong, "" when ok
 };
 

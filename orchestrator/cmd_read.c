@@ -79,6 +79,7 @@ static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj
     csv_number(f, ok ? r->flops : NAN, 6);
     csv_number(f, ok ? (double)r->peak_bytes : NAN, 17);
     csv_number(f, ok ? r->balance : NAN, 6);
+    csv_number(f, ok ? r->epochs : NAN, 6);
     csv_number(f, sj->final ? (double)r->init_tokens : NAN, 17);
     fputc('\n', f);
 }
@@ -89,7 +90,7 @@ static enum err csv_write(FILE *f, const struct loaded *l, const char *path)
     for (int i = 0; i < N_DIMS; i++)
         fprintf(f, ",%s", arch_dim_name((enum arch_dim)i));
     fputs(",lr,batch_tokens,seed,status,loss,loss_per_byte,seconds,flops,peak_bytes,balance,"
-          "D1\n",
+          "epochs,D1\n",
           f);
     for (int i = 0; i < steer_n_jobs(l->steer); i++)
         csv_row(f, &l->cfg, steer_job_at(l->steer, i));

@@ -1,102 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What keys mean together: the corpus, dimensions that must divide or bound each other, tokens
-// that must exist.
-#include "core/corpus.h"
+// What keys mean together: dimensions that must divide or bound each other, tokens that must
+// exist.
 #include "core/rng.h"
 #include "orchestrator/config_internal.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-// ---- corpus
-
-static enum err hash_file(const char *path, uint64_t *hash)
-{
-    enum { CHUNK = 1 << 20 };
-    char *buf = malloc(CHUNK);
-    FILE *f = fopen(path, "rb");
-    size_t n;
-    while (f && buf && (n = fread(buf, 1, CHUNK, f)) > 0)
-        *hash = rng_hash(buf, n, *hash);
-    bool ok = f && buf && !ferror(f);
-    if (f)
-        fclose(f);
-    free(buf);
-    return ok ? OK : err_set(ERR_INPUT, "%s: cannot be read", path);
-}
-
-static enum err check_paths(struct sweep *s, const struct places *p)
-{
-    for (int i = 0; i < s->base.data.n_paths; i++) {
-        char key[CONFIG_PATH], *real;
-        const char *path = s->base.data.paths[i];
-        struct stat st;
-        snprintf(key, sizeof key, "data.paths[%d]", i);
-        if (stat(path, &st) != 0 || !(real = realpath(path, NULL)))
-            return places_fail(p, key, "a text file", "%s, which does not exist", path);
-        if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-            free(real);
-            return places_fail(p, key, "a text file", "%s, %s", path,
-                               S_ISDIR(st.st_mode)   ? "a folder (name the files in it)"
-                               : S_ISREG(st.st_mode) ? "an empty file"
-                                                     : "no regular file");
-        }
-        free(s->base.data.paths[i]);
-        s->base.data.paths[i] = real;
-    }
-    return OK;
-}
-
-static enum err check_text(struct sweep *s, const struct places *p)
-{
-    struct job *j = &s->base;
-    if (places_has(p, "arch.V"))
-        return places_fail(p, "arch.V", "no vocabulary for text (it follows from the files)",
-                           "%" PRId64, s->solve.base.V);
-    if (places_has(p, "data.tokens"))
-        return places_fail(p, "data.tokens", "no count for text (its tokens are counted)",
-                           "%" PRId64, s->corpus_train);
-    if (j->data.n_paths == 0)
-        return places_fail(p, "data.paths", "at least one file", "nothing");
-    TRY(check_paths(s, p));
-    struct corpus c;
-    enum err e =
-        corpus_scan((const char *const *)j->data.paths, j->data.n_paths, j->data.held, &c);
-    if (e == ERR_INPUT)
-        return places_fail(p, "data.paths", "a usable corpus", "%s", err_message());
-    TRY(e);
-    s->corpus_train = c.n_train;
-    s->corpus_held = c.n_held;
-    s->solve.base.V = c.V;
-    corpus_free(&c);
-    s->corpus_hash = RNG_HASH_START;
-    for (int i = 0; i < j->data.n_paths; i++)
-        TRY(hash_file(j->data.paths[i], &s->corpus_hash));
-    if (j->val.tokens > s->corpus_held && places_has(p, "val.tokens")) {
-        char expected[96];
-        snprintf(expected, sizeof expected,
-                 "at most the %" PRId64 " tokens held out of the corpus", s->corpus_held);
-        return places_fail(p, "val.tokens", expected, "%" PRId64, j->val.tokens);
-    }
-    if (j->val.tokens > s->corpus_held)
-        j->val.tokens = s->corpus_held;
-    return OK;
-}
-
-static enum err check_external(struct sweep *s, const struct places *p)
-{
-    if (strncmp(s->trainer, "moetrain", strlen("moetrain")) == 0)
-        return places_fail(p, "data.kind", "\"text\" for moetrain", "\"external\"");
-    if (s->solve.base.V < 1)
-        return places_fail(p, "arch.V", "the vocabulary of external data", "nothing");
-    if (s->corpus_train < 1)
-        return places_fail(p, "data.tokens", "the number of tokens of external data",
-                           "%" PRId64, s->corpus_train);
-    s->corpus_hash = rng_hash(&s->corpus_train, sizeof s->corpus_train, RNG_HASH_START);
-    return OK;
-}
 
 // ---- dimensions
 
@@ -279,8 +189,7 @@ static double smallest_M(const struct sweep *s, const struct phase *ph, double C
 
 static enum err check_tokens(const struct sweep *s, const struct places *p)
 {
-    bool text = s->base.data.kind == DATA_TEXT;
-    const char *key = text ? "data.paths" : "data.tokens";
+    const char *key = s->base.data.kind == DATA_EXTERNAL ? "data.tokens" : "data.paths";
     char expected[160];
     for (int i = 0; i < s->n_phases; i++) {
         const struct phase *ph = &s->phases[i];
@@ -329,7 +238,7 @@ enum err config_check(struct sweep *s, const struct places *p)
                            s->base.train.warmup + s->base.train.decay);
     TRY(check_dims(s, p));
     TRY(check_start(s, p));
-    TRY(s->base.data.kind == DATA_TEXT ? check_text(s, p) : check_external(s, p));
+    TRY(config_check_corpus(s, p));
     TRY(check_tokens(s, p));
     TRY(check_init(s, p));
     s->base.arch = s->solve.base;

@@ -135,6 +135,8 @@ enum err config_text_scan(const char *path);
 
 // After reading: everything that needs more than one key, and the corpus.
 enum err config_check(struct sweep *s, const struct places *p);
+// The part of the corpus: reads all of it.
+enum err config_check_corpus(struct sweep *s, const struct places *p);
 
 // config_write.c: one line "path = value" a key, without loose keys and folders.
 enum err config_flat(const struct sweep *s, char **text);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DATA_PATHS 64
+#define MAX_DATA_PATHS 4096
 
 enum err key_fail(struct reader *r, const struct node *n)
 {

@@ -349,7 +349,7 @@ static bool is_silent(const struct out *o, const struct key *k, const void *base
     if (o->flat && (k->flags & KEY_LOOSE))
         return true;
     if (strcmp(k->path, "data.tokens") == 0)
-        return o->s->base.data.kind == DATA_TEXT;
+        return o->s->base.data.kind != DATA_EXTERNAL;
     if (strcmp(k->path, "phases.axes.factor") == 0 ||
         strcmp(k->path, "phases.axes.points") == 0)
         return ((const struct axis *)base)->source != AXIS_AROUND;

@@ -76,8 +76,11 @@ static enum err send_result(struct supervisor *s, const struct order *o, json_t 
 // A job that never ran is given back.
 static enum err give_back(struct supervisor *s, const struct order *o)
 {
-    struct job_result r = {
-        .status = JOB_STOPPED, .loss = NAN, .loss_per_byte = NAN, .balance = NAN};
+    struct job_result r = {.status = JOB_STOPPED,
+                           .loss = NAN,
+                           .loss_per_byte = NAN,
+                           .balance = NAN,
+                           .epochs = NAN};
     return send_result(s, o, job_result_to_json(&r));
 }
 

@@ -487,7 +487,8 @@ static void judge(struct trainer *t, int status, const struct rusage *usage)
     }
     keep_stderr(t);
     if (!t->has_result)
-        t->result = (struct job_result){.loss = NAN, .loss_per_byte = NAN, .balance = NAN};
+        t->result = (struct job_result){
+            .loss = NAN, .loss_per_byte = NAN, .balance = NAN, .epochs = NAN};
     if (t->result.peak_bytes == 0)
         t->result.peak_bytes = (int64_t)usage->ru_maxrss * 1024;
     if (t->fault[0])

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data.h"
 #include "core/rng.h"
-#include "core/crc.h"
 #include <inttypes.h>
-#include <stddef.h>
+#include <math.h>
+#include <string.h>
 
 #define STREAM_DATA 0x64617461U // "data": keeps these draws apart from other uses of the seed
 #define ROUNDS 4                // Luby and Rackoff 1988: four rounds give a strong permutation
@@ -11,19 +11,19 @@
 enum err data_init(struct data *d, const struct corpus *c, int64_t S, int64_t val_tokens,
                    uint64_t seed)
 {
-    ENSURE(c->n_train >= S + 2, ERR_INPUT,
+    ENSURE(c->train.n >= S + 2, ERR_INPUT,
            "training text too short: %" PRId64 " tokens, one window of S = %" PRId64
            " needs %" PRId64,
-           c->n_train, S, S + 2);
+           c->train.n, S, S + 2);
     ENSURE(val_tokens >= S, ERR_INPUT,
            "val.tokens: expected at least one window of S = %" PRId64 " tokens, found %" PRId64,
            S, val_tokens);
     int64_t val_windows = val_tokens / S;
-    ENSURE(c->n_held >= val_windows * S + 1, ERR_INPUT,
+    ENSURE(c->held.n >= val_windows * S + 1, ERR_INPUT,
            "held-out text too short: %" PRId64 " tokens, val.tokens = %" PRId64
            " needs %" PRId64,
-           c->n_held, val_tokens, val_windows * S + 1);
-    int64_t windows = c->n_train / S - 1; // any offset below S leaves room for these
+           c->held.n, val_tokens, val_windows * S + 1);
+    int64_t windows = c->train.n / S - 1; // any offset below S leaves room for these
     *d = (struct data){.corpus = c,
                        .S = S,
                        .windows = windows < 1 ? 1 : windows,
@@ -67,34 +67,36 @@ int64_t data_position(const struct data *d, int64_t g)
     uint64_t key[ROUNDS];
     for (int k = 0; k < ROUNDS; k++)
         key[k] = rng_u64(&r);
-    int64_t slack = d->corpus->n_train - d->windows * d->S; // offsets 0 .. slack - 1 fit
+    int64_t slack = d->corpus->train.n - d->windows * d->S; // offsets 0 .. slack - 1 fit
     int64_t offset = (int64_t)rng_below(&r, (uint64_t)(slack < d->S ? slack : d->S));
     uint64_t w = permute((uint64_t)(g % d->windows), (uint64_t)d->windows, key);
     return offset + (int64_t)w * d->S;
 }
 
-static void window(const uint16_t *text, int64_t S, int32_t *tokens, int32_t *targets)
+static enum err window(const struct data *d, const struct stream *s, int64_t at,
+                       int32_t *tokens, int32_t *targets)
 {
-    for (int64_t i = 0; i < S; i++) {
-        tokens[i] = text[i];
-        targets[i] = text[i + 1];
-    }
+    TRY(corpus_read(d->corpus, s, at, d->S, tokens));
+    memcpy(targets, tokens + 1, (size_t)(d->S - 1) * sizeof *targets);
+    return corpus_read(d->corpus, s, at + d->S, 1, targets + d->S - 1);
 }
 
-void data_batch(const struct data *d, int64_t first, int64_t n, int32_t *tokens,
-                int32_t *targets)
+enum err data_batch(const struct data *d, int64_t first, int64_t n, int32_t *tokens,
+                    int32_t *targets)
 {
     for (int64_t i = 0; i < n; i++)
-        window(d->corpus->train + data_position(d, first + i), d->S, tokens + i * d->S,
-               targets + i * d->S);
+        TRY(window(d, &d->corpus->train, data_position(d, first + i), tokens + i * d->S,
+                   targets + i * d->S));
+    return OK;
 }
 
-void data_held(const struct data *d, int64_t first, int64_t n, int32_t *tokens,
-               int32_t *targets)
+enum err data_held(const struct data *d, int64_t first, int64_t n, int32_t *tokens,
+                   int32_t *targets)
 {
     for (int64_t i = 0; i < n; i++)
-        window(d->corpus->held + (first + i) * d->S, d->S, tokens + i * d->S,
-               targets + i * d->S);
+        TRY(window(d, &d->corpus->held, (first + i) * d->S, tokens + i * d->S,
+                   targets + i * d->S));
+    return OK;
 }
 
 int64_t data_val_tokens(const struct data *d)
@@ -102,17 +104,24 @@ int64_t data_val_tokens(const struct data *d)
     return d->val_windows * d->S;
 }
 
-int64_t data_val_bytes(const struct data *d)
+double data_val_bytes(const struct data *d)
 {
-    int64_t n = data_val_tokens(d), bytes = 0;
-    for (int64_t i = 1; i <= n; i++)
-        bytes += d->corpus->held[i] != 0;
-    return bytes;
+    enum { BLOCK = 4096 };
+    int32_t block[BLOCK];
+    int64_t end = data_val_tokens(d) + 1, bytes = 0;
+    if (d->corpus->kind != DATA_TEXT)
+        return NAN;
+    for (int64_t i = 1, k; i < end; i += k) {
+        k = end - i < BLOCK ? end - i : BLOCK;
+        if (corpus_read(d->corpus, &d->corpus->held, i, k, block) != OK)
+            return NAN;
+        for (int64_t n = 0; n < k; n++)
+            bytes += block[n] != 0;
+    }
+    return (double)bytes;
 }
 
 uint32_t data_fingerprint(const struct data *d)
 {
-    const struct corpus *c = d->corpus;
-    uint32_t crc = crc_update(CRC_START, c->train, (size_t)c->n_train * sizeof *c->train);
-    return crc_update(crc, c->held, (size_t)c->n_held * sizeof *c->held);
+    return corpus_crc(d->corpus);
 }

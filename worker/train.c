@@ -86,21 +86,33 @@ static enum err check_memory(const struct run *r)
     return OK;
 }
 
+// The vocabulary: a text's symbols; of tokens what the job says, or all up to the largest.
+static enum err find_V(struct run *r)
+{
+    struct corpus *c = &r->corpus;
+    int64_t asked = r->job->arch.V;
+    if (r->job->data.kind == DATA_TEXT) {
+        ENSURE(asked <= 0 || asked == c->V, ERR_INPUT,
+               "arch.V: expected %" PRId64 ", the symbols of the text, found %" PRId64, c->V,
+               asked);
+    } else if (asked > 0) {
+        c->V = asked;
+    } else {
+        TRY(corpus_largest(c, &c->V));
+        c->V++;
+    }
+    r->arch.V = c->V;
+    return OK;
+}
+
 static enum err open_text(struct run *r)
 {
     const struct job *j = r->job;
-    union { // the corpus only reads the paths
-        char **in;
-        const char *const *out;
-    } paths = {j->data.paths};
-    TRY(corpus_load(paths.out, j->data.n_paths, j->data.held, &r->corpus));
+    struct corpus_spec spec = corpus_spec_of(j);
+    TRY(corpus_open(&spec, &r->corpus));
     r->arch = j->arch;
-    ENSURE(r->arch.V <= 0 || r->arch.V == r->corpus.V, ERR_INPUT,
-           "arch.V: expected %d, the symbols of the text, found %" PRId64, r->corpus.V,
-           r->arch.V);
-    r->arch.V = r->corpus.V;
-    TRY(data_init(&r->data, &r->corpus, r->arch.S, j->val.tokens, (uint64_t)j->train.seed));
-    return OK;
+    TRY(find_V(r));
+    return data_init(&r->data, &r->corpus, r->arch.S, j->val.tokens, (uint64_t)j->train.seed);
 }
 
 // Everything that can refuse the job; nothing has been said on out before it passed.
@@ -110,7 +122,6 @@ static enum err prepare(struct run *r)
     int64_t batch = j->train.batch_tokens;
     ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
            "data.kind: external data are for another trainer, not moetrain");
-    ENSURE(j->data.kind == DATA_TEXT, ERR_INPUT, "data.kind: files of tokens are not read yet");
     ENSURE(j->train.precision == PRECISION_F32, ERR_INPUT, "train.precision: no bf16 yet");
     ENSURE(j->threads == 1, ERR_INPUT, "threads: one yet");
     ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,
@@ -125,8 +136,9 @@ static enum err prepare(struct run *r)
            j->train.tokens);
     TRY(open_text(r));
     TRY(arch_check(&r->arch));
+    const uint8_t *symbols = j->data.kind == DATA_TEXT ? r->corpus.byte_of : NULL;
     if (j->init.from[0])
-        TRY(upcycle_open(j, &r->arch, r->corpus.byte_of, &r->init));
+        TRY(upcycle_open(j, &r->arch, symbols, &r->init));
     struct job known = *j; // shallow: its V is known now
     known.arch = r->arch;
     r->executed = executed_of(&known);
@@ -134,14 +146,14 @@ static enum err prepare(struct run *r)
     if (j->checkpoint.dir[0]) {
         TRY(checkpoint_check_dir(j->checkpoint.dir));
         r->text = data_fingerprint(&r->data);
-        r->meta = checkpoint_meta(j, &r->arch, r->corpus.byte_of);
+        r->meta = checkpoint_meta(j, &r->arch, symbols);
         ENSURE(r->meta != NULL, ERR_FAILED, "out of memory");
     }
-    double epochs = (double)job_tokens_after(j, r->steps) / (double)r->corpus.n_train;
+    double epochs = (double)job_tokens_after(j, r->steps) / (double)r->corpus.train.n;
     if (epochs > 1)
         fprintf(stderr,
                 "moetrain: warning: %.2f passes over %" PRId64 " tokens of training text\n",
-                epochs, r->corpus.n_train);
+                epochs, r->corpus.train.n);
     return OK;
 }
 
@@ -187,12 +199,12 @@ static enum err say_hello(const struct run *r)
     machine_isa(isa, sizeof isa);
     snprintf(backend, sizeof backend, "cpu/%s", gemm_backend());
     return protocol_line(
-        r->out, json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:I, s:I}", "t",
+        r->out, json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "t",
                           "hello", "v", 1, "pid", (json_int_t)getpid(), "backend", backend,
                           "isa", isa, "version", MOESWEEP_VERSION, "id", r->job->id, "steps",
                           (json_int_t)r->steps, "resumed_step", (json_int_t)r->state.step, "V",
-                          r->corpus.V, "params", (json_int_t)r->executed.params, "train_tokens",
-                          (json_int_t)r->corpus.n_train));
+                          (json_int_t)r->arch.V, "params", (json_int_t)r->executed.params,
+                          "train_tokens", (json_int_t)r->corpus.train.n));
 }
 
 // --- One step -------------------------------------------------------------------------------
@@ -214,13 +226,20 @@ static bool loss_is_sane(struct run *r, double loss)
     return false;
 }
 
-static bool train_step(struct run *r)
+// Reads the next step's batch; n: its tokens.
+static enum err read_batch(struct run *r, int64_t *n)
+{
+    int64_t seen = job_tokens_after(r->job, r->state.step);
+    *n = job_tokens_after(r->job, r->state.step + 1) - seen;
+    return data_batch(&r->data, seen / r->arch.S, *n / r->arch.S, r->tokens, r->targets);
+}
+
+// Trains on the n tokens that have been read.
+static bool train_step(struct run *r, int64_t n)
 {
     const struct job_train *t = &r->job->train;
     struct run_state *s = &r->state;
     int64_t step = s->step + 1;
-    int64_t seen = job_tokens_after(r->job, s->step), n = job_tokens_after(r->job, step) - seen;
-    data_batch(&r->data, seen / r->arch.S, n / r->arch.S, r->tokens, r->targets);
     double loss = model_forward(r->model, r->tokens, r->targets, n, true);
     if (!loss_is_sane(r, loss))
         return false;
@@ -241,17 +260,18 @@ static bool train_step(struct run *r)
 }
 
 // Mean loss in nats per token over the validation windows.
-static double validate(struct run *r)
+static enum err validate(struct run *r, double *loss)
 {
     double nats = 0;
     for (int64_t first = 0, n; first < r->data.val_windows; first += n) {
         n = r->data.val_windows - first;
         n = n < r->n_windows ? n : r->n_windows;
-        data_held(&r->data, first, n, r->tokens, r->targets);
+        TRY(data_held(&r->data, first, n, r->tokens, r->targets));
         nats +=
             (double)n * model_forward(r->model, r->tokens, r->targets, n * r->arch.S, false);
     }
-    return nats / (double)r->data.val_windows;
+    *loss = nats / (double)r->data.val_windows;
+    return OK;
 }
 
 // --- Lines ----------------------------------------------------------------------------------
@@ -326,10 +346,12 @@ static enum err maybe_checkpoint(struct run *r)
 static enum err maybe_validate(struct run *r)
 {
     int64_t every = r->job->val.every, step = r->state.step;
+    double loss = NAN;
     if (every < 1 || step % every != 0 || step == r->steps)
         return OK;
+    TRY(validate(r, &loss));
     return protocol_line(r->out, json_pack("{s:s, s:I, s:o}", "t", "val", "step",
-                                           (json_int_t)step, "loss", json_num(validate(r))));
+                                           (json_int_t)step, "loss", json_num(loss)));
 }
 
 static enum err say_result(const struct run *r, enum job_status status, double loss)
@@ -339,13 +361,14 @@ static enum err say_result(const struct run *r, enum job_status status, double l
     struct job_result res = {.status = status,
                              .loss = loss,
                              .loss_per_byte = loss * (double)data_val_tokens(&r->data) /
-                                              (double)data_val_bytes(&r->data),
+                                              data_val_bytes(&r->data),
                              .tokens = tokens,
                              .init_tokens = s->init_tokens,
                              .seconds = s->seconds,
                              .flops = (double)tokens * r->executed.flops_per_token,
                              .peak_bytes = machine_peak_bytes(),
-                             .balance = status == JOB_OK ? s->balance_sum / (double)last : NAN};
+                             .balance = status == JOB_OK ? s->balance_sum / (double)last : NAN,
+                             .epochs = (double)tokens / (double)r->corpus.train.n};
     snprintf(res.id, sizeof res.id, "%s", r->job->id);
     snprintf(res.cause, sizeof res.cause, "%s", r->cause);
     json_t *line = job_result_to_json(&res), *curve = json_array();
@@ -357,7 +380,6 @@ static enum err say_result(const struct run *r, enum job_status status, double l
                                         json_num(s->curve[i])));
     json_object_set_new(line, "curve", curve);
     json_object_set_new(line, "steps", json_integer(s->step));
-    json_object_set_new(line, "epochs", json_num((double)tokens / (double)r->corpus.n_train));
     return protocol_line(r->out, line);
 }
 
@@ -380,7 +402,9 @@ static enum err train_loop(struct run *r)
         if (stop_asked())
             return stop(r);
         double t = now_s();
-        bool sane = train_step(r);
+        int64_t n = 0;
+        TRY(read_batch(r, &n));
+        bool sane = train_step(r, n);
         r->state.seconds += now_s() - t;
         if (!sane)
             return say_result(r, JOB_DIVERGED, NAN);
@@ -390,7 +414,8 @@ static enum err train_loop(struct run *r)
     }
     if (r->job->checkpoint.dir[0] && r->job->checkpoint.keep)
         TRY(write_checkpoint(r)); // not to be had is a failure here: somebody wants it
-    double loss = validate(r);
+    double loss = NAN;
+    TRY(validate(r, &loss));
     if (!(fabs(loss) <= DBL_MAX)) {
         snprintf(r->cause, sizeof r->cause, "validation loss is not finite");
         return say_result(r, JOB_DIVERGED, NAN);

@@ -3,9 +3,9 @@
 // windows of the checkpoint's own job it writes FOLDER/tokens and FOLDER/targets (int32,
 // [windows, S]) and FOLDER/logits (float32, [windows, S, V]), and prints {"windows":..,
 // "loss":..}.
-#include "core/corpus.h"
 #include "core/file.h"
 #include "tests/worker/logits_of.h"
+#include "worker/data.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,26 +16,19 @@ static enum err write_to(const char *folder, const char *name, const void *data,
     return file_replace(path, data, n);
 }
 
-// The held-out text from its start, as moetrain validates.
-static void windows_of(const struct corpus *text, int64_t n, int32_t *tokens, int32_t *targets)
-{
-    for (int64_t i = 0; i < n; i++) {
-        tokens[i] = (int32_t)text->held[i];
-        targets[i] = (int32_t)text->held[i + 1];
-    }
-}
-
 static enum err write_all(const struct checkpoint *c, const struct corpus *text,
                           const char *folder)
 {
     const struct arch *a = &c->job.arch;
-    int64_t windows = c->job.val.tokens / a->S, n = windows * a->S;
-    ENSURE(text->V == a->V && text->n_held > n, ERR_INPUT, "not the checkpoint's text");
+    struct data data;
+    ENSURE(text->V == a->V, ERR_INPUT, "not the checkpoint's text");
+    TRY(data_init(&data, text, a->S, c->job.val.tokens, 0));
+    int64_t windows = data.val_windows, n = windows * a->S;
     int32_t *tokens = malloc((size_t)n * sizeof *tokens),
             *targets = malloc((size_t)n * sizeof *targets);
     float *logits = malloc((size_t)(n * a->V) * sizeof *logits);
     ENSURE(tokens && targets && logits, ERR_FAILED, "out of memory");
-    windows_of(text, n, tokens, targets);
+    TRY(data_held(&data, 0, windows, tokens, targets));
     double loss;
     TRY(logits_of(c, tokens, targets, windows, logits, &loss));
     TRY(write_to(folder, "tokens", tokens, (size_t)n * sizeof *tokens));
@@ -53,11 +46,8 @@ static enum err run(const char *path, const char *folder)
     struct checkpoint c;
     struct corpus text;
     TRY(checkpoint_read(path, &c));
-    union { // the corpus only reads the paths
-        char **in;
-        const char *const *out;
-    } paths = {c.job.data.paths};
-    enum err e = corpus_load(paths.out, c.job.data.n_paths, c.job.data.held, &text);
+    struct corpus_spec spec = corpus_spec_of(&c.job);
+    enum err e = corpus_open(&spec, &text);
     if (e == OK) {
         e = write_all(&c, &text, folder);
         corpus_free(&text);

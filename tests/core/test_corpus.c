@@ -7,7 +7,24 @@
 
 static char dir[4096];
 
-static const char *scratch(char buf[4200], const char *name)
+static enum err open_text(char *const *paths, int n_paths, double held, struct corpus *out)
+{
+    struct corpus_spec s = {DATA_TEXT, paths, n_paths, held, -1};
+    return corpus_open(&s, out);
+}
+
+// A whole stream, read in pieces of random length; the caller frees.
+static int32_t *read_all(const struct corpus *c, const struct stream *s, struct rng *r)
+{
+    int32_t *out = malloc((size_t)s->n * sizeof *out);
+    for (int64_t at = 0, n; at < s->n; at += n) {
+        n = pick(r, 1, s->n - at < 700 ? s->n - at : 700);
+        CHECK(corpus_read(c, s, at, n, out + at) == OK);
+    }
+    return out;
+}
+
+static char *scratch(char buf[4200], const char *name)
 {
     snprintf(buf, 4200, "%s/%s", dir, name);
     return buf;
@@ -21,7 +38,7 @@ static void test_everything_comes_out(void)
     rng_seed(&r, 9, 0);
     for (int round = 0; round < 60; round++) {
         char names[3][4200], *text[3];
-        const char *paths[3];
+        char *paths[3];
         uint8_t *docs = malloc(3 * 4096);
         int64_t n_docs = 0, bytes = 0, starts[3 * 4096 + 1];
         int n_files = (int)pick(&r, 1, 3);
@@ -49,27 +66,26 @@ static void test_everything_comes_out(void)
             free(text[f]);
         }
         starts[n_docs] = bytes;
-        struct corpus c, scan;
-        CHECK(corpus_load(paths, n_files, 0.2, &c) == OK);
-        CHECK(corpus_scan(paths, n_files, 0.2, &scan) == OK);
-        CHECK(scan.train == NULL && scan.held == NULL);
-        CHECK(scan.V == c.V && scan.n_train == c.n_train && scan.n_held == c.n_held);
-        CHECK(memcmp(scan.byte_of, c.byte_of, sizeof c.byte_of) == 0);
-        CHECK(c.n_docs == n_docs && c.n_docs_held > 0 && c.n_docs_held < n_docs);
-        CHECK(c.n_train + c.n_held == bytes + n_docs);
-        CHECK(c.held_bytes == c.n_held - c.n_docs_held);
+        struct corpus c;
+        CHECK(open_text(paths, n_files, 0.2, &c) == OK);
+        CHECK(c.train.n_docs + c.held.n_docs == n_docs && c.held.n_docs > 0 &&
+              c.train.n_docs > 0);
+        CHECK(c.train.n + c.held.n == bytes + n_docs);
+        int64_t largest = 0;
+        CHECK(corpus_largest(&c, &largest) == OK && largest == c.V - 1);
+        int32_t *train = read_all(&c, &c.train, &r), *held_out = read_all(&c, &c.held, &r);
         // Walk both streams: every document is the next one of exactly one side, and ends with
         // 0.
         int64_t at[2] = {0, 0}, held = 0, wrong = 0;
         for (int64_t d = 0; d < n_docs; d++) {
             int side = 1;
             for (; side >= 0; side--) {
-                const uint16_t *s = side ? c.held : c.train;
-                int64_t room = (side ? c.n_held : c.n_train) - at[side],
+                const int32_t *s = side ? held_out : train;
+                int64_t room = (side ? c.held.n : c.train.n) - at[side],
                         len = starts[d + 1] - starts[d];
                 bool same = room > len && s[at[side] + len] == 0;
                 for (int64_t i = 0; same && i < len; i++) {
-                    uint16_t code = s[at[side] + i];
+                    int32_t code = s[at[side] + i];
                     same = code > 0 && code < c.V && c.byte_of[code] == docs[starts[d] + i];
                 }
                 if (same) {
@@ -80,10 +96,11 @@ static void test_everything_comes_out(void)
             }
             wrong += side < 0;
         }
-        CHECK(wrong == 0 && held == c.n_docs_held);
-        CHECK(at[0] == c.n_train && at[1] == c.n_held);
+        CHECK(wrong == 0 && held == c.held.n_docs);
+        CHECK(at[0] == c.train.n && at[1] == c.held.n);
         corpus_free(&c);
-        corpus_free(&scan);
+        free(train);
+        free(held_out);
         free(docs);
     }
 }
@@ -93,57 +110,60 @@ static void test_stable_split(void)
 {
     char name[4200];
     char text[2000];
-    const char *path = scratch(name, "s.txt");
+    char *path = scratch(name, "s.txt");
     for (int i = 0; i < 1000; i++) {
         text[2 * i] = "abcdefghij"[i % 10];
         text[2 * i + 1] = 0x0C;
     }
     struct corpus half, full;
+    int32_t before[1000], after[1000];
     write_file(path, text, 1000);
-    CHECK(corpus_load(&path, 1, 0.1, &half) == OK);
-    write_file(path, text, 2000);
-    CHECK(corpus_load(&path, 1, 0.1, &full) == OK);
-    CHECK(memcmp(half.held, full.held, (size_t)half.n_held * sizeof *half.held) == 0);
-    // 1000 documents: the share is within five standard deviations of 0.1.
-    CHECK_NEAR((double)full.n_docs_held / 1000, 0.1, 5 * sqrt(0.1 * 0.9 / 1000));
-    CHECK(full.V == 11 && full.byte_of[1] == 'a' && full.byte_of[10] == 'j');
+    CHECK(open_text(&path, 1, 0.1, &half) == OK);
+    CHECK(corpus_read(&half, &half.held, 0, half.held.n, before) == OK);
+    size_t n = (size_t)half.held.n * sizeof *before;
     corpus_free(&half);
+    write_file(path, text, 2000);
+    CHECK(open_text(&path, 1, 0.1, &full) == OK);
+    CHECK(corpus_read(&full, &full.held, 0, (int64_t)(n / sizeof *after), after) == OK);
+    CHECK(memcmp(before, after, n) == 0);
+    // 1000 documents: the share is within five standard deviations of 0.1.
+    CHECK_NEAR((double)full.held.n_docs / 1000, 0.1, 5 * sqrt(0.1 * 0.9 / 1000));
+    CHECK(full.V == 11 && full.byte_of[1] == 'a' && full.byte_of[10] == 'j');
     corpus_free(&full);
 }
 
 static void test_at_least_one(void)
 {
     char name[4200];
-    const char *path = scratch(name, "two.txt");
+    char *path = scratch(name, "two.txt");
     struct corpus c;
     write_file(path, "a\fb", 3);
     const double fractions[] = {1e-300, 0.01, 0.5};
     for (int i = 0; i < 3; i++) {
-        CHECK(corpus_load(&path, 1, fractions[i], &c) == OK);
-        CHECK(c.n_docs == 2 && c.n_docs_held == 1 && c.n_train == 2 && c.n_held == 2 &&
+        CHECK(open_text(&path, 1, fractions[i], &c) == OK);
+        CHECK(c.train.n_docs == 1 && c.held.n_docs == 1 && c.train.n == 2 && c.held.n == 2 &&
               c.V == 3);
         corpus_free(&c);
     }
     write_file(path, "\0\f\0", 3); // NUL is a symbol like any other
-    CHECK(corpus_load(&path, 1, 0.5, &c) == OK && c.V == 2 && c.byte_of[1] == 0);
+    CHECK(open_text(&path, 1, 0.5, &c) == OK && c.V == 2 && c.byte_of[1] == 0);
     corpus_free(&c);
 }
 
-static void refuse(const char *const *paths, int n, double held, const char *word)
+static void refuse(char *const *paths, int n, double held, const char *word)
 {
     struct corpus c;
-    CHECK(corpus_load(paths, n, held, &c) == ERR_INPUT);
+    CHECK(open_text(paths, n, held, &c) == ERR_INPUT);
     if (strstr(err_message(), word) == NULL)
         fprintf(stderr, "    %s: %s\n", word, err_message());
-    CHECK(strstr(err_message(), word) != NULL && c.train == NULL && c.held == NULL);
-    CHECK(corpus_scan(paths, n, held, &c) == ERR_INPUT);
+    CHECK(strstr(err_message(), word) != NULL && c.file == NULL && c.train.part == NULL);
 }
 
 static void test_bad_files(void)
 {
     char name[4200], other[4200];
-    const char *paths[2] = {scratch(name, "f.txt"), scratch(other, "missing.txt")};
-    const char *folder = dir, *device = "/dev/zero";
+    char *paths[2] = {scratch(name, "f.txt"), scratch(other, "missing.txt")};
+    char *folder = dir, *device = "/dev/zero";
     write_file(paths[0], "a\fb", 3);
     refuse(paths, 2, 0.1, "missing.txt: No such file");
     refuse(paths, 0, 0.1, "at least one file");
@@ -158,7 +178,7 @@ static void test_bad_files(void)
     refuse(paths, 1, 0.1, "at least two documents");
     write_file(paths[0], "\f\f\f", 3);
     refuse(paths, 1, 0.1, "found 0");
-    const char *fifo = scratch(other, "pipe");
+    char *fifo = scratch(other, "pipe");
     if (mkfifo(fifo, 0600) == 0)
         refuse(&fifo, 1, 0.1, "device or pipe"); // and does not wait for a writer
     // A sparse file larger than any memory: refused before anything is allocated.

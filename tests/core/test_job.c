@@ -390,6 +390,7 @@ static void test_results(void)
                            .flops = 1e12,
                            .peak_bytes = 77,
                            .balance = 1.5,
+                           .epochs = 2.25,
                            .cause = ""},
                       b;
     json_t *j = job_result_to_json(&a);
@@ -398,7 +399,8 @@ static void test_results(void)
     json_decref(j);
     j = parse(text);
     CHECK(job_result_from_json(j, "line", &b) == OK);
-    CHECK(b.loss == a.loss && b.flops == a.flops && b.peak_bytes == 77 && b.balance == 1.5);
+    CHECK(b.loss == a.loss && b.flops == a.flops && b.peak_bytes == 77 && b.balance == 1.5 &&
+          b.epochs == 2.25);
     CHECK(b.tokens == 5 && b.init_tokens == 9);
     CHECK_STR(b.id, "abc");
     free(text);

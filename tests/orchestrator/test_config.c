@@ -2,6 +2,7 @@
 // The configuration: what it reads, what it refuses and how it says so, what it writes back.
 // With the argument --tables it prints the tables of keys for docs/configuration.md instead.
 #include "orchestrator/config.h"
+#include "tests/core/token_files.h"
 #include "tests/test.h"
 #include <dirent.h>
 #include <sys/stat.h>
@@ -113,7 +114,7 @@ static const struct bad bads[] = {
     {"tokens = 2000", "tokens = 200000", NULL, "val.tokens",
      "held out of the corpus, found 200000"},
     {"held = 0.2;", "held = 0.2; max_epochs = 0.1;", NULL, "data.paths", "training tokens"},
-    {"[\"corpus.txt\"]", "[]", NULL, "data.paths", "list of at most 64"},
+    {"[\"corpus.txt\"]", "[]", NULL, "data.paths", "list of at most 4096"},
     {"paths = [\"corpus.txt\"];", "", NULL, "data.paths", "found nothing"},
     {"held = 0.2", "held = 0.9", NULL, "data.held", "found 0.9"},
     // a checkpoint to start from
@@ -167,6 +168,26 @@ static const struct bad bads[] = {
     {"seed = 3000000000L;", "@include \".\"", NULL, "@include", "found a folder"},
     {"held = 0.2;", "held = 0.2; kind = \"external\";", NULL, "data.kind",
      "\"text\" for moetrain"},
+    // files of tokens
+    {"held = 0.2;", "held = 0.2; eot = 0;", NULL, "data.eot", "kind nanogpt or llmc beside it"},
+    {"held = 0.2;", "held = 0.2; kind = \"megatron\"; eot = 0;", NULL, "data.eot",
+     "kind nanogpt or llmc"},
+    {"held = 0.2;", "held = 0.2; kind = \"llmc\";", NULL, "data.paths",
+     "corpus.txt: expected the magic number"},
+    {"held = 0.2;", "held = 0.2; kind = \"megatron\";", NULL, "data.paths[0]",
+     "a file of tokens, found"},
+    {"[\"corpus.txt\"]; held = 0.2;", "[\"t.bin\"]; held = 0.2; kind = \"nanogpt\";", NULL,
+     "data.paths", "at least two documents (one a file"},
+    {"[\"corpus.txt\"]; held = 0.2;",
+     "[\"t.bin\"]; held = 0.2; kind = \"nanogpt\"; eot = 0; tokens = 5;", NULL, "data.tokens",
+     "no count for files of tokens"},
+    {"[\"corpus.txt\"]; held = 0.2; };",
+     "[\"t.bin\"]; held = 0.2; kind = \"nanogpt\"; eot = 0; max_epochs = 0.1; };", NULL,
+     "data.paths", "training tokens"},
+    {"[\"corpus.txt\"]; held = 0.2; };\nscales = [1e8, 3e8];\narch = {",
+     "[\"t.bin\"]; held = 0.2; kind = \"nanogpt\"; eot = 0; };\nscales = [1e8, 3e8];\n"
+     "arch = { V = 22;",
+     "arch = { V", "arch.V", "more than 24, the largest token of the files, found 22"},
 };
 
 static char dir[64];
@@ -199,6 +220,36 @@ static void put_corpus(const char *name, int docs, char last)
     }
     put(name, text, size);
     free(text);
+}
+
+// The same documents as t.bin and as the pair m: bytes by their rank, end of text is 0.
+// swapped: the first two tokens change places.
+static void put_tokens(bool swapped)
+{
+    enum { DOCS = 80, LEN = 2501 };
+    char path[256];
+    int64_t end[DOCS];
+    int32_t *tokens = malloc(DOCS * LEN * sizeof *tokens);
+    for (int i = 0; i < DOCS * LEN; i++)
+        tokens[i] = i % LEN == LEN - 1
+                        ? 0
+                        : 1 + (int32_t)(((size_t)i * (size_t)i / 7 + (size_t)i) % 23);
+    tokens[DOCS * LEN - 2] = 24; // as the last letter of corpus.txt
+    for (int i = 0; i < DOCS; i++)
+        end[i] = (i + 1) * LEN;
+    if (swapped) {
+        int32_t t = tokens[0];
+        tokens[0] = tokens[2];
+        tokens[2] = t;
+    }
+    struct docs d = {tokens, end, DOCS};
+    snprintf(path, sizeof path, "%s/t.bin", dir);
+    write_bytes(path, bytes_nanogpt(&d));
+    snprintf(path, sizeof path, "%s/m.bin", dir);
+    write_bytes(path, bytes_megatron_bin(&d, 2));
+    snprintf(path, sizeof path, "%s/m.idx", dir);
+    write_bytes(path, bytes_megatron_idx(&d, 2));
+    free(tokens);
 }
 
 static enum err load(const char *name, const char *text, struct sweep *s)
@@ -363,9 +414,83 @@ static void test_defaults(void)
     text =
         replaced(good, "val = { tokens = 2000; };", ""); // its default, or all that is held out
     CHECK(load("default.cfg", text, &s) == OK);
-    CHECK(s.base.val.tokens == (s.corpus_held < j.val.tokens ? s.corpus_held : j.val.tokens));
+    // The last held-out token is only predicted.
+    CHECK(s.corpus_held <= j.val.tokens && s.base.val.tokens == s.corpus_held - 1);
     free(text);
     config_free(&s);
+}
+
+// The resolved text reads back to the same sweep, and resolves to itself.
+static void check_resolved(const char *path)
+{
+    static struct sweep a, b;
+    char *first = NULL, *second = NULL;
+    enum err e = config_load(path, &a);
+    if (e != OK)
+        fprintf(stderr, "%s\n", err_message());
+    CHECK(e == OK);
+    if (e != OK)
+        return;
+    CHECK(config_resolved(&a, &first) == OK);
+    e = load("resolved.cfg", first, &b);
+    if (e != OK)
+        fprintf(stderr, "%s\n", err_message());
+    CHECK(e == OK);
+    if (e == OK) {
+        CHECK(config_resolved(&b, &second) == OK);
+        CHECK_STR(second, first);
+        CHECK(a.hash == b.hash && a.n_phases == b.n_phases && a.corpus_hash == b.corpus_hash);
+        config_free(&b);
+    }
+    free(first);
+    free(second);
+    config_free(&a);
+}
+
+static void check_resolved_text(const char *text)
+{
+    char path[256];
+    put("again.cfg", text, strlen(text));
+    snprintf(path, sizeof path, "%s/again.cfg", dir);
+    check_resolved(path);
+}
+
+// The corpus as tokens, in two kinds of file: sizes, V and split as for the text, and it is the
+// same work whether V is written down or found.
+static void test_token_files(void)
+{
+    static const char *const datas[] = {"[\"t.bin\"]; kind = \"nanogpt\"; eot = 0; held = 0.2;",
+                                        "[\"m\"]; kind = \"megatron\"; held = 0.2;"};
+    static struct sweep text, s, given;
+    CHECK(load("text.cfg", good, &text) == OK);
+    for (int i = 0; i < 2; i++) {
+        char *found = replaced(good, "[\"corpus.txt\"]; held = 0.2;", datas[i]), V[32], *with;
+        snprintf(V, sizeof V, "arch = { V = %d;", corpus_symbols);
+        with = replaced(found, "arch = {", V);
+        enum err e = load("tokens.cfg", found, &s);
+        if (e != OK)
+            fprintf(stderr, "%s\n", err_message());
+        CHECK(e == OK && load("given.cfg", with, &given) == OK);
+        CHECK(s.base.arch.V == corpus_symbols && s.hash == given.hash);
+        CHECK(s.corpus_train == text.corpus_train && s.corpus_held == text.corpus_held);
+        CHECK(s.base.data.paths[0][0] == '/' && s.hash != text.hash);
+        const char *name = strrchr(s.base.data.paths[0], '/');
+        CHECK_STR(name, i ? "/m.bin" : "/t.bin");
+        check_resolved_text(found);
+        free(found);
+        free(with);
+        config_free(&given);
+        uint64_t content = s.corpus_hash;
+        config_free(&s);
+        // The content counts, not only sizes: two tokens of the first document swapped.
+        put_tokens(true);
+        found = replaced(good, "[\"corpus.txt\"]; held = 0.2;", datas[i]);
+        CHECK(load("tokens.cfg", found, &s) == OK && s.corpus_hash != content);
+        config_free(&s);
+        free(found);
+        put_tokens(false);
+    }
+    config_free(&text);
 }
 
 static void test_rules(void)
@@ -429,33 +554,6 @@ static void test_hash(void)
     free(text);
     config_free(&a);
     config_free(&b);
-}
-
-// The resolved text reads back to the same sweep, and resolves to itself.
-static void check_resolved(const char *path)
-{
-    static struct sweep a, b;
-    char *first = NULL, *second = NULL;
-    enum err e = config_load(path, &a);
-    if (e != OK)
-        fprintf(stderr, "%s\n", err_message());
-    CHECK(e == OK);
-    if (e != OK)
-        return;
-    CHECK(config_resolved(&a, &first) == OK);
-    e = load("resolved.cfg", first, &b);
-    if (e != OK)
-        fprintf(stderr, "%s\n", err_message());
-    CHECK(e == OK);
-    if (e == OK) {
-        CHECK(config_resolved(&b, &second) == OK);
-        CHECK_STR(second, first);
-        CHECK(a.hash == b.hash && a.n_phases == b.n_phases && a.corpus_hash == b.corpus_hash);
-        config_free(&b);
-    }
-    free(first);
-    free(second);
-    config_free(&a);
 }
 
 // The checkpoint's content counts, not its place; every job gets its hash and absolute path.
@@ -612,6 +710,7 @@ int main(int argc, char **argv)
     put_corpus("short.txt", 2, 'x');
     put_corpus("other/corpus.txt", 80, 'x');
     put_corpus("corpus.txt", 80, 'x');
+    put_tokens(false);
     put("empty.txt", "", 0);
     put("single.txt", "one document and no more", 24);
     test_good();
@@ -619,6 +718,7 @@ int main(int argc, char **argv)
     test_files();
     test_truncated();
     test_defaults();
+    test_token_files();
     test_rules();
     test_hash();
     test_init_from();

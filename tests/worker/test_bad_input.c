@@ -44,6 +44,18 @@ static const struct wrong table[] = {
     {"data.paths", "[\"@\"]", "found a directory"},
     {"data.paths", "[\"@/one.txt\"]", "at least two documents"},
     {"data.paths", "[\"@/short.txt\"]", "training text too short"},
+    {"data.eot", "5", "eot: expected with kind nanogpt or llmc only, found 5"},
+    {"data", "{\"kind\":\"external\",\"paths\":[\"@\"]}", "data.kind: external data"},
+    {"data", "{\"kind\":\"nanogpt\",\"paths\":[\"@/none.bin\"]}", "none.bin: No such file"},
+    {"data", "{\"kind\":\"nanogpt\",\"paths\":[\"@\"]}", "found a directory"},
+    {"data", "{\"kind\":\"nanogpt\",\"paths\":[\"@/empty.txt\"]}", "found an empty file"},
+    {"data", "{\"kind\":\"nanogpt\",\"paths\":[\"@/odd.bin\"]}", "odd.bin: expected uint16"},
+    {"data", "{\"kind\":\"nanogpt\",\"paths\":[\"@/pair.bin\"]}", "at least two documents"},
+    {"data", "{\"kind\":\"llmc\",\"paths\":[\"@/odd.bin\"]}", "expected a header of 256 int32"},
+    {"data", "{\"kind\":\"llmc\",\"paths\":[\"@/text.txt\"]}", "expected the magic number"},
+    {"data", "{\"kind\":\"megatron\",\"paths\":[\"@/none\"]}", "none.idx: No such file"},
+    {"data", "{\"kind\":\"megatron\",\"paths\":[\"@/lone\"]}", "lone.bin: No such file"},
+    {"data", "{\"kind\":\"megatron\",\"paths\":[\"@/pair\"]}", "expected the magic bytes"},
     {"val.tokens", "100000000", "held-out text too short"},
     {"val.tokens", "31", "val.tokens: expected at least one window"},
     {"device", "\"cuda\"", "this build has the CPU backend only"},
@@ -119,6 +131,10 @@ int main(void)
     put(&s, "empty.txt", "");
     put(&s, "one.txt", "one document without any form feed in it");
     put(&s, "short.txt", "short\ftext\f");
+    put(&s, "odd.bin", "odd");
+    put(&s, "lone.idx", "an index without its tokens, as long as a header");
+    put(&s, "pair.idx", "no index at all, but as long as a header of one is");
+    put(&s, "pair.bin", "tokens");
     test_values(&s);
     test_files(&s);
     CHECK(access(s.checkpoints, F_OK) != 0);

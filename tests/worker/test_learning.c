@@ -25,7 +25,7 @@ struct context_model {
 };
 
 // The last k symbols before text[i] as one index.
-static int64_t context(const struct context_model *m, const uint16_t *text, int64_t i, int k)
+static int64_t context(const struct context_model *m, const int32_t *text, int64_t i, int k)
 {
     int64_t c = 0;
     for (int64_t p = i - k; p < i; p++)
@@ -33,7 +33,7 @@ static int64_t context(const struct context_model *m, const uint16_t *text, int6
     return c;
 }
 
-static void count_text(struct context_model *m, const uint16_t *text, int64_t n, int V)
+static void count_text(struct context_model *m, const int32_t *text, int64_t n, int64_t V)
 {
     int64_t size = 1;
     m->V = V;
@@ -50,7 +50,7 @@ static void count_text(struct context_model *m, const uint16_t *text, int64_t n,
         }
 }
 
-static double probability(const struct context_model *m, const uint16_t *text, int64_t i, int w,
+static double probability(const struct context_model *m, const int32_t *text, int64_t i, int w,
                           int order)
 {
     double p = 1. / (double)m->V;
@@ -65,7 +65,7 @@ static double probability(const struct context_model *m, const uint16_t *text, i
 
 // Nats per byte over held[1 .. n], as moetrain counts: the end-of-text symbol stands for no
 // byte.
-static double nats_per_byte(const struct context_model *m, const uint16_t *held, int64_t n,
+static double nats_per_byte(const struct context_model *m, const int32_t *held, int64_t n,
                             int order)
 {
     double nats = 0, bytes = 0;
@@ -76,7 +76,7 @@ static double nats_per_byte(const struct context_model *m, const uint16_t *held,
     return nats / bytes;
 }
 
-static void check_is_distribution(const struct context_model *m, const uint16_t *held)
+static void check_is_distribution(const struct context_model *m, const int32_t *held)
 {
     for (int64_t i = 1; i < 2000; i += 100) {
         double sum = 0;
@@ -86,18 +86,28 @@ static void check_is_distribution(const struct context_model *m, const uint16_t 
     }
 }
 
-static double context_model_loss(const char *path, int order)
+static int32_t *read_stream(const struct corpus *c, const struct stream *s)
+{
+    int32_t *tokens = malloc((size_t)s->n * sizeof *tokens);
+    CHECK(corpus_read(c, s, 0, s->n, tokens) == OK);
+    return tokens;
+}
+
+static double context_model_loss(char *path, int order)
 {
     struct corpus c;
     struct context_model m;
-    if (corpus_load(&path, 1, HELD, &c) != OK) {
+    if (corpus_open(&(struct corpus_spec){DATA_TEXT, &path, 1, HELD, -1}, &c) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }
-    CHECK(c.n_held > VAL_TOKENS);
-    count_text(&m, c.train, c.n_train, c.V);
-    check_is_distribution(&m, c.held);
-    double loss = nats_per_byte(&m, c.held, VAL_TOKENS, order);
+    CHECK(c.held.n > VAL_TOKENS);
+    int32_t *train = read_stream(&c, &c.train), *held = read_stream(&c, &c.held);
+    count_text(&m, train, c.train.n, c.V);
+    check_is_distribution(&m, held);
+    double loss = nats_per_byte(&m, held, VAL_TOKENS, order);
+    free(train);
+    free(held);
     for (int k = 0; k <= ORDER; k++) {
         free(m.count[k]);
         free(m.total[k]);
