@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention.h"
 #include "kernels/fastexp.h"
-#include "kernels/gemm.h"
 #include "kernels/transpose.h"
 
 // Queries per block: two vectors of 16 floats. Wider blocks waste more of the masked triangle.
@@ -65,7 +64,7 @@ static void divide_columns(real *x, const real *sum, int64_t D)
 }
 
 void attention_fwd(real *o, real *lse, const real *q, const real *k, const real *v,
-                   struct attention_sizes n, real *scratch)
+                   struct attention_sizes n, enum gemm_kind kind, real *scratch)
 {
     int64_t D = n.D, ldo = n.Hq * D;
     real *qt = scratch, *ot = qt + QB * D, *st = ot + 2 * QB * D;
@@ -78,10 +77,10 @@ void attention_fwd(real *o, real *lse, const real *q, const real *k, const real 
                 real sum[QB], l[QB];
                 to_columns(qt, q + (first + q0) * n.ld + h * D, nq, D, n.ld,
                            1 / (real)sqrt((double)D));
-                gemm(false, false, nk, QB, D, kh, n.ld, qt, QB, false, st, QB);
+                gemm_as(kind, false, false, nk, QB, D, kh, n.ld, qt, QB, false, st, QB);
                 hide(st, nk, q0);
                 softmax_columns(st, nk, sum, l);
-                gemm(true, false, D, QB, nk, vh, n.ld, st, QB, false, ot, QB);
+                gemm_as(kind, true, false, D, QB, nk, vh, n.ld, st, QB, false, ot, QB);
                 divide_columns(ot, sum, D);
                 to_rows(o + (first + q0) * ldo + h * D, ot, nq, D, ldo);
                 for (int64_t j = 0; j < nq; j++)
@@ -113,7 +112,7 @@ struct block {
 
 static void block_bwd(real *dq, real *dk, real *dv, const real *d_o, const real *q,
                       const real *k, const real *v, const struct block *at,
-                      struct attention_sizes n, real *scratch)
+                      struct attention_sizes n, enum gemm_kind kind, real *scratch)
 {
     int64_t D = n.D, ldo = n.Hq * D, nk = at->q0 + at->nq;
     real scale = 1 / (real)sqrt((double)D);
@@ -121,14 +120,14 @@ static void block_bwd(real *dq, real *dk, real *dv, const real *d_o, const real 
          *dp = st + QB * n.T;
     to_columns(qt, q, at->nq, D, n.ld, scale);
     to_columns(dot, d_o, at->nq, D, ldo, 1);
-    gemm(false, false, nk, QB, D, k, n.ld, qt, QB, false, st, QB);
-    gemm(false, false, nk, QB, D, v, n.ld, dot, QB, false, dp, QB);
+    gemm_as(kind, false, false, nk, QB, D, k, n.ld, qt, QB, false, st, QB);
+    gemm_as(kind, false, false, nk, QB, D, v, n.ld, dot, QB, false, dp, QB);
     hide(st, nk, at->q0);
     softmax_columns_bwd(st, dp, nk, at->lse, at->delta, scale);
-    gemm(true, false, D, QB, nk, k, n.ld, dp, QB, false, dqt, QB);
+    gemm_as(kind, true, false, D, QB, nk, k, n.ld, dp, QB, false, dqt, QB);
     to_rows(dq, dqt, at->nq, D, n.ld);
-    gemm(false, false, nk, D, at->nq, st, QB, d_o, ldo, true, dv, n.ld);
-    gemm(false, false, nk, D, at->nq, dp, QB, q, n.ld, true, dk, n.ld);
+    gemm_as(kind, false, false, nk, D, at->nq, st, QB, d_o, ldo, true, dv, n.ld);
+    gemm_as(kind, false, false, nk, D, at->nq, dp, QB, q, n.ld, true, dk, n.ld);
 }
 
 static void clear_rows(real *x, int64_t rows, int64_t width, int64_t ld)
@@ -139,7 +138,7 @@ static void clear_rows(real *x, int64_t rows, int64_t width, int64_t ld)
 
 void attention_bwd(real *dq, real *dk, real *dv, const real *d_o, const real *q, const real *k,
                    const real *v, const real *o, const real *lse, struct attention_sizes n,
-                   real *scratch)
+                   enum gemm_kind kind, real *scratch)
 {
     int64_t D = n.D, ldo = n.Hq * D;
     clear_rows(dk, n.B * n.T, n.Hkv * D, n.ld);
@@ -158,7 +157,7 @@ void attention_bwd(real *dq, real *dk, real *dv, const real *d_o, const real *q,
                 }
                 int64_t qat = row * n.ld + h * D;
                 block_bwd(dq + qat, dk + kv, dv + kv, d_o + row * ldo + h * D, q + qat, k + kv,
-                          v + kv, &at, n, scratch);
+                          v + kv, &at, n, kind, scratch);
             }
         }
 }

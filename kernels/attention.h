@@ -13,10 +13,11 @@
 //
 // dq, dk, dv (rows of ld, overwritten) are laid out as q, k, v. scratch: attention_scratch(T,
 // D) reals, used as columns of queries so that every loop is as wide as the processor whatever
-// D is. Deterministic.
+// D is. kind: what the products run on; with bf16, scores and sums of the softmax are still
+// reals, P, dS and the heads are rounded where they are factors. Deterministic.
 #ifndef KERNELS_ATTENTION_H
 #define KERNELS_ATTENTION_H
-#include "kernels/real.h"
+#include "kernels/gemm_bf16.h"
 #include <stdint.h>
 
 struct attention_sizes {
@@ -25,8 +26,8 @@ struct attention_sizes {
 
 int64_t attention_scratch(int64_t T, int64_t D);
 void attention_fwd(real *o, real *lse, const real *q, const real *k, const real *v,
-                   struct attention_sizes n, real *scratch);
+                   struct attention_sizes n, enum gemm_kind kind, real *scratch);
 void attention_bwd(real *dq, real *dk, real *dv, const real *d_o, const real *q, const real *k,
                    const real *v, const real *o, const real *lse, struct attention_sizes n,
-                   real *scratch);
+                   enum gemm_kind kind, real *scratch);
 #endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/ffn.h"
 #include "kernels/dispatch.h"
-#include "kernels/gemm.h"
 #include "kernels/swiglu.h"
 #include <stddef.h>
 #include <string.h>
@@ -24,19 +23,20 @@ static const real *rows(const real *x, struct ffn_sizes n, int64_t i, int64_t m,
 }
 
 // y's rows of slots i .. i+m-1 += a [m, k] op(b): at once, or through buffer.
-static void add_rows(real *y, struct ffn_sizes n, int64_t i, int64_t m, bool tb, int64_t k,
-                     const real *a, const real *b, int64_t ldb, real *buffer)
+static void add_rows(real *y, struct ffn_sizes n, enum gemm_kind kind, int64_t i, int64_t m,
+                     bool tb, int64_t k, const real *a, const real *b, int64_t ldb,
+                     real *buffer)
 {
     if (n.token == NULL) {
-        gemm(false, tb, m, n.C, k, a, k, b, ldb, true, y + i * n.C, n.C);
+        gemm_as(kind, false, tb, m, n.C, k, a, k, b, ldb, true, y + i * n.C, n.C);
         return;
     }
-    gemm(false, tb, m, n.C, k, a, k, b, ldb, false, buffer, n.C);
+    gemm_as(kind, false, tb, m, n.C, k, a, k, b, ldb, false, buffer, n.C);
     dispatch_scatter(y, buffer, n.token + i, m, n.C);
 }
 
 void ffn_fwd(real *y, real *gu, const real *x, const real *s, const real *w_gu, const real *w_d,
-             struct ffn_sizes n, real *scratch)
+             struct ffn_sizes n, enum gemm_kind kind, real *scratch)
 {
     int64_t C = n.C, F = n.F;
     real *h = scratch, *buffer = h + ROWS * F;
@@ -44,15 +44,16 @@ void ffn_fwd(real *y, real *gu, const real *x, const real *s, const real *w_gu, 
         for (int64_t i = n.offset[e]; i < n.offset[e + 1]; i += ROWS) {
             int64_t m = n.offset[e + 1] - i < ROWS ? n.offset[e + 1] - i : ROWS;
             const real *xi = rows(x, n, i, m, buffer);
-            gemm(false, true, m, 2 * F, C, xi, C, w_gu, C, false, gu + i * 2 * F, 2 * F);
+            gemm_as(kind, false, true, m, 2 * F, C, xi, C, w_gu, C, false, gu + i * 2 * F,
+                    2 * F);
             swiglu_fwd(h, gu + i * 2 * F, s != NULL ? s + i : NULL, m, F);
-            add_rows(y, n, i, m, true, F, h, w_d, F, buffer);
+            add_rows(y, n, kind, i, m, true, F, h, w_d, F, buffer);
         }
 }
 
 void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const real *x,
              const real *gu, const real *s, const real *w_gu, const real *w_d,
-             struct ffn_sizes n, real *scratch)
+             struct ffn_sizes n, enum gemm_kind kind, real *scratch)
 {
     int64_t C = n.C, F = n.F;
     real *h = scratch, *dh = h + ROWS * F, *dgu = dh + ROWS * F, *x_rows = dgu + ROWS * 2 * F,
@@ -66,12 +67,12 @@ void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const 
         for (int64_t i = first; i < end; i += ROWS) {
             int64_t m = end - i < ROWS ? end - i : ROWS;
             const real *dyi = rows(dy, n, i, m, dy_rows), *xi = rows(x, n, i, m, x_rows);
-            gemm(false, false, m, F, C, dyi, C, w_d, F, false, dh, F);
+            gemm_as(kind, false, false, m, F, C, dyi, C, w_d, F, false, dh, F);
             swiglu_bwd(dgu, s != NULL ? ds + i : NULL, h, dh, gu + i * 2 * F,
                        s != NULL ? s + i : NULL, m, F);
-            gemm(true, false, C, F, m, dyi, C, h, F, i > first, dw_d, F);
-            gemm(true, false, 2 * F, C, m, dgu, 2 * F, xi, C, i > first, dw_gu, C);
-            add_rows(dx, n, i, m, false, 2 * F, dgu, w_gu, C, x_rows);
+            gemm_as(kind, true, false, C, F, m, dyi, C, h, F, i > first, dw_d, F);
+            gemm_as(kind, true, false, 2 * F, C, m, dgu, 2 * F, xi, C, i > first, dw_gu, C);
+            add_rows(dx, n, kind, i, m, false, 2 * F, dgu, w_gu, C, x_rows);
         }
         w_gu += 2 * F * C, dw_gu += 2 * F * C;
         w_d += C * F, dw_d += C * F;

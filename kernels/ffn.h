@@ -10,10 +10,10 @@
 // w_d [E, C, F], s [R] or NULL (1), R = offset[E]; gu [R, 2F] is kept for backward.
 // Derivatives: swiglu.h and linear.h in turn. ffn_bwd adds to dx; it overwrites both weight
 // gradients (zero for a group without slots) and, where s is given, ds. scratch: ffn_scratch(C,
-// F) reals. Deterministic: slots are taken in order.
+// F) reals. kind: what the products run on. Deterministic: slots are taken in order.
 #ifndef KERNELS_FFN_H
 #define KERNELS_FFN_H
-#include "kernels/real.h"
+#include "kernels/gemm_bf16.h"
 #include <stdint.h>
 
 struct ffn_sizes {
@@ -24,8 +24,8 @@ struct ffn_sizes {
 
 int64_t ffn_scratch(int64_t C, int64_t F);
 void ffn_fwd(real *y, real *gu, const real *x, const real *s, const real *w_gu, const real *w_d,
-             struct ffn_sizes n, real *scratch);
+             struct ffn_sizes n, enum gemm_kind kind, real *scratch);
 void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const real *x,
              const real *gu, const real *s, const real *w_gu, const real *w_d,
-             struct ffn_sizes n, real *scratch);
+             struct ffn_sizes n, enum gemm_kind kind, real *scratch);
 #endif

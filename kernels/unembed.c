@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/unembed.h"
 #include "kernels/fastexp.h"
-#include "kernels/gemm.h"
 
 // Rows of logits at a time: 128 x 256 floats are 128 KiB, within the second-level cache.
 #define ROWS 128
@@ -22,18 +21,18 @@ static double row_xent(real *z, int64_t target, int64_t V, real scale)
 }
 
 double unembed_xent(real *dx, real *dw, const real *x, const real *w, const int32_t *target,
-                    int64_t T, int64_t C, int64_t V, real *scratch)
+                    int64_t T, int64_t C, int64_t V, enum gemm_kind kind, real *scratch)
 {
     double loss = 0;
     for (int64_t r = 0; r < T; r += ROWS) {
         int64_t m = T - r < ROWS ? T - r : ROWS;
-        gemm(false, true, m, V, C, x + r * C, C, w, C, false, scratch, V);
+        gemm_as(kind, false, true, m, V, C, x + r * C, C, w, C, false, scratch, V);
         for (int64_t t = 0; t < m; t++)
             loss += row_xent(scratch + t * V, target[r + t], V, 1 / (real)T);
         if (dx == NULL)
             continue;
-        gemm(false, false, m, C, V, scratch, V, w, C, false, dx + r * C, C);
-        gemm(true, false, V, C, m, scratch, V, x + r * C, C, r > 0, dw, C);
+        gemm_as(kind, false, false, m, C, V, scratch, V, w, C, false, dx + r * C, C);
+        gemm_as(kind, true, false, V, C, m, scratch, V, x + r * C, C, r > 0, dw, C);
     }
     return loss / (double)T;
 }

@@ -19,6 +19,7 @@ void machine_isa(char *buf, size_t size);
 // decayed moments of rare symbols would otherwise run into them, a hundred times slower and of
 // no use.
 void machine_flush_subnormals(void);
-// The document of `moetrain --probe`; the caller owns it.
-json_t *machine_probe(const char *gemm);
+// The document of `moetrain --probe`; the caller owns it. gemm: what multiplies large matrices;
+// no_amx: why bf16 products are emulated, NULL where AMX multiplies them.
+json_t *machine_probe(const char *gemm, const char *no_amx);
 #endif

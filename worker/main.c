@@ -4,6 +4,7 @@
 #include "core/job.h"
 #include "core/json.h"
 #include "kernels/gemm.h"
+#include "kernels/gemm_bf16.h"
 #include "worker/export.h"
 #include "worker/import.h"
 #include "worker/machine.h"
@@ -114,7 +115,7 @@ static enum err train_file(const char *path, FILE *out)
 
 static enum err print_probe(void)
 {
-    json_t *probe = machine_probe(gemm_backend());
+    json_t *probe = machine_probe(gemm_backend(), gemm_amx_why());
     ENSURE(probe, ERR_FAILED, "out of memory");
     int rc = json_dumpf(probe, stdout, JSON_INDENT(2));
     json_decref(probe);

@@ -254,8 +254,8 @@ static double bytes_estimate(const struct arch *a, int64_t batch_tokens)
     return (double)batch_tokens * (double)(a->L_d + a->L_m) * width * sizeof(real);
 }
 
-enum err model_create(const struct arch *a, const struct job_model *opt, int64_t batch_tokens,
-                      struct model **out)
+enum err model_create(const struct arch *a, const struct job_model *opt, enum gemm_kind gemm,
+                      int64_t batch_tokens, struct model **out)
 {
     *out = NULL;
     TRY(arch_check(a));
@@ -271,7 +271,8 @@ enum err model_create(const struct arch *a, const struct job_model *opt, int64_t
            batch_tokens);
     struct model *m = calloc(1, sizeof *m);
     ENSURE(m != NULL, ERR_FAILED, "out of memory");
-    *m = (struct model){.arch = *a, .opt = *opt, .T = batch_tokens, .L = a->L_d + a->L_m};
+    *m = (struct model){
+        .arch = *a, .opt = *opt, .gemm = gemm, .T = batch_tokens, .L = a->L_d + a->L_m};
     m->chunk = a->S * max64(1, CHUNK_ROWS / a->S);
     m->chunk = m->chunk < batch_tokens ? m->chunk : batch_tokens;
     m->N = tensor_table(a, opt, &m->tensors, &m->n_tensors);

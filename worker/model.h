@@ -6,16 +6,16 @@
 #define WORKER_MODEL_H
 #include "core/job.h"
 #include "core/tensor.h"
-#include "kernels/real.h"
+#include "kernels/gemm_bf16.h"
 #include <stddef.h>
 
 struct model;
 
 // Allocates everything for batches of at most batch_tokens (a multiple of S). Nothing is
-// allocated later. ERR_INPUT: architecture; ERR_FAILED: memory, with the bytes that were asked
-// for.
-enum err model_create(const struct arch *a, const struct job_model *opt, int64_t batch_tokens,
-                      struct model **out);
+// allocated later. gemm: what all matrix products but the router's run on. ERR_INPUT:
+// architecture; ERR_FAILED: memory, with the bytes that were asked for.
+enum err model_create(const struct arch *a, const struct job_model *opt, enum gemm_kind gemm,
+                      int64_t batch_tokens, struct model **out);
 void model_free(struct model *m);
 // Fresh parameters from the seed: same seed, same bits.
 void model_init(struct model *m, uint64_t seed);

@@ -43,7 +43,8 @@ struct layer {
 struct model {
     struct arch arch;
     struct job_model opt;
-    int64_t T; // batch_tokens that everything is sized for
+    enum gemm_kind gemm; // of all products but the router's
+    int64_t T;           // batch_tokens that everything is sized for
     int64_t L;
     int64_t chunk; // rows that pass through an attention block together: whole sequences
     struct tensor *tensors;

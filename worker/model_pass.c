@@ -82,11 +82,11 @@ static void attention_block_fwd(struct model *m, struct layer *l)
         int64_t T = n.B * n.T, Q = n.Hq * n.D, KV = n.Hkv * n.D;
         real *qkv = x->qkv + row * n.ld, *o = x->o + row * Q, *x2 = x->x2 + row * d;
         rmsnorm_fwd(m->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
-        linear_fwd(qkv, m->norm1, l->p.qkv, T, d, n.ld);
+        linear_fwd(qkv, m->norm1, l->p.qkv, T, d, n.ld, m->gemm);
         const real *qk = heads_fwd(m, l, qkv, n);
-        attention_fwd(o, x->lse + row * n.Hq, qk, qk + Q, qkv + Q + KV, n, m->scratch);
+        attention_fwd(o, x->lse + row * n.Hq, qk, qk + Q, qkv + Q + KV, n, m->gemm, m->scratch);
         copy(x2, x->x + row * d, T * d);
-        linear_fwd_add(x2, o, l->p.o, T, Q, d);
+        linear_fwd_add(x2, o, l->p.o, T, Q, d, m->gemm);
     }
 }
 
@@ -106,12 +106,13 @@ static void attention_block_bwd(struct model *m, struct layer *l)
         int add = row > 0 ? LINEAR_ADD_DW : 0;
         real *qkv = x->qkv + row * n.ld, *dx = m->dx + row * d;
         const real *o = x->o + row * Q, *qk = m->opt.qk_norm ? heads_fwd(m, l, qkv, n) : qkv;
-        linear_bwd(m->d_o, l->g.o, dx, o, l->p.o, T, Q, d, add);
+        linear_bwd(m->d_o, l->g.o, dx, o, l->p.o, T, Q, d, add, m->gemm);
         attention_bwd(m->d_qkv, m->d_qkv + Q, m->d_qkv + Q + KV, m->d_o, qk, qk + Q,
-                      qkv + Q + KV, o, x->lse + row * n.Hq, n, m->scratch);
+                      qkv + Q + KV, o, x->lse + row * n.Hq, n, m->gemm, m->scratch);
         heads_bwd(m, l, qkv, n);
         rmsnorm_fwd(m->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
-        linear_bwd(m->d_norm1, l->g.qkv, m->d_qkv, m->norm1, l->p.qkv, T, d, n.ld, add);
+        linear_bwd(m->d_norm1, l->g.qkv, m->d_qkv, m->norm1, l->p.qkv, T, d, n.ld, add,
+                   m->gemm);
         rmsnorm_bwd(dx, l->g.norm_attn, m->d_norm1, x->x + row * d, l->p.norm_attn, x->r1 + row,
                     T, d);
     }
@@ -124,15 +125,17 @@ static void moe_fwd(struct model *m, struct layer *l, int64_t i, real *out)
     struct layer_acts *x = &l->a;
     int64_t T = m->n, all[2] = {0, T};
     const real *bias = m->bias != NULL ? m->bias + i * a->N_e : NULL;
-    linear_fwd(m->logits, x->norm2, l->p.router, T, a->d, a->N_e);
+    // The router's products stay unrounded: a choice of experts jumps where a number does not.
+    linear_fwd(m->logits, x->norm2, l->p.router, T, a->d, a->N_e, GEMM_FULL);
     router_fwd(x->p, x->choice, x->w, x->total, m->logits, bias, T, router_kind(m));
     dispatch_plan(x->offset, x->token, x->slot, x->choice, T, a->N_e, a->K);
     dispatch_weights(x->w_slot, x->w, x->slot, T * a->K);
     ffn_fwd(out, x->gate_up, x->norm2, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, m->scratch);
+            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, m->gemm, m->scratch);
     if (a->n_shared > 0)
         ffn_fwd(out, x->sh_gate_up, x->norm2, NULL, l->p.shared.gate_up, l->p.shared.down,
-                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, m->scratch);
+                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, m->gemm,
+                m->scratch);
 }
 
 // Gradient of aux N_e sum_e f_e mean_t p_te in every p_te: f is a count, it has no derivative.
@@ -154,16 +157,17 @@ static void moe_bwd(struct model *m, struct layer *l, double aux)
     int64_t T = m->n, all[2] = {0, T};
     ffn_bwd(m->dy, l->g.ffn.gate_up, l->g.ffn.down, m->dw_slot, m->dx, x->norm2, x->gate_up,
             x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, m->scratch);
+            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, m->gemm, m->scratch);
     dispatch_weights_bwd(m->dw, m->dw_slot, x->slot, T * a->K);
     balance_bwd(m, l, aux);
     router_bwd(m->logits, m->dw, m->dp, x->p, x->choice, x->w, x->total, T, router_kind(m));
     linear_bwd(m->dy, l->g.router, m->logits, x->norm2, l->p.router, T, a->d, a->N_e,
-               LINEAR_ADD_DX);
+               LINEAR_ADD_DX, GEMM_FULL);
     if (a->n_shared > 0)
         ffn_bwd(m->dy, l->g.shared.gate_up, l->g.shared.down, NULL, m->dx, x->norm2,
                 x->sh_gate_up, NULL, l->p.shared.gate_up, l->p.shared.down,
-                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, m->scratch);
+                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, m->gemm,
+                m->scratch);
 }
 
 // out = x2 + ffn(norm(x2))
@@ -180,7 +184,7 @@ static void ffn_block_fwd(struct model *m, int64_t i, real *out)
         return;
     }
     ffn_fwd(out, x->gate_up, x->norm2, NULL, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){1, a->d, a->d_d, all, NULL}, m->scratch);
+            (struct ffn_sizes){1, a->d, a->d_d, all, NULL}, m->gemm, m->scratch);
 }
 
 // m->dx: in dL/dout, out dL/dx2.
@@ -195,7 +199,7 @@ static void ffn_block_bwd(struct model *m, struct layer *l, double aux)
     else
         ffn_bwd(m->dy, l->g.ffn.gate_up, l->g.ffn.down, NULL, m->dx, x->norm2, x->gate_up, NULL,
                 l->p.ffn.gate_up, l->p.ffn.down, (struct ffn_sizes){1, a->d, a->d_d, all, NULL},
-                m->scratch);
+                m->gemm, m->scratch);
     clear(l->g.norm_ffn, a->d);
     rmsnorm_bwd(m->dx, l->g.norm_ffn, m->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
 }
@@ -214,7 +218,7 @@ double model_forward(struct model *m, const int32_t *tokens, const int32_t *targ
     }
     rmsnorm_fwd(m->norm_out_y, m->r_out, m->x_out, m->norm_out, n, a->d);
     return unembed_xent(train ? m->d_norm_out : NULL, train ? m->g_unembed : NULL,
-                        m->norm_out_y, m->unembed, targets, n, a->d, a->V, m->scratch);
+                        m->norm_out_y, m->unembed, targets, n, a->d, a->V, m->gemm, m->scratch);
 }
 
 void model_backward(struct model *m, double aux)

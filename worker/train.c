@@ -30,6 +30,7 @@ struct run {
     struct arch arch; // the job's, with the text's vocabulary
     struct corpus corpus;
     struct data data;
+    enum gemm_kind gemm; // what its products run on
     struct model *model;
     struct executed executed;
     int32_t *tokens, *targets; // one batch
@@ -122,7 +123,6 @@ static enum err prepare(struct run *r)
     int64_t batch = j->train.batch_tokens;
     ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
            "data.kind: external data are for another trainer, not moetrain");
-    ENSURE(j->train.precision == PRECISION_F32, ERR_INPUT, "train.precision: no bf16 yet");
     ENSURE(j->threads == 1, ERR_INPUT, "threads: one yet");
     ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,
            "device: expected cpu, found %s: this build has the CPU backend only", j->device);
@@ -197,7 +197,7 @@ static enum err say_hello(const struct run *r)
 {
     char isa[128], backend[64];
     machine_isa(isa, sizeof isa);
-    snprintf(backend, sizeof backend, "cpu/%s", gemm_backend());
+    snprintf(backend, sizeof backend, "cpu/%s%s", gemm_backend(), gemm_kind_suffix(r->gemm));
     return protocol_line(
         r->out, json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "t",
                           "hello", "v", 1, "pid", (json_int_t)getpid(), "backend", backend,
@@ -442,10 +442,13 @@ static enum err run_with_memory(struct run *r)
 
 enum err train_run(const struct job *j, FILE *out)
 {
-    struct run r = {.job = j, .out = out};
+    struct run r = {.job = j,
+                    .out = out,
+                    .gemm =
+                        j->train.precision == PRECISION_BF16 ? gemm_kind_bf16() : GEMM_FULL};
     enum err e = prepare(&r);
     if (e == OK) {
-        e = model_create(&r.arch, &j->model, j->train.batch_tokens, &r.model);
+        e = model_create(&r.arch, &j->model, r.gemm, j->train.batch_tokens, &r.model);
         if (e == OK)
             e = model_reserve(r.model, j->train.optimizer);
         if (e == OK) {

@@ -11,8 +11,9 @@
 // traffic. Times are processor time, so that other work on the machine does not count; the best
 // of several steps.
 //
-//     bench_step [--json] [--check] [--quick]
+//     bench_step [--json] [--check] [--quick] [--precision f32|bf16]
 //
+// --precision bf16: instead, the time of a step in f32 and in bf16, and how many times faster.
 // --check: exit code 1 when S or M is under half of the roofline. --quick: without L. XS to L:
 // all layers MoE, multi-head attention, 256 bytes a sequence, 4096 a step; d10 to d40: models
 // as the demo trains, 64 symbols a sequence, 256 a step: all in the caches, so that only FLOPs
@@ -174,35 +175,75 @@ struct size {
     int steps;
 };
 
-// Seconds of the fastest step.
-static double best_step(const struct size *s, int64_t *params)
-{
-    struct job_model opt = {.rope_base = 10000, .init_scale = 1};
-    struct job_train train = {.beta1 = 0.9, .beta2 = 0.95, .wd = 0.1};
+// One model and the text that it repeats.
+struct trial {
     struct model *m;
     int32_t tokens[MOST_TOKENS + 1];
+    int64_t step;
+    double best; // seconds
+};
+
+static void trial_start(struct trial *t, const struct size *s, enum gemm_kind gemm)
+{
+    struct job_model opt = {.rope_base = 10000, .init_scale = 1};
     struct rng r;
-    double best = 1e9;
-    if (model_create(&s->arch, &opt, s->tokens, &m) != OK) {
+    if (model_create(&s->arch, &opt, gemm, s->tokens, &t->m) != OK) {
         fprintf(stderr, "bench_step: %s\n", err_message());
         exit(1);
     }
-    model_init(m, 1);
-    *params = model_n_params(m);
+    model_init(t->m, 1);
     rng_seed(&r, 1, 1);
     for (int i = 0; i <= MOST_TOKENS; i++)
-        tokens[i] = (int32_t)rng_below(&r, (uint64_t)s->arch.V);
-    for (int i = 1; i <= s->steps; i++) {
-        double start = seconds();
-        model_forward(m, tokens, tokens + 1, s->tokens, true);
-        model_backward(m, 0.01);
-        model_clip(m, 1);
-        model_step(m, &train, 1e-3, i);
-        double t = seconds() - start;
-        best = t < best ? t : best;
+        t->tokens[i] = (int32_t)rng_below(&r, (uint64_t)s->arch.V);
+    t->step = 0;
+    t->best = 1e9;
+}
+
+static void trial_step(struct trial *t, const struct size *s)
+{
+    const struct job_train train = {.beta1 = 0.9, .beta2 = 0.95, .wd = 0.1};
+    double start = seconds();
+    model_forward(t->m, t->tokens, t->tokens + 1, s->tokens, true);
+    model_backward(t->m, 0.01);
+    model_clip(t->m, 1);
+    model_step(t->m, &train, 1e-3, ++t->step);
+    double took = seconds() - start;
+    t->best = took < t->best ? took : t->best;
+}
+
+// Seconds of the fastest step.
+static double best_step(const struct size *s, int64_t *params)
+{
+    struct trial t;
+    trial_start(&t, s, GEMM_FULL);
+    *params = model_n_params(t.m);
+    for (int i = 0; i < s->steps; i++)
+        trial_step(&t, s);
+    model_free(t.m);
+    return t.best;
+}
+
+// --precision bf16: steps of both precisions in turn, so that what else the machine does
+// touches both.
+static void compare_precisions(const struct size *sizes, int n_sizes)
+{
+    enum gemm_kind bf16 = gemm_kind_bf16();
+    printf("bf16 on %s%s\nsize  f32 ms  bf16 ms  times faster  bf16 tokens/s\n", gemm_backend(),
+           gemm_kind_suffix(bf16));
+    for (const struct size *s = sizes; s < sizes + n_sizes; s++) {
+        struct trial full, half;
+        trial_start(&full, s, GEMM_FULL);
+        trial_start(&half, s, bf16);
+        for (int i = 0; i < s->steps; i++) {
+            trial_step(&full, s);
+            trial_step(&half, s);
+        }
+        model_free(full.m);
+        model_free(half.m);
+        printf("%-4s %7.2f %8.2f %13.2f %14.0f\n", s->name, 1e3 * full.best, 1e3 * half.best,
+               full.best / half.best, (double)s->tokens / half.best);
+        fflush(stdout);
     }
-    model_free(m);
-    return best;
 }
 
 // Whether a step's tensors leave the caches, so that the roofline's bandwidth bounds them.
@@ -248,13 +289,19 @@ int main(int argc, char **argv)
                                         SIZE("M", 128, 6, 4, 128, 16, 2, 8),
                                         SIZE("L", 256, 8, 4, 128, 32, 4, 3)};
     const int n_sizes = sizeof sizes / sizeof *sizes;
-    bool json = false, check = false, quick = false, failed = false;
+    bool bf16 = false, json = false, check = false, quick = false, failed = false;
     for (int i = 1; i < argc; i++) {
         json |= strcmp(argv[i], "--json") == 0;
         check |= strcmp(argv[i], "--check") == 0;
         quick |= strcmp(argv[i], "--quick") == 0;
+        if (strcmp(argv[i], "--precision") == 0 && i + 1 < argc)
+            bf16 = strcmp(argv[++i], "bf16") == 0;
     }
     gemm_one_thread();
+    if (bf16) {
+        compare_precisions(sizes, quick ? n_sizes - 1 : n_sizes);
+        return 0;
+    }
     double rate = best_rate(), bandwidth = best_bandwidth();
     if (json)
         printf("{\"rate\":%.6g,\"bandwidth\":%.6g,\"blas\":\"%s\",\"sizes\":[", rate, bandwidth,

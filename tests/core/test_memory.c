@@ -34,7 +34,7 @@ int main(void)
                                 .init_scale = 1};
         int64_t batch = a.S * pick(&r, 1, 3);
         struct model *m;
-        CHECK(model_create(&a, &opt, batch, &m) == OK);
+        CHECK(model_create(&a, &opt, GEMM_FULL, batch, &m) == OK);
         struct job job = executed_job(&a, opt.tied, batch);
         job.model.qk_norm = opt.qk_norm;
         struct executed e = executed_of(&job);

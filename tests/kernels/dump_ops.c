@@ -48,8 +48,8 @@ static void dump_linear(int64_t T, int64_t I, int64_t O)
 {
     real *x = input(T * I, 1, 1), *w = input(O * I, 1, 2), *dy = input(T * O, 1, 3);
     real *y = grad_output(T * O), *dx = grad_output(T * I), *dw = grad_output(O * I);
-    linear_fwd(y, x, w, T, I, O);
-    linear_bwd(dx, dw, dy, x, w, T, I, O, 0);
+    linear_fwd(y, x, w, T, I, O, GEMM_FULL);
+    linear_bwd(dx, dw, dy, x, w, T, I, O, 0, GEMM_FULL);
     emit("linear y", y, T * O, (double)I);
     emit("linear dx", dx, T * I, (double)O);
     emit("linear dw", dw, O * I, (double)T);
@@ -106,8 +106,9 @@ static void dump_attention(int64_t B, int64_t T, int64_t Hq, int64_t Hkv, int64_
     real *lse = grad_output(B * Hq * T), *d = grad_output(in),
          *scratch = grad_output(attention_scratch(T, D));
     real *k = qkv + Hq * D, *v = k + Hkv * D;
-    attention_fwd(o, lse, qkv, k, v, n, scratch);
-    attention_bwd(d, d + Hq * D, d + (Hq + Hkv) * D, d_o, qkv, k, v, o, lse, n, scratch);
+    attention_fwd(o, lse, qkv, k, v, n, GEMM_FULL, scratch);
+    attention_bwd(d, d + Hq * D, d + (Hq + Hkv) * D, d_o, qkv, k, v, o, lse, n, GEMM_FULL,
+                  scratch);
     emit("attention o", o, out, score + 2 * sum);
     emit("attention lse", lse, B * Hq * T, score + sum);
     emit("attention dqkv", d, in, 2 * score + 4 * sum + 2 * (double)D);
@@ -141,8 +142,8 @@ static void dump_ffn(void)
     for (int i = 0; i < R; i++)
         token[i] = i * 7 % R / 2;
     const struct ffn_sizes n = {E, C, F, offset, token};
-    ffn_fwd(y, gu, x, s, w_gu, w_d, n, scratch);
-    ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, scratch);
+    ffn_fwd(y, gu, x, s, w_gu, w_d, n, GEMM_FULL, scratch);
+    ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, GEMM_FULL, scratch);
     emit("ffn y", y, R * C, 2 * (C + F) + 12);
     emit("ffn dx", dx, R * C, 2 * (2 * C + 2 * F) + 20);
     emit("ffn dw_gu", dw_gu, E * 2 * F * C, 2 * C + 16 + R);
@@ -177,7 +178,7 @@ static void dump_unembed(void)
     real *dw = grad_output(V * C), *scratch = grad_output(unembed_scratch(V));
     for (int i = 0; i < N; i++)
         target[i] = (int32_t)(i * 11 % V);
-    real loss = (real)unembed_xent(dx, dw, x, w, target, N, C, V, scratch);
+    real loss = (real)unembed_xent(dx, dw, x, w, target, N, C, V, GEMM_FULL, scratch);
     // Logits up to 8: their errors are multiplied by as much in the exponent's argument.
     emit("unembed loss", &loss, 1, 8 * C + V);
     emit("unembed dx", dx, N * C, 64 * C + 2 * V + 8);

@@ -26,7 +26,7 @@ struct linear {
 static double linear_loss(void *ctx)
 {
     struct linear *c = ctx;
-    linear_fwd(c->y, c->x, c->w, c->T, c->I, c->O);
+    linear_fwd(c->y, c->x, c->w, c->T, c->I, c->O, GEMM_FULL);
     return grad_dot(c->y, c->dy, c->T * c->O);
 }
 
@@ -36,10 +36,10 @@ static void test_linear(void)
     c.y = grad_output(c.T * c.O), c.dy = grad_random(c.T * c.O, 1, 1);
     c.x = grad_random(c.T * c.I, 1, 2), c.w = grad_random(c.O * c.I, 1, 3);
     real *dx = grad_output(c.T * c.I), *dw = grad_output(c.O * c.I);
-    linear_bwd(dx, dw, c.dy, c.x, c.w, c.T, c.I, c.O, 0);
+    linear_bwd(dx, dw, c.dy, c.x, c.w, c.T, c.I, c.O, 0, GEMM_FULL);
     CHECK_GRAD("linear", linear_loss, &c, 1, {"x", c.x, dx, c.T * c.I},
                {"w", c.w, dw, c.O * c.I});
-    linear_bwd(dx, dw, c.dy, c.x, c.w, c.T, c.I, c.O, LINEAR_ADD_DX | LINEAR_ADD_DW);
+    linear_bwd(dx, dw, c.dy, c.x, c.w, c.T, c.I, c.O, LINEAR_ADD_DX | LINEAR_ADD_DW, GEMM_FULL);
     for (int64_t i = 0; i < c.T * c.I; i++)
         dx[i] /= 2;
     for (int64_t i = 0; i < c.O * c.I; i++)
@@ -136,7 +136,7 @@ static double attention_loss(void *ctx)
 {
     struct attention *c = ctx;
     real *k = c->qkv + c->n.Hq * c->n.D, *v = k + c->n.Hkv * c->n.D;
-    attention_fwd(c->o, c->lse, c->qkv, k, v, c->n, c->scratch);
+    attention_fwd(c->o, c->lse, c->qkv, k, v, c->n, GEMM_FULL, c->scratch);
     return grad_dot(c->o, c->d_o, c->n.B * c->n.T * c->n.Hq * c->n.D);
 }
 
@@ -150,7 +150,7 @@ static void test_attention(int64_t B, int64_t T, int64_t Hq, int64_t Hkv, int64_
     real *d = grad_output(n), *k = c.qkv + Hq * D, *v = k + Hkv * D;
     attention_loss(&c);
     attention_bwd(d, d + Hq * D, d + (Hq + Hkv) * D, c.d_o, c.qkv, k, v, c.o, c.lse, c.n,
-                  c.scratch);
+                  GEMM_FULL, c.scratch);
     CHECK_GRAD("attention", attention_loss, &c, stride, {"qkv", c.qkv, d, n});
     free(c.o), free(c.lse), free(c.d_o), free(c.qkv), free(c.scratch), free(d);
 }
@@ -193,7 +193,7 @@ static double ffn_loss(void *ctx)
 {
     struct ffn *c = ctx;
     memset(c->y, 0, (size_t)(c->R * c->n.C) * sizeof *c->y);
-    ffn_fwd(c->y, c->gu, c->x, c->s, c->w_gu, c->w_d, c->n, c->scratch);
+    ffn_fwd(c->y, c->gu, c->x, c->s, c->w_gu, c->w_d, c->n, GEMM_FULL, c->scratch);
     return grad_dot(c->y, c->dy, c->R * c->n.C);
 }
 
@@ -213,7 +213,8 @@ static void test_ffn(int64_t E, const int64_t *offset, bool tokens, int64_t stri
     real *dx = calloc((size_t)(R * C), sizeof *dx), *ds = grad_output(R);
     real *dw_gu = grad_output(E * 2 * F * C), *dw_d = grad_output(E * C * F);
     ffn_loss(&c);
-    ffn_bwd(dx, dw_gu, dw_d, ds, c.dy, c.x, c.gu, c.s, c.w_gu, c.w_d, c.n, c.scratch);
+    ffn_bwd(dx, dw_gu, dw_d, ds, c.dy, c.x, c.gu, c.s, c.w_gu, c.w_d, c.n, GEMM_FULL,
+            c.scratch);
     CHECK_GRAD("ffn", ffn_loss, &c, stride, {"x", c.x, dx, R * C}, {"s", c.s, ds, R});
     CHECK_GRAD("ffn", ffn_loss, &c, 1, {"w_gu", c.w_gu, dw_gu, E * 2 * F * C},
                {"w_d", c.w_d, dw_d, E * C * F});
@@ -310,7 +311,8 @@ struct unembed {
 static double unembed_loss(void *ctx)
 {
     struct unembed *c = ctx;
-    return unembed_xent(NULL, NULL, c->x, c->w, c->target, c->T, c->C, c->V, c->scratch);
+    return unembed_xent(NULL, NULL, c->x, c->w, c->target, c->T, c->C, c->V, GEMM_FULL,
+                        c->scratch);
 }
 
 static void test_unembed(int64_t T, int64_t stride)
@@ -322,7 +324,7 @@ static void test_unembed(int64_t T, int64_t stride)
     for (int64_t t = 0; t < T; t++)
         c.target[t] = (int32_t)(t * 5 % c.V);
     real *dx = grad_output(T * c.C), *dw = grad_output(c.V * c.C);
-    double loss = unembed_xent(dx, dw, c.x, c.w, c.target, T, c.C, c.V, c.scratch);
+    double loss = unembed_xent(dx, dw, c.x, c.w, c.target, T, c.C, c.V, GEMM_FULL, c.scratch);
     CHECK(loss == unembed_loss(&c));
     CHECK_GRAD("unembed", unembed_loss, &c, stride, {"x", c.x, dx, T * c.C});
     CHECK_GRAD("unembed", unembed_loss, &c, 1, {"w", c.w, dw, c.V * c.C});

@@ -54,7 +54,7 @@ static void block_run(struct block *b)
     dispatch_weights(ws, w, slot, slots);
     memset(b->y, 0, T * C * sizeof *b->y);
     ffn_fwd(b->y, gu, b->x, ws, b->gate_up, b->down,
-            (struct ffn_sizes){E, C, F, b->offset, token}, scratch);
+            (struct ffn_sizes){E, C, F, b->offset, token}, GEMM_FULL, scratch);
     free(z), free(p), free(w), free(gu), free(ws), free(scratch), free(token), free(slot);
 }
 
@@ -75,7 +75,7 @@ static void one_expert_is_dense(void)
          *scratch = grad_output(ffn_scratch(C, F));
     block_run(&b);
     ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down, (struct ffn_sizes){1, C, F, all, NULL},
-            scratch);
+            GEMM_FULL, scratch);
     CHECK(memcmp(y, b.y, T * C * sizeof *y) == 0);
     block_free(&b);
     free(y), free(gu), free(scratch);
@@ -171,10 +171,10 @@ static void attention_is_causal(void)
     real *qkv = grad_random(N * n.ld, 1, 6), *o = grad_output(N * 2 * D),
          *o2 = grad_output(N * 2 * D);
     real *lse = grad_output(2 * N), *scratch = grad_output(attention_scratch(N, D));
-    attention_fwd(o, lse, qkv, qkv + 2 * D, qkv + 3 * D, n, scratch);
+    attention_fwd(o, lse, qkv, qkv + 2 * D, qkv + 3 * D, n, GEMM_FULL, scratch);
     for (int64_t i = 35 * n.ld; i < N * n.ld; i++)
         qkv[i] += 3;
-    attention_fwd(o2, lse, qkv, qkv + 2 * D, qkv + 3 * D, n, scratch);
+    attention_fwd(o2, lse, qkv, qkv + 2 * D, qkv + 3 * D, n, GEMM_FULL, scratch);
     CHECK(memcmp(o, o2, 35 * 2 * D * sizeof *o) == 0);
     CHECK(distance(o + 35 * 2 * D, o2 + 35 * 2 * D, D) > .1);
     CHECK_NEAR(distance(o, qkv + 3 * D, D), 0, EPS * 8); // the first position sees itself only
@@ -206,7 +206,7 @@ static const struct job_model softmax = {.norm_topk = true, .rope_base = 100, .i
 static struct run run_new(const struct arch *a, const struct job_model *o, int64_t n)
 {
     struct run r = {.n = n};
-    if (model_create(a, o, n, &r.m) != OK) {
+    if (model_create(a, o, GEMM_FULL, n, &r.m) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }
@@ -443,15 +443,16 @@ static void refusals(void)
 {
     struct model *m = NULL;
     struct arch a = base;
-    CHECK(model_create(&a, &softmax, 17, &m) == ERR_INPUT &&
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 17, &m) == ERR_INPUT &&
           strstr(err_message(), "multiple of S"));
-    CHECK(model_create(&a, &softmax, 0, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 0, &m) == ERR_INPUT);
     a.V = 0;
-    CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT && strstr(err_message(), "V:"));
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, &m) == ERR_INPUT &&
+          strstr(err_message(), "V:"));
     a.V = (1 << 24) + 1;
-    CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, &m) == ERR_INPUT);
     a = base, a.K = 9;
-    CHECK(model_create(&a, &softmax, 16, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, &m) == ERR_INPUT);
     CHECK(m == NULL);
 }
 
