@@ -5,7 +5,7 @@
 // pairs: row q holds B[2q, j] and B[2q+1, j] side by side for every column j. It rounds to
 // nearest even and takes subnormals as zero.
 //
-// A panel of B and a strip of 32 rows of A are rounded and packed into such tiles on the stack,
+// A panel of B and a strip of rows of A are rounded and packed into such tiles on the stack,
 // padded with zeros; 2 x 2 tiles of C are summed in registers. What is compiled here needs
 // nothing of the build's processor: functions name their instruction set, and run only where
 // gemm_amx_usable() found it. The tile configuration is the calling thread's; every product
@@ -24,11 +24,13 @@
 #define AMX_INLINE static inline __attribute__((always_inline)) AMX
 
 #define TILE 512 // bfloat16 in a tile
-// Depth of a panel: a strip of A (32 x KC bfloat16, 16 KiB) stays in the first-level cache.
+// Depth and columns of a panel of B: 128 KiB, in the second-level cache.
 #define KC 256
-// Columns of a panel: with KC 128 KiB, in the second level.
 #define NC 256
-#define KT (KC / 32)
+// Tiles of a strip of A, 32 KiB. It takes as many rows as fit (64 of depth KC), so that tiles
+// are not loaded right after they were stored: that waits until the stores have reached the
+// cache.
+#define STRIP_TILES 32
 
 // --- May it run? ----------------------------------------------------------------------------
 
@@ -180,11 +182,12 @@ AMX static void pack_pairs_transposed(uint16_t *tile, const float *x, int64_t ld
 #define STORES_DONE() __asm__ volatile("" : : : "memory")
 
 // C [16 mt, 16 nt] = (add: +=) A B over kt tiles; mt, nt in {1, 2} are constants. The second
-// tile of each lies KT tiles behind the first.
+// tile of each lies kt tiles behind the first.
 AMX_INLINE void block(int mt, int nt, int64_t kt, const uint16_t *a, const uint16_t *b,
                       bool add, float *c, int64_t ldc)
 {
     const int64_t row = ldc * (int64_t)sizeof *c;
+    const uint16_t *a2 = a + kt * TILE, *b2 = b + kt * TILE;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -198,16 +201,16 @@ AMX_INLINE void block(int mt, int nt, int64_t kt, const uint16_t *a, const uint1
         if (mt == 2 && nt == 2)
             _tile_loadd(3, c + 16 * ldc + 16, row);
     }
-    for (int64_t q = 0; q < kt; q++, a += TILE, b += TILE) {
+    for (int64_t q = 0; q < kt; q++, a += TILE, b += TILE, a2 += TILE, b2 += TILE) {
         _tile_loadd(4, a, 64);
         _tile_loadd(6, b, 64);
         _tile_dpbf16ps(0, 4, 6);
         if (nt == 2) {
-            _tile_loadd(7, b + KT * TILE, 64);
+            _tile_loadd(7, b2, 64);
             _tile_dpbf16ps(1, 4, 7);
         }
         if (mt == 2) {
-            _tile_loadd(5, a + KT * TILE, 64);
+            _tile_loadd(5, a2, 64);
             _tile_dpbf16ps(2, 5, 6);
         }
         if (mt == 2 && nt == 2)
@@ -268,11 +271,21 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+// The strip's and the panel's matrices multiplied: C [m, n], m rows of the strip.
+AMX static void multiply_all(int64_t m, int64_t n, int64_t kt, const uint16_t *strip,
+                             const uint16_t *panel, bool add, float *c, int64_t ldc)
+{
+    for (int64_t i = 0; i < m; i += 32)
+        for (int64_t j = 0; j < n; j += 32)
+            multiply(least(m - i, 32), least(n - j, 32), kt, strip + i / 16 * kt * TILE,
+                     panel + j / 16 * kt * TILE, add, c + i * ldc + j, ldc);
+}
+
 AMX void gemm_amx(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
                   int64_t lda, const float *b, int64_t ldb, bool acc, float *c, int64_t ldc)
 {
     uint16_t panel[NC * KC] __attribute__((aligned(64)));
-    uint16_t strip[32 * KC] __attribute__((aligned(64)));
+    uint16_t strip[STRIP_TILES * TILE] __attribute__((aligned(64)));
     if (k == 0 && !acc)
         for (int64_t i = 0; i < m; i++)
             memset(c + i * ldc, 0, (size_t)n * sizeof *c);
@@ -280,19 +293,18 @@ AMX void gemm_amx(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float
     for (int64_t j = 0; j < n; j += NC)
         for (int64_t q = 0; q < k; q += KC) {
             int64_t nc = least(n - j, NC), kc = least(k - q, KC), kt = (kc + 31) / 32;
+            int64_t rows = STRIP_TILES / kt / 2 * 32;
             for (int64_t t = 0; t < nc; t += 16)
                 (tb ? pack_pairs_transposed : pack_pairs)(
-                    panel + t * KC, tb ? b + (j + t) * ldb + q : b + q * ldb + j + t, ldb,
-                    nc - t, kc);
-            for (int64_t i = 0; i < m; i += 32) {
-                int64_t mc = least(m - i, 32);
-                for (int64_t t = 0; t < mc; t += 16)
+                    panel + t / 16 * kt * TILE,
+                    tb ? b + (j + t) * ldb + q : b + q * ldb + j + t, ldb, nc - t, kc);
+            for (int64_t i = 0; i < m; i += rows) {
+                int64_t mc = least(m - i, rows);
+                for (int64_t t = i; t < i + mc; t += 16)
                     (ta ? pack_rows_transposed : pack_rows)(
-                        strip + t * KC, ta ? a + q * lda + i + t : a + (i + t) * lda + q, lda,
-                        mc - t, kc);
-                for (int64_t t = 0; t < nc; t += 32)
-                    multiply(mc, least(nc - t, 32), kt, strip, panel + t * KC, acc || q > 0,
-                             c + i * ldc + j + t, ldc);
+                        strip + (t - i) / 16 * kt * TILE,
+                        ta ? a + q * lda + t : a + t * lda + q, lda, i + mc - t, kc);
+                multiply_all(mc, nc, kt, strip, panel, acc || q > 0, c + i * ldc + j, ldc);
             }
         }
     _tile_release();

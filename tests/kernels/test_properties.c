@@ -203,10 +203,11 @@ static const struct arch base = {.L_d = 1,
 static const struct job_train adamw = {.beta1 = .9, .beta2 = .95, .wd = .1};
 static const struct job_model softmax = {.norm_topk = true, .rope_base = 100, .init_scale = 1};
 
-static struct run run_new(const struct arch *a, const struct job_model *o, int64_t n)
+static struct run run_of_kind(const struct arch *a, const struct job_model *o,
+                              enum gemm_kind kind, int64_t n)
 {
     struct run r = {.n = n};
-    if (model_create(a, o, GEMM_FULL, n, &r.m) != OK) {
+    if (model_create(a, o, kind, n, &r.m) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }
@@ -214,6 +215,11 @@ static struct run run_new(const struct arch *a, const struct job_model *o, int64
     for (int i = 0; i < 97; i++)
         r.tokens[i] = (int32_t)((i * i + i / 3) % a->V);
     return r;
+}
+
+static struct run run_new(const struct arch *a, const struct job_model *o, int64_t n)
+{
+    return run_of_kind(a, o, GEMM_FULL, n);
 }
 
 static double step(struct run *r, const struct job_train *t, int64_t i)
@@ -226,9 +232,10 @@ static double step(struct run *r, const struct job_train *t, int64_t i)
     return loss;
 }
 
-static void two_runs_are_bit_identical(const struct job_model *o, const struct job_train *t)
+static void two_runs_are_bit_identical(const struct job_model *o, const struct job_train *t,
+                                       enum gemm_kind kind)
 {
-    struct run a = run_new(&base, o, 96), b = run_new(&base, o, 96);
+    struct run a = run_of_kind(&base, o, kind, 96), b = run_of_kind(&base, o, kind, 96);
     CHECK(model_reserve(a.m, t->optimizer) == OK && model_reserve(b.m, t->optimizer) == OK);
     double first = 0, last = 0;
     for (int i = 1; i <= 30; i++) {
@@ -465,16 +472,19 @@ int main(void)
     ties_and_nan();
     every_expert_for_every_token();
     attention_is_causal();
-    two_runs_are_bit_identical(&softmax, &adamw);
+    two_runs_are_bit_identical(&softmax, &adamw, GEMM_FULL);
+    two_runs_are_bit_identical(&softmax, &adamw, GEMM_BF16);
+    two_runs_are_bit_identical(&softmax, &adamw, gemm_kind_bf16()); // on AMX where there is one
     two_runs_are_bit_identical(
-        &softmax, &(struct job_train){.beta1 = .9, .beta2 = .95, .optimizer = OPTIMIZER_MUON});
+        &softmax, &(struct job_train){.beta1 = .9, .beta2 = .95, .optimizer = OPTIMIZER_MUON},
+        GEMM_FULL);
     two_runs_are_bit_identical(&(struct job_model){.router = ROUTER_SIGMOID_BIAS,
                                                    .qk_norm = true,
                                                    .norm_topk = true,
                                                    .tied = true,
                                                    .rope_base = 100,
                                                    .init_scale = 1},
-                               &adamw);
+                               &adamw, GEMM_FULL);
     model_with_one_expert();
     idle_experts();
     sequences_are_independent();

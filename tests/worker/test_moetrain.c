@@ -90,6 +90,9 @@ static void test_stdin_and_flags(struct scratch *s)
     json_t *probe = json_load_file(s->out, 0, NULL);
     json_t *cpu = json_object_get(json_object_get(probe, "backends"), "cpu");
     CHECK(json_is_true(json_object_get(cpu, "built")));
+    const json_t *bf16 = json_object_get(cpu, "bf16");
+    CHECK(json_is_true(json_object_get(bf16, "amx")) !=
+          json_is_string(json_object_get(bf16, "why")));
     CHECK(number(probe, "cores") >= 1 && number(probe, "memory_bytes") > 1e8);
     json_decref(probe);
     CHECK(trainer_wait(trainer_start(s, "--help", NULL)) == 0);
@@ -184,6 +187,38 @@ static void test_signals(struct scratch *s)
     CHECK(number(hello, "resumed_step") > 0);
     check_same_result(whole, pieces);
     json_decref(hello);
+    json_decref(whole);
+    json_decref(pieces);
+    json_decref(job);
+}
+
+// bf16: another loss than f32's, twice the same one, also in pieces; hello says what
+// multiplies.
+static void test_bf16(struct scratch *s)
+{
+    json_t *job = long_job(s);
+    CHECK(trainer_run(s, job) == 0);
+    json_t *f32 = trainer_check_lines(s);
+    job_set(job, "train.precision", "\"bf16\"");
+    CHECK(trainer_run(s, job) == 0);
+    json_t *whole = trainer_check_lines(s), *hello = trainer_last(s, "hello");
+    const char *backend = json_string_value(json_object_get(hello, "backend"));
+    CHECK(backend && (strstr(backend, "+amx-bf16") || strstr(backend, "+bf16-emulated")));
+    CHECK(!same(f32, whole, "loss"));
+    // Both have learned the words: far below the ln 21 = 3.04 of guessing.
+    CHECK(number(f32, "loss") < 2.6 && number(whole, "loss") < 2.6);
+    json_decref(hello);
+    char dir[128];
+    snprintf(dir, sizeof dir, "\"%s\"", s->checkpoints);
+    job_set(job, "checkpoint.dir", dir);
+    interrupt(s, job, SIGTERM);
+    CHECK(trainer_run(s, job) == 0);
+    json_t *pieces = trainer_check_lines(s);
+    hello = trainer_last(s, "hello");
+    CHECK(number(hello, "resumed_step") > 0);
+    check_same_result(whole, pieces);
+    json_decref(hello);
+    json_decref(f32);
     json_decref(whole);
     json_decref(pieces);
     json_decref(job);
@@ -333,6 +368,7 @@ int main(void)
     test_stdin_and_flags(&s);
     test_kill_and_resume(&s);
     test_signals(&s);
+    test_bf16(&s);
     test_divergence(&s);
     test_out_of_memory(&s);
     test_sigmoid_router(&s);

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// One forward and backward of a small model whose products are of the kind that is named (full,
+// bf16, amx); writes every gradient to stdout for test_bf16_model.c. Built twice, in float and
+// in double. Every token goes to every expert, so that no choice of experts hangs on a
+// rounding.
+#include "tests/kernels/dump_ops.h"
+#include "tests/kernels/gradcheck.h"
+#include "worker/model.h"
+
+enum { N = 192 };
+
+static void emit(const char *name, int number, const real *x, int64_t n)
+{
+    struct dump_header h = {.n = n};
+    snprintf(h.name, sizeof h.name, "%s %d", name, number);
+    fwrite(&h, sizeof h, 1, stdout);
+    for (int64_t i = 0; i < n; i++) {
+        double v = (double)x[i];
+        fwrite(&v, sizeof v, 1, stdout);
+    }
+}
+
+static enum gemm_kind kind_of(const char *name)
+{
+    if (strcmp(name, "amx") != 0)
+        return strcmp(name, "bf16") == 0 ? GEMM_BF16 : GEMM_FULL;
+    if (gemm_kind_bf16() != GEMM_BF16_AMX)
+        exit(77);
+    return GEMM_BF16_AMX;
+}
+
+int main(int argc, char **argv)
+{
+    const struct arch a = {.L_d = 1,
+                           .L_m = 1,
+                           .d = 48,
+                           .d_qkv = 20,
+                           .d_d = 90,
+                           .d_m = 40,
+                           .N_q = 2,
+                           .N_kv = 1,
+                           .S = 96,
+                           .N_e = 3,
+                           .K = 3,
+                           .n_shared = 1,
+                           .V = 70};
+    const struct job_model opt = {.norm_topk = true, .rope_base = 100, .init_scale = 1};
+    struct model *m;
+    int32_t tokens[N + 1];
+    int tensors;
+    if (argc != 2 || model_create(&a, &opt, kind_of(argv[1]), N, &m) != OK)
+        return 1;
+    model_init(m, 3);
+    for (int64_t i = 0; i < model_n_params(m);
+         i++) // the same in both builds, all paths at work
+        model_params(m)[i] = (real)(float)((double)model_params(m)[i] * 1.5);
+    for (int32_t i = 0; i <= N; i++)
+        tokens[i] = (i * i + i / 3) % 70;
+    real loss = (real)model_forward(m, tokens, tokens + 1, N, true);
+    model_backward(m, .01);
+    emit("loss", 0, &loss, 1);
+    const struct tensor *t = model_tensors(m, &tensors);
+    for (int i = 0; i < tensors; i++)
+        emit(t[i].name, i, model_grads(m) + t[i].offset, t[i].count);
+    model_free(m);
+    return fflush(stdout) != 0;
+}
