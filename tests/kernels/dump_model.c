@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One forward and backward of a small model whose products are of the kind that is named (full,
-// bf16, amx); writes every gradient to stdout for test_bf16_model.c. Built twice, in float and
+// bf16, amx); writes every gradient to stdout for test_bf16.c. Built twice, in float and
 // in double. Every token goes to every expert, so that no choice of experts hangs on a
 // rounding.
 #include "tests/kernels/dump_ops.h"
@@ -18,15 +18,6 @@ static void emit(const char *name, int number, const real *x, int64_t n)
         double v = (double)x[i];
         fwrite(&v, sizeof v, 1, stdout);
     }
-}
-
-static enum gemm_kind kind_of(const char *name)
-{
-    if (strcmp(name, "amx") != 0)
-        return strcmp(name, "bf16") == 0 ? GEMM_BF16 : GEMM_FULL;
-    if (gemm_kind_bf16() != GEMM_BF16_AMX)
-        exit(77);
-    return GEMM_BF16_AMX;
 }
 
 int main(int argc, char **argv)
@@ -48,7 +39,10 @@ int main(int argc, char **argv)
     struct model *m;
     int32_t tokens[N + 1];
     int tensors;
-    if (argc != 2 || model_create(&a, &opt, kind_of(argv[1]), N, &m) != OK)
+    enum gemm_kind kind;
+    if (argc != 2 || !dump_kind(argv[1], &kind))
+        return 77;
+    if (model_create(&a, &opt, kind, N, &m) != OK)
         return 1;
     model_init(m, 3);
     for (int64_t i = 0; i < model_n_params(m);

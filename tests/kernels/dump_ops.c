@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every operation on fixed inputs that floats hold exactly, and writes its outputs to
-// stdout for test_precision.c. Built twice, in float and in double.
+// stdout for test_precision.c; with an argument, those that multiply matrices in bf16 (full,
+// bf16, amx), for test_bf16.c. Built twice, in float and in double.
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/embed.h"
@@ -44,12 +45,12 @@ static void emit(const char *name, const real *x, int64_t n, double roundings)
     }
 }
 
-static void dump_linear(int64_t T, int64_t I, int64_t O)
+static void dump_linear(enum gemm_kind kind, int64_t T, int64_t I, int64_t O)
 {
     real *x = input(T * I, 1, 1), *w = input(O * I, 1, 2), *dy = input(T * O, 1, 3);
     real *y = grad_output(T * O), *dx = grad_output(T * I), *dw = grad_output(O * I);
-    linear_fwd(y, x, w, T, I, O, GEMM_FULL);
-    linear_bwd(dx, dw, dy, x, w, T, I, O, 0, GEMM_FULL);
+    linear_fwd(y, x, w, T, I, O, kind);
+    linear_bwd(dx, dw, dy, x, w, T, I, O, 0, kind);
     emit("linear y", y, T * O, (double)I);
     emit("linear dx", dx, T * I, (double)O);
     emit("linear dw", dw, O * I, (double)T);
@@ -97,7 +98,8 @@ static void dump_rope(void)
 
 // Scores of standard deviation 1 to 2 (largest about 5): an error of a score is multiplied by
 // it in the exponent's argument, hence the factor.
-static void dump_attention(int64_t B, int64_t T, int64_t Hq, int64_t Hkv, int64_t D)
+static void dump_attention(enum gemm_kind kind, int64_t B, int64_t T, int64_t Hq, int64_t Hkv,
+                           int64_t D)
 {
     const struct attention_sizes n = {B, T, Hq, Hkv, D, (Hq + 2 * Hkv) * D};
     const double score = 25 * (double)(D + 2), sum = (double)T + 12;
@@ -106,9 +108,8 @@ static void dump_attention(int64_t B, int64_t T, int64_t Hq, int64_t Hkv, int64_
     real *lse = grad_output(B * Hq * T), *d = grad_output(in),
          *scratch = grad_output(attention_scratch(T, D));
     real *k = qkv + Hq * D, *v = k + Hkv * D;
-    attention_fwd(o, lse, qkv, k, v, n, GEMM_FULL, scratch);
-    attention_bwd(d, d + Hq * D, d + (Hq + Hkv) * D, d_o, qkv, k, v, o, lse, n, GEMM_FULL,
-                  scratch);
+    attention_fwd(o, lse, qkv, k, v, n, kind, scratch);
+    attention_bwd(d, d + Hq * D, d + (Hq + Hkv) * D, d_o, qkv, k, v, o, lse, n, kind, scratch);
     emit("attention o", o, out, score + 2 * sum);
     emit("attention lse", lse, B * Hq * T, score + sum);
     emit("attention dqkv", d, in, 2 * score + 4 * sum + 2 * (double)D);
@@ -127,7 +128,7 @@ static void dump_swiglu(int64_t T, int64_t F)
     free(gu), free(s), free(dh), free(h), free(dgu), free(ds);
 }
 
-static void dump_ffn(void)
+static void dump_ffn(enum gemm_kind kind)
 {
     enum { E = 3, C = 12, F = 20, R = 400 };
     static const int64_t offset[E + 1] = {0, 310, 310, R};
@@ -142,8 +143,8 @@ static void dump_ffn(void)
     for (int i = 0; i < R; i++)
         token[i] = i * 7 % R / 2;
     const struct ffn_sizes n = {E, C, F, offset, token};
-    ffn_fwd(y, gu, x, s, w_gu, w_d, n, GEMM_FULL, scratch);
-    ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, GEMM_FULL, scratch);
+    ffn_fwd(y, gu, x, s, w_gu, w_d, n, kind, scratch);
+    ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, kind, scratch);
     emit("ffn y", y, R * C, 2 * (C + F) + 12);
     emit("ffn dx", dx, R * C, 2 * (2 * C + 2 * F) + 20);
     emit("ffn dw_gu", dw_gu, E * 2 * F * C, 2 * C + 16 + R);
@@ -170,7 +171,7 @@ static void dump_router(bool sigmoid, bool norm)
     free(z), free(bias), free(dw), free(dp), free(p), free(w), free(total), free(dz);
 }
 
-static void dump_unembed(void)
+static void dump_unembed(enum gemm_kind kind)
 {
     enum { N = 300, C = 16, V = 80 };
     int32_t target[N];
@@ -178,7 +179,7 @@ static void dump_unembed(void)
     real *dw = grad_output(V * C), *scratch = grad_output(unembed_scratch(V));
     for (int i = 0; i < N; i++)
         target[i] = (int32_t)(i * 11 % V);
-    real loss = (real)unembed_xent(dx, dw, x, w, target, N, C, V, GEMM_FULL, scratch);
+    real loss = (real)unembed_xent(dx, dw, x, w, target, N, C, V, kind, scratch);
     // Logits up to 8: their errors are multiplied by as much in the exponent's argument.
     emit("unembed loss", &loss, 1, 8 * C + V);
     emit("unembed dx", dx, N * C, 64 * C + 2 * V + 8);
@@ -217,22 +218,35 @@ static void dump_muon(int64_t rows, int64_t cols)
     free(p), free(g), free(m), free(scratch);
 }
 
-int main(void)
+// The operations that multiply matrices.
+static void dump_products(enum gemm_kind kind)
 {
-    dump_linear(13, 10, 30);
-    dump_linear(257, 48, 18);
-    dump_linear(64, 500, 3);
+    dump_linear(kind, 13, 10, 30);
+    dump_linear(kind, 257, 48, 18);
+    dump_linear(kind, 64, 500, 3);
+    dump_attention(kind, 2, 40, 2, 1, 6);
+    dump_attention(kind, 1, 130, 2, 2, 32);
+    dump_ffn(kind);
+    dump_unembed(kind);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2) { // those alone, in the kind that is named
+        enum gemm_kind kind;
+        if (!dump_kind(argv[1], &kind))
+            return 77;
+        dump_products(kind);
+        return fflush(stdout) != 0;
+    }
+    dump_products(GEMM_FULL);
     dump_embed();
     dump_rmsnorm(20, 10);
     dump_rmsnorm(9, 200);
     dump_rope();
-    dump_attention(2, 40, 2, 1, 6);
-    dump_attention(1, 130, 2, 2, 32);
     dump_swiglu(20, 27);
-    dump_ffn();
     for (int i = 0; i < 4; i++)
         dump_router(i & 1, i & 2);
-    dump_unembed();
     dump_adamw();
     dump_muon(24, 40);
     dump_muon(70, 10);
