@@ -168,6 +168,26 @@ static void test_changed_file(const struct scratch *s)
     json_decref(job);
 }
 
+// A model of tokens starts from another one of tokens, never from one of text.
+static void test_init_from(const struct scratch *s)
+{
+    char from[160];
+    snprintf(from, sizeof from, "\"%s/checkpoint\"", s->checkpoints); // of the test before
+    json_t *job = job_of(s, &kinds[0]), *text = job_base(s);
+    job_set(job, "init.from", from);
+    CHECK(trainer_run(s, job) == 0);
+    json_t *result = trainer_last(s, "result");
+    CHECK(number(result, "init_tokens") == 20480);
+    job_set(text, "init.from", from);
+    CHECK(trainer_run(s, text) == 2);
+    char *err = slurp(s->err);
+    CHECK(strstr(err, "symbols: expected those of text") != NULL);
+    free(err);
+    json_decref(result);
+    json_decref(text);
+    json_decref(job);
+}
+
 int main(void)
 {
     struct scratch s;
@@ -179,6 +199,7 @@ int main(void)
     test_same_training(&s, &c);
     test_large_V(&s, &c);
     test_changed_file(&s);
+    test_init_from(&s);
     free(text);
     free(c.tokens);
     free(c.end);
