@@ -85,6 +85,19 @@ int main(void)
     double most = parabola_bias(lopsided, &p);
     printf("alpha .465, beta .155, 16x: %.1f %%\n", 100 * most);
     CHECK_NEAR(100 * most, -23, .5);
+    // An exact parabola at uneven sizes: vertex at N = 1e8, L = 2 + .1 (ln N/1e8)^2.
+    double uneven[5] = {3e7, 5e7, 2.5e8, 3e8, 9e8}, other[5], bowl[5];
+    for (int i = 0; i < 5; i++) {
+        other[i] = 1e19 / 6 / uneven[i];
+        bowl[i] = 2 + .1 * pow(log(uneven[i] / 1e8), 2);
+    }
+    struct isoflop_fit one;
+    CHECK(isoflop_run(uneven, other, bowl, 5, 1.1, &one) == OK && one.n_ok == 1);
+    CHECK_REL(one.budget[0].N, 1e8,
+              1e-12); // rounding of L, 4e-16, over the bend .1 and a range of 3
+    CHECK_NEAR(one.budget[0].L, 2, 1e-13);
+    CHECK_NEAR(one.budget[0].curvature, .2, 1e-13);
+    CHECK(isnan(one.p_N)); // one budget is no line
     // Budgets without a minimum, and nonsense.
     struct isoflop_fit f;
     double N[3] = {1, 2, 3}, D[3] = {6, 3, 2}, falling[3] = {3, 2.5, 2.3};
