@@ -96,7 +96,7 @@ int main(void)
     many_starts(&r);
     for (int kind = 0; kind < 2; kind++) {
         time = 1e9;
-        struct law_options o = {.n_boot = 4000, .boot = kind, .threads = 2};
+        struct law_options o = {.n_boot = 4000, .boot = (enum law_boot)kind, .threads = 2};
         struct law_fit f = fit(&r, o, &time);
         printf("4,000 resamples by %-9s %6.2f s on 2 threads\n",
                kind == LAW_BOOT_CASES ? "cases" : "residuals", time);

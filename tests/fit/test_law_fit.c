@@ -46,7 +46,8 @@ static void test_bootstrap(void)
     struct sample s = sample(.005, 1);
     struct law_data d = {.n = ROWS, .x = s.x, .y = s.y, .scale = s.scale};
     for (int kind = 0; kind < 3; kind++) {
-        struct law_options o = {.n_boot = 60, .boot = kind, .seed = 4, .threads = 1};
+        struct law_options o = {
+            .n_boot = 60, .boot = (enum law_boot)kind, .seed = 4, .threads = 1};
         struct law_fit one = fit("chinchilla", &d, o);
         o.threads = 3;
         struct law_fit many = fit("chinchilla", &d, o);
