@@ -42,6 +42,9 @@ struct law_data {
     const int *scale;     // n: group for bootstrap by scale, or NULL
 };
 
+// Sums over rows of weight * rho(residual), the residual in ln y but for LAW_SQUARES (in y).
+// LAW_ASYMMETRIC: squares in ln y, rows above the law (runs that were trained worse than they
+// could be) at a quarter of the weight of rows below it.
 enum law_objective { LAW_HUBER_LOG, LAW_SQUARES_LOG, LAW_SQUARES, LAW_ASYMMETRIC };
 enum law_boot { LAW_BOOT_CASES, LAW_BOOT_RESIDUALS, LAW_BOOT_SCALES };
 struct law_options {
@@ -63,7 +66,9 @@ struct law_fit {
     bool converged;
     int minima; // distinct local minima that the search ended in
     int n_boot;
-    double *boot; // owned: n_boot rows of law_params numbers, NaN where a resample failed
+    double *boot;     // owned: n_boot rows of law_params numbers, NaN where a resample failed
+    double *residual; // owned, n: ln y - ln law (LAW_SQUARES: y - law)
+    struct law_options options; // as used
 };
 // ERR_INPUT: data that no fit can use, with the reason (too few rows, a value out of the law's
 // domain, ...); ERR_FAILED: memory. A fit that does not converge is no error: converged says
@@ -73,5 +78,13 @@ enum err law_fit_run(const struct law *l, const struct law_data *d, const struct
 // With the 95 % interval of the law's value (not of a new observation).
 void law_fit_predict(const struct law_fit *f, const double *x, double *value, double *lo,
                      double *hi);
+// The same for a new observation: a resample's law and a drawn residual together.
+void law_fit_predict_new(const struct law_fit *f, const double *x, double *value, double *lo,
+                         double *hi);
+// Profile of the objective over one parameter: at[0..n) are its values (inside its bounds),
+// objective[0..n) what the best of the others reaches there (NaN: no fit), by the whole search
+// each time.
+enum err law_fit_profile(const struct law_fit *f, const struct law_data *d, int param,
+                         const double *at, int n, double *objective);
 void law_fit_free(struct law_fit *f);
 #endif
