@@ -22,7 +22,7 @@ struct law; // an entry of the table: law_table.c
 
 // By name; powersum takes its variables' number from n_vars (others: ignored). NULL: no such
 // law.
-const struct law *law_find(const char *name);
+const struct law *law_find(const char *name, int n_vars);
 // The i-th law, NULL after the last.
 const struct law *law_at(int i);
 const char *law_name(const struct law *l);
