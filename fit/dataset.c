@@ -5,13 +5,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *law_output(const struct law *l, char buf[16])
+const char *law_output(const struct law *l)
 {
+    static const char *const names[] = {"EL", "r", "D"};
     const char *formula = law_formula(l), *end = strstr(formula, " = ");
-    size_t n = end ? (size_t)(end - formula) : 0;
-    snprintf(buf, 16, "%.*s", n < 16 ? (int)n : 0, formula);
-    bool loss = !*buf || !strcmp(buf, "L") || !strcmp(buf, "log10 L") || !strcmp(buf, "y");
-    return loss ? "loss" : buf;
+    for (size_t i = 0; i < sizeof names / sizeof *names && end; i++)
+        if (strlen(names[i]) == (size_t)(end - formula) &&
+            strncmp(formula, names[i], (size_t)(end - formula)) == 0)
+            return names[i];
+    return "loss";
+}
+
+// How many of X1, X2, .. a map names.
+static int terms(const char *map)
+{
+    int n = 0;
+    for (const char *p = map; p; p = strchr(p, ',')) {
+        int k = 0;
+        p += *p == ',';
+        if (sscanf(p, " X%1d", &k) == 1 && k > n)
+            n = k;
+    }
+    return n;
+}
+
+enum err law_of(const char *name, const char *map, const struct law **l)
+{
+    int n = terms(map);
+    ENSURE(
+        n > 0 || strcmp(name, "powersum") != 0, ERR_INPUT,
+        "powersum: expected its columns, as in --map 'X1=width,X2=depth,X3=tokens,loss=loss'");
+    *l = law_find(name, n);
+    if (*l)
+        return OK;
+    char names[400];
+    size_t used = 0;
+    for (int i = 0; law_at(i) && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
+                                 law_name(law_at(i)));
+    return err_set(ERR_INPUT, "expected a law (%s), found '%s'", names, table_quote(name).s);
 }
 
 // ---- which expression gives which name
@@ -89,6 +121,9 @@ static enum err find_sources(struct reading *r, const struct expr_map *m)
         expr_map_find(m, "loss") >= 0)
         r->y.name = "loss";
     TRY(need_source(r->t, m, &r->y));
+    const int column = expr_column(r->y.e);
+    if (column >= 0)
+        snprintf(d->y_column, sizeof d->y_column, "%s", table_quote(r->t->col[column].name).s);
     r->C.name = "C";
     return find_source(r->t, m, &r->C);
 }
@@ -100,8 +135,8 @@ static enum err add_vars(struct dataset *d, const struct law *l)
     for (int k = 0; k < n; k++) {
         if (is_variable(d, names[k]))
             continue;
-        ENSURE(d->n_vars < DATASET_MAX_VARS, ERR_INPUT, "expected laws with at most %d variables",
-               DATASET_MAX_VARS);
+        ENSURE(d->n_vars < DATASET_MAX_VARS, ERR_INPUT,
+               "expected laws with at most %d variables", DATASET_MAX_VARS);
         d->name[d->n_vars] = strdup(names[k]);
         ENSURE(d->name[d->n_vars], ERR_FAILED, "out of memory");
         d->n_vars++;
@@ -230,17 +265,6 @@ static enum err make_room(struct dataset *d, int64_t n)
 
 // ---- one after the other
 
-static const char *output_name(const struct law *l)
-{
-    char buf[16];
-    static const char *const names[] = {"EL", "r", "D"};
-    const char *name = law_output(l, buf);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i]) == 0)
-            return names[i];
-    return "loss";
-}
-
 static enum err build(struct reading *r, const char *map, const char *const *where)
 {
     struct expr_map m = {0};
@@ -281,14 +305,14 @@ enum err dataset_read(const char *path, const char *map, const char *const *wher
                       const struct law *const *laws, int n_laws, struct dataset *out)
 {
     memset(out, 0, sizeof *out);
-    out->y_name = output_name(laws[0]);
+    out->y_name = law_output(laws[0]);
     enum err e = OK;
     for (int i = 0; i < n_laws && e == OK; i++) {
         e = add_vars(out, laws[i]);
-        if (e == OK && strcmp(output_name(laws[i]), out->y_name) != 0)
-            e = err_set(ERR_INPUT, "expected laws of one quantity, found %s (of %s) and %s (of %s)",
-                        law_name(laws[0]), out->y_name, law_name(laws[i]),
-                        output_name(laws[i]));
+        if (e == OK && strcmp(law_output(laws[i]), out->y_name) != 0)
+            e = err_set(ERR_INPUT,
+                        "expected laws of one quantity, found %s (of %s) and %s (of %s)",
+                        law_name(laws[0]), out->y_name, law_name(laws[i]), law_output(laws[i]));
     }
     struct table t = {0};
     if (e == OK)
@@ -421,9 +445,9 @@ void dataset_counts(const struct dataset *d, char *buf, size_t size)
         sep = "; ";
     }
     for (int i = 0; i < d->n_skips && used < size; i++) {
-        used += (size_t)snprintf(buf + used, size - used, "%s%lld skipped, as %s (first: line %lld)",
-                                 sep, (long long)d->skip[i].n, d->skip[i].why,
-                                 (long long)d->skip[i].line);
+        used += (size_t)snprintf(
+            buf + used, size - used, "%s%lld skipped, as %s (first: line %lld)", sep,
+            (long long)d->skip[i].n, d->skip[i].why, (long long)d->skip[i].line);
         sep = "; ";
     }
 }

@@ -10,15 +10,16 @@
 enum { DATASET_MAX_VARS = 24, DATASET_MAX_SKIPS = 16 };
 
 struct dataset {
-    int64_t n;                      // rows used
-    int n_vars;                     // all variables of the laws, each once
-    char *name[DATASET_MAX_VARS];   // owned
-    double *x[DATASET_MAX_VARS];    // n each, owned
-    double *y, *C;                  // n each, owned; C NULL where it is not known
-    int64_t *line;                  // in the file
-    const char *y_name;             // "loss", or what the laws give
-    const char *C_rule;             // where C comes from: "C", "6 N D"
-    int64_t n_table, n_filtered;    // rows read; left out by filters
+    int64_t n;                    // rows used
+    int n_vars;                   // all variables of the laws, each once
+    char *name[DATASET_MAX_VARS]; // owned
+    double *x[DATASET_MAX_VARS];  // n each, owned
+    double *y, *C;                // n each, owned; C NULL where it is not known
+    int64_t *line;                // in the file
+    const char *y_name;           // "loss", or what the laws give
+    char y_column[48];            // where it is one column; "" otherwise
+    const char *C_rule;           // where C comes from: "C", "6 N D"
+    int64_t n_table, n_filtered;  // rows read; left out by filters
     struct {
         char why[96];
         int64_t n, line; // rows, line of the first one
@@ -27,9 +28,10 @@ struct dataset {
 };
 
 // "loss" for laws of a loss; else the law's left side (EL, r, D).
-const char *law_output(const struct law *l, char buf[16]);
-// law_find, with powersum's number of terms from the names of a map (X1, X2, ..; 0: 1).
-const struct law *law_of(const char *name, const char *map);
+const char *law_output(const struct law *l);
+// law_find, with powersum's number of terms from the names of a map (X1, X2, ..). ERR_INPUT: no
+// such law; the message lists them.
+enum err law_of(const char *name, const char *map, const struct law **l);
 
 // path as table_read takes it; map and where as on the command line (map NULL: columns have
 // the variables' names). All laws must give the same thing. Cells that are missing or not
