@@ -132,10 +132,19 @@ enum err law_search_all(struct law_problem *p, struct polish_work *w,
     return law_search(p, w, law_effort_cold(p->law), 0, NULL, true, out);
 }
 
+// The unit of theta that a parameter is measured against. A coefficient is a value at X = 1,
+// many decades from the data, so three decades of it are one of an exponent's tenths; a linear
+// one without a logarithm: what would alone bring the size of the data.
+static double unit_of(const struct law *l, int j, double size, double norm)
+{
+    if (!l->param[j].linear)
+        return 1;
+    return l->tune[j].ln ? log(1000) : sqrt(size) / norm;
+}
+
 // A parameter is identified when moving it by its standard error (at the noise of this fit, the
-// others following) changes it by less than its natural unit: a factor e; one, for an exponent;
-// for a linear one, what would alone bring the size of the data. At the end of its range it is
-// not, unless that is a coefficient's zero.
+// others following) changes it by less than its unit. At the end of its range it is not, unless
+// that is a coefficient's zero.
 static void identify(struct law_fit *f, const struct law_problem *p,
                      const struct polish_problem *pr, const struct polish_shape *shape,
                      const double *theta, double ss)
@@ -144,11 +153,10 @@ static void identify(struct law_fit *f, const struct law_problem *p,
     double df = f->n > np ? (double)(f->n - np) : 1;
     double noise = sqrt(fmax(ss / df, NOISE_LEAST * NOISE_LEAST * pr->size / (double)f->n));
     for (int j = 0; j < np; j++) {
-        bool linear = p->law->param[j].linear;
-        double unit = linear && !p->law->tune[j].ln ? sqrt(pr->size) / shape->norm[j] : 1;
         double se = noise * shape->inflation[j] / shape->norm[j];
         bool ended = theta[j] == p->lo[j] || theta[j] == p->hi[j];
-        f->identified[j] = se < unit && (linear || !ended);
+        f->identified[j] = se < unit_of(p->law, j, pr->size, shape->norm[j]) &&
+                           (p->law->param[j].linear || !ended);
     }
 }
 
