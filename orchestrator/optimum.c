@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/optimum.h"
+#include "fit/isoflop.h"
 #include <math.h>
 #include <string.h>
 
@@ -9,16 +10,6 @@ static int var_of(const struct law *l, const char *name)
     const int n = law_vars(l, &names);
     for (int k = 0; k < n; k++)
         if (strcmp(names[k], name) == 0)
-            return k;
-    return -1;
-}
-
-static int param_of(const struct law *l, const char *name)
-{
-    const struct law_param *p;
-    const int n = law_params(l, &p);
-    for (int k = 0; k < n; k++)
-        if (strcmp(p[k].name, name) == 0)
             return k;
     return -1;
 }
@@ -85,9 +76,6 @@ void optimum_find(const struct law *l, const double *params, double C, double *x
         optimum_search(l, params, C, size, tokens, x);
         return;
     }
-    const double A = params[param_of(l, "A")], B = params[param_of(l, "B")];
-    const double alpha = params[param_of(l, "alpha")], beta = params[param_of(l, "beta")];
-    x[size] =
-        pow(alpha * A / (beta * B), 1 / (alpha + beta)) * pow(C / 6, beta / (alpha + beta));
-    x[tokens] = C / 6 / x[size];
+    double L;
+    chinchilla_optimum(params, C, &x[size], &x[tokens], &L);
 }

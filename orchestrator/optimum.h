@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The compute-optimal split of C = 6 N D (6 N_a D) between size and tokens under a law:
-// chinchilla in closed form, N = G (C/6)^(beta/(alpha+beta)), G = (alpha A/(beta B))^
-// (1/(alpha+beta)); others by golden section over ln N.
+// chinchilla in closed form (fit/isoflop.h), others by golden section over ln N.
 #ifndef ORCHESTRATOR_OPTIMUM_H
 #define ORCHESTRATOR_OPTIMUM_H
 #include "fit/law.h"
