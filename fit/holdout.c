@@ -77,7 +77,7 @@ void holdout_largest(const struct dataset *d, double share, int *held)
     int64_t n = (int64_t)ceil(share * (double)d->n - 1e-9);
     n = n < 1 ? 1 : n > d->n ? d->n : n;
     for (int64_t i = 0; i < d->n; i++)
-        held[i] = d->C[i] >= C[d->n - n];
+        held[i] = d->C[i] >= C[d->n - n] * .99;
     free(C);
 }
 

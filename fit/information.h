@@ -36,12 +36,12 @@ struct influence {
 enum err influence_of(const struct law_fit *f, const double *x, int64_t n_rows, int k,
                       struct influence *out, int *n, int64_t *outliers);
 
-enum { NEXT_MAX = 24 };
+enum { NEXT_MAX = 16 };
 struct next_run {
     double x[LAW_MAX_VARS];
-    int count;      // runs of it (seeds)
-    double C;       // of one
-    double shrinks; // what the first of them leaves of the interval's width, from 1
+    int count;    // runs of it (seeds)
+    double C;     // of one
+    double alone; // what one such run, and no other, leaves of the interval's width
 };
 struct next_plan {
     double sd; // of ln of the prediction now, linearised
@@ -52,7 +52,7 @@ struct next_plan {
     bool hopeless;  // nothing on the grid shows what the prediction rests on
 };
 // Greedy: the run that lowers the prediction's variance most per FLOP, again and again, at most
-// three of a kind, until the interval has halved, the budget (0: none) is spent or nothing
+// five of a kind, until the interval has halved, the budget (0: none) is spent or nothing
 // helps. Candidates lie on a grid over the data's range and a factor of three beyond in sizes,
 // tokens and compute. ERR_INPUT: a law whose runs have no known cost.
 enum err next_runs(const struct law_fit *f, const struct dataset *d, const double *at,

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { P = LAW_MAX_PARAMS, GRID = 9, FEW = 4, MAX_CANDIDATES = 20000, SEEDS = 3 };
+enum { P = LAW_MAX_PARAMS, GRID = 9, FEW = 4, MAX_CANDIDATES = 20000, SEEDS = 5 };
 static const double BEYOND = 3; // the range's factor
 
 struct candidate {
     double x[LAW_MAX_VARS], j[P], C;
+    double alone; // what one such run, and no other, leaves of the interval's width
     int count;
 };
 
@@ -96,13 +97,19 @@ static enum err make_candidates(const struct law_fit *f, const struct dataset *d
     return OK;
 }
 
+static double gain_of(const struct information *info, const double *g, const double *j)
+{
+    const double gj = information_form(info, g, j);
+    return gj * gj / (1 + information_form(info, j, j));
+}
+
 static void take(struct next_plan *plan, struct candidate *c, double left)
 {
     plan->C += c->C;
     plan->left = left;
     if (c->count++ == 0) {
         struct next_run *r = &plan->run[plan->n++];
-        *r = (struct next_run){.C = c->C, .shrinks = left};
+        *r = (struct next_run){.C = c->C, .alone = c->alone};
         memcpy(r->x, c->x, sizeof r->x);
     }
     for (int i = 0; i < plan->n; i++)
@@ -121,8 +128,7 @@ static bool step(struct information *info, const double *g, struct candidate *c,
         if (c[i].count == SEEDS || (c[i].count == 0 && plan->n == NEXT_MAX) ||
             (budget > 0 && plan->C + c[i].C > budget))
             continue;
-        const double gj = information_form(info, g, c[i].j);
-        const double gain = gj * gj / (1 + information_form(info, c[i].j, c[i].j)) / c[i].C;
+        const double gain = gain_of(info, g, c[i].j) / c[i].C;
         // Less than 1e-4 of the variance is no help at any price.
         if (gain > best && gain * c[i].C > 1e-4 * v) {
             best = gain;
@@ -166,9 +172,11 @@ enum err next_runs(const struct law_fit *f, const struct dataset *d, const doubl
     out->left = 1;
     if (out->hopeless || !(before > 0))
         return OK;
-    struct candidate *c;
+    struct candidate *c = NULL;
     int n = 0;
     TRY(make_candidates(f, d, &info, &c, &n));
+    for (int i = 0; i < n; i++)
+        c[i].alone = sqrt(fmax(0, 1 - gain_of(&info, g, c[i].j) / before));
     while (out->left > .5 && step(&info, g, c, n, budget, before, out))
         continue;
     free(c);

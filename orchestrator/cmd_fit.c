@@ -174,7 +174,7 @@ static enum err add_next(const struct fit_args *a, const struct fitted *r, json_
         json_object_set_new(one, "at", at_json(r->law, plan.run[i].x));
         json_object_set_new(one, "runs", json_integer(plan.run[i].count));
         json_object_set_new(one, "C", json_num(plan.run[i].C));
-        json_object_set_new(one, "width_left", json_num(plan.run[i].shrinks));
+        json_object_set_new(one, "alone_leaves", json_num(plan.run[i].alone));
         json_array_append_new(runs, one);
     }
     json_t *next = json_object();
@@ -210,8 +210,8 @@ static void print_next(const json_t *next)
     {
         printf("  %g x ", jnum(one, "runs"));
         assign_print(json_object_get(one, "at"), stdout);
-        printf("  C = %.3g each; the first leaves %.0f %% of the interval\n", jnum(one, "C"),
-               100 * jnum(one, "width_left"));
+        printf("  C = %.3g each; one alone narrows the interval by %.2g %%\n", jnum(one, "C"),
+               100 * (1 - jnum(one, "alone_leaves")));
     }
     printf("  all together: C = %.3g, %.0f %% of the interval left\n", jnum(next, "C"),
            100 * jnum(next, "width_left"));

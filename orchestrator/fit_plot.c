@@ -21,6 +21,7 @@ struct picture {
     int64_t stride; // a picture of more rows than MAX_POINTS shows every so many
     FILE *out;
     int charts, height;
+    bool refused; // by gnuplot
 };
 
 static bool wide(double lo, double hi)
@@ -166,13 +167,25 @@ static void curves(struct picture *p, struct plot *c, int k)
     }
 }
 
+// Puts a chart below the others: gnuplot's has no place or size of its own.
 static enum err close_chart(struct picture *p, struct plot *c, int height, const char *alt)
 {
-    fprintf(p->out, "<g transform=\"translate(0,%d)\">\n", p->height);
-    TRY(plot_close(c, p->charts++, alt, p->out));
-    fputs("</g>\n", p->out);
+    static const char open[] = "<svg ";
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+    ENSURE(f, ERR_FAILED, "out of memory for a chart");
+    enum err e = plot_close(c, p->charts++, alt, f);
+    if (fclose(f) != 0 && e == OK)
+        e = err_set(ERR_FAILED, "out of memory for a chart");
+    const bool drawn = e == OK && strncmp(text, open, sizeof open - 1) == 0;
+    p->refused = p->refused || !drawn;
+    if (drawn)
+        fprintf(p->out, "<svg x=\"0\" y=\"%d\" width=\"%d\" height=\"%d\" %s", p->height, WIDTH,
+                height, text + sizeof open - 1);
+    free(text);
     p->height += height;
-    return OK;
+    return e;
 }
 
 // ---- the charts
@@ -186,6 +199,8 @@ static enum err chart_along(struct picture *p, int k)
     TRY(plot_open(&c, WIDTH, HIGH));
     span(p, k, &lo, &hi);
     y_span(p, observed, &l_lo, &l_hi);
+    for (int64_t i = 0; i < p->d->n; i++)
+        plot_hold(&l_lo, &l_hi, fitted(p, i, 0));
     const bool log = wide(lo, hi);
     plot_margin(&lo, &hi, .05, log);
     plot_margin(&l_lo, &l_hi, .06, false);
@@ -263,7 +278,7 @@ static enum err charts(struct picture *p)
 static enum err write_picture(const char *path, const struct picture *p, const char *body,
                               const char **why)
 {
-    if (strstr(body, "class=\"noplot\"")) {
+    if (p->refused) {
         *why = "gnuplot refuses to draw it";
         return OK;
     }

@@ -206,13 +206,11 @@ enum err fit_report(const struct law_fit *f, const struct dataset *d, const doub
 
 static void print_param(FILE *f, const char *name, const json_t *p, bool intervals)
 {
-    char range[64] = "";
     const double lo = jnum(p, "lo"), hi = jnum(p, "hi");
+    fprintf(f, "  %-9s %14.8g", name, jnum(p, "value"));
     if (intervals && isfinite(lo) && isfinite(hi))
-        snprintf(range, sizeof range, "%.5g to %.5g", lo, hi);
-    const bool known = jtrue(p, "identified");
-    fprintf(f, "  %-9s %14.8g   %-26s%s\n", name, jnum(p, "value"), range,
-            known ? "" : " not identified");
+        fprintf(f, "   %.5g to %.5g", lo, hi);
+    fputs(jtrue(p, "identified") ? "\n" : "   not identified\n", f);
 }
 
 static void print_params(FILE *f, const json_t *r)
