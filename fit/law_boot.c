@@ -18,6 +18,8 @@ struct job { // read by all threads; `next` and `failed` shared, row b of boot o
     const struct law_minima *minima;
     const int64_t *scale_start, *scale_row; // rows by scale
     int64_t n_scales;
+    const int64_t *drawn; // rows whose residuals are drawn
+    int64_t n_drawn;
     uint64_t seed;
     int p;
     double *boot;
@@ -61,19 +63,19 @@ static void draw_scales(struct desk *k, struct rng *r)
             add(&k->problem, j->data, i, (double)k->count[i] * j->data->weight[i]);
 }
 
-// Residuals at equal weight, widened for the parameters fitted and by the uncertainty of the
-// noise level (fit_student_factor).
+// Residuals at equal weight, widened by the uncertainty of the noise level
+// (fit_student_factor).
 static void draw_residuals(struct desk *k, struct rng *r)
 {
-    const struct law_problem *in = k->job->data;
-    int64_t n = in->n, df = n - k->job->p;
-    double widen = df > 0 ? sqrt((double)n / (double)df) : 1;
-    if (df > 0 && df < 100000) // beyond, the factor is one to .2 %
-        widen *= fit_student_factor(r, (int)df);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t from = (int64_t)rng_below(r, (uint64_t)n);
+    const struct job *j = k->job;
+    const struct law_problem *in = j->data;
+    int64_t df = in->n - j->p;
+    // Beyond, the factor is one to .2 %.
+    double widen = df > 0 && df < 100000 ? fit_student_factor(r, (int)df) : 1;
+    for (int64_t i = 0; i < in->n; i++) {
+        int64_t from = j->drawn[rng_below(r, (uint64_t)j->n_drawn)];
         double w = in->weight[i] > 0 ? sqrt(in->weight[from] / in->weight[i]) : 1;
-        double value = in->target[i] - k->job->residual[i] + widen * w * k->job->residual[from];
+        double value = in->target[i] - j->residual[i] + widen * w * j->residual[from];
         double y = in->objective == LAW_SQUARES ? value : exp(value);
         law_problem_add(&k->problem, in->t + i * in->law->n_vars, y, in->weight[i]);
     }
@@ -195,6 +197,38 @@ static enum err group(const int *scale, int64_t n, int64_t *start, int64_t *row,
     return OK;
 }
 
+struct sized {
+    double size;
+    int64_t row;
+};
+
+static int by_size(const void *va, const void *vb)
+{
+    const struct sized *a = va, *b = vb;
+    if (a->size != b->size)
+        return a->size > b->size ? 1 : -1;
+    return a->row > b->row ? 1 : -1;
+}
+
+// All but the p smallest residuals: the fit has used up as many. What is left has the variance
+// sum r^2/(n - p), and not the pile at zero of rows that a nearly-least-absolute fit goes
+// through, which would make resamples far surer than the data.
+static enum err choose_residuals(const struct law_problem *p, const double *residual,
+                                 int64_t *row, int64_t *n_drawn)
+{
+    int64_t used = p->n > p->law->n_params ? p->law->n_params : 0;
+    struct sized *all = malloc((size_t)p->n * sizeof *all);
+    ENSURE(all, ERR_FAILED, "out of memory for a bootstrap");
+    for (int64_t i = 0; i < p->n; i++)
+        all[i] = (struct sized){sqrt(p->weight[i]) * fabs(residual[i]), i};
+    qsort(all, (size_t)p->n, sizeof *all, by_size);
+    *n_drawn = p->n - used;
+    for (int64_t i = 0; i < *n_drawn; i++)
+        row[i] = all[used + i].row;
+    free(all);
+    return OK;
+}
+
 static enum err intervals(struct law_fit *f, int p)
 {
     double *v = malloc((size_t)f->n_boot * sizeof *v);
@@ -218,19 +252,20 @@ enum err law_boot_run(const struct law_problem *p, const struct law_data *d,
                     .minima = minima,
                     .seed = seed,
                     .p = p->law->n_params};
-    int64_t *rows = NULL;
+    int64_t *rows;
     f->boot = malloc((size_t)o->n_boot * (size_t)j.p * sizeof *f->boot);
     ENSURE(f->boot, ERR_FAILED, "out of memory for %d resamples", o->n_boot);
     f->n_boot = o->n_boot;
     j.boot = f->boot;
     enum err e = OK;
-    if (o->boot == LAW_BOOT_SCALES) {
-        rows = malloc((2 * (size_t)p->n + 1) * sizeof *rows);
-        ENSURE(rows, ERR_FAILED, "out of memory for a bootstrap");
+    rows = malloc((2 * (size_t)p->n + 1) * sizeof *rows);
+    ENSURE(rows, ERR_FAILED, "out of memory for a bootstrap");
+    if (o->boot == LAW_BOOT_SCALES)
         e = group(d->scale, p->n, rows, rows + p->n + 1, &j.n_scales);
-        j.scale_start = rows;
-        j.scale_row = rows + p->n + 1;
-    }
+    if (o->boot == LAW_BOOT_RESIDUALS)
+        e = choose_residuals(p, f->residual, rows, &j.n_drawn);
+    j.scale_start = j.drawn = rows;
+    j.scale_row = rows + p->n + 1;
     if (e == OK)
         e = serve_all(&j);
     free(rows);

@@ -106,7 +106,7 @@ static const struct law table[] = {
      .param = {SCALE("a", L), EXPONENT("alpha"), SCALE("b", L), EXPONENT("beta"), SCALE("c", L),
                SIGNED("lambda", 4), SCALE("d", L), SIGNED("delta", 4), EXPONENT("gamma"),
                FLOOR("tau")},
-     .tune = {IN_LN, FALLING, IN_LN, FALLING, IN_LN, FROM(-1, 1), IN_LN, FROM(-1, 1), FALLING,
+     .tune = {IN_LN, FALLING, IN_LN, FALLING, IN_LN, FROM(-1, 3), IN_LN, FROM(-1, 1), FALLING,
               AS_IS},
      .form = form_abnar},
     {"upcycling", "L = A D1^-a1 D2^(-a2 + a3 ln D1) + B N^-beta + E",

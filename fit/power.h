@@ -43,11 +43,11 @@ struct loss_law { // L = E + A X^-p
     int n_boot;
     double boot[LOSS_LAW_BOOT][3]; // E, A, p of each resample; NaN where one failed
 };
-// Sum of Huber's rho (corner .01) of ln L - ln model, E >= 0, A >= 0, p in (0, 2]: profiled
-// over a grid of p, then GSL's trust region from the best few. Intervals: residual bootstrap
-// that repeats all of it. Points that are not finite and positive are left out. converged =
-// false, and never to be steered on: n < 4 (then n = 3: the exact curve; 2: E = 0; 1: E = loss;
-// no intervals), no minimum found, or p at an end of its range. ERR_FAILED only for memory.
+// The law powersum of one column (fit/law.h): sum of Huber's rho (corner .01) of ln L - ln
+// model, E >= 0, A >= 0. Intervals: residual bootstrap that searches anew. Points that are not
+// finite and positive are left out. converged = false, and never to be steered on: n < 4 (then
+// n = 3: the exact curve; 2: E = 0; 1: E = loss; no intervals), no minimum found, or p outside
+// (.01, 2). The order of points changes nothing. ERR_FAILED only for memory.
 enum err loss_law_fit(const double *X, const double *loss, int n, uint64_t seed,
                       struct loss_law *out);
 double loss_law_value(const struct loss_law *f, double X);

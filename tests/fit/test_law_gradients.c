@@ -134,9 +134,57 @@ static void test_published(void)
     CHECK_REL(one, pow(10, L), 1e-13);
 }
 
-int main(void)
+// A row of the table in docs/laws.md.
+static void row(const struct law *l, char *out, size_t size)
+{
+    char vars[128] = "", linear[256] = "", other[512] = "";
+    for (int j = 0; j < l->n_vars; j++)
+        snprintf(vars + strlen(vars), sizeof vars - strlen(vars), "%s%s", j ? " " : "",
+                 l->var_name[j]);
+    for (int j = 0; j < l->n_params; j++) {
+        const struct law_param *q = &l->param[j];
+        if (q->linear)
+            snprintf(linear + strlen(linear), sizeof linear - strlen(linear), "%s%s%s",
+                     *linear ? " " : "", q->name, q->lo >= 0 ? "" : "±");
+        else
+            snprintf(other + strlen(other), sizeof other - strlen(other), "%s%s [%g, %g]",
+                     *other ? ", " : "", q->name, q->lo, q->hi);
+    }
+    snprintf(out, size, "| %s | %s | %s | %s | %s | %s |\n", l->name, vars, l->formula, linear,
+             other, l->source);
+}
+
+static void test_documented(void)
+{
+    char path[1024], want[2048];
+    static char text[200000];
+    snprintf(path, sizeof path, "%s/docs/laws.md", getenv("MOESWEEP_SOURCE"));
+    FILE *f = fopen(path, "r");
+    CHECK(f != NULL);
+    if (!f)
+        return;
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    for (int i = 0; law_at(i); i++) {
+        row(law_at(i), want, sizeof want);
+        if (!strstr(text, want))
+            fprintf(stderr, "docs/laws.md lacks (test_fit_law_gradients --table):\n%s", want);
+        CHECK(strstr(text, want) != NULL);
+    }
+}
+
+int main(int argc, char **argv)
 {
     fit_init();
+    if (argc > 1 && strcmp(argv[1], "--table") == 0) {
+        char line[2048];
+        for (int i = 0; law_at(i); i++) {
+            row(law_at(i), line, sizeof line);
+            fputs(line, stdout);
+        }
+        return 0;
+    }
+    test_documented();
     struct rng r;
     rng_seed(&r, 6, 0);
     test_table();

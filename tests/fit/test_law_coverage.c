@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Do 95 % intervals of laws hold the truth? Simulated data sets with sd of ln L .005, each
+// fitted with 400 resamples: chinchilla at 245 points on the published isoFLOP budgets, routed
+// at Clark's 58 points; every parameter, and D*(1e24). Arguments: number of data sets (default
+// 1,000), kind of bootstrap (cases, residuals).
+#include "core/err.h"
+#include "core/rng.h"
+#include "fit/fit.h"
+#include "fit/isoflop.h"
+#include "tests/fit/clark.h"
+#include "tests/fit/law_cases.h"
+#include <unistd.h>
+
+enum { MAX_POINTS = 256, RESAMPLES = 400 };
+static const double noise = .005;
+
+struct setting {
+    const struct law *law;
+    const double *truth;
+    int n;
+    double x[2 * MAX_POINTS];
+};
+
+// The nine budgets of Hoffmann 2022, 27 sizes each (28 at both ends) within a factor of 6 of
+// the optimum.
+static void published_grid(struct setting *s)
+{
+    static const double C[9] = {6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21};
+    s->n = 0;
+    for (int b = 0; b < 9; b++) {
+        int sizes = b == 0 || b == 8 ? 28 : 27;
+        double N, D;
+        chinchilla_optimum(s->truth, C[b], &N, &D, NULL);
+        for (int i = 0; i < sizes; i++) {
+            double *x = s->x + 2 * s->n++;
+            x[0] = N * pow(6, 2. * i / (sizes - 1) - 1);
+            x[1] = C[b] / 6 / x[0];
+        }
+    }
+}
+
+// Shares of sets outside 92 to 98 % are failures; with few sets, outside by more than chance
+// allows (three standard errors of 95 %).
+static void judge(const char *name, int hit, int sets)
+{
+    double slack = sets >= 1000 ? 0 : fmax(0, 3 * sqrt(.95 * .05 / sets) - .03);
+    double share = (double)hit / sets;
+    printf("  %-7s %.1f %%\n", name, 100 * share);
+    CHECK(share >= .92 - slack && share <= .98 + slack);
+}
+
+static void coverage(const struct setting *s, int sets, enum law_boot boot)
+{
+    int hit[LAW_MAX_PARAMS + 1] = {0}, p = law_params(s->law, NULL), failed = 0;
+    const struct law_param *info;
+    bool dense = strcmp(law_name(s->law), "chinchilla") == 0;
+    double N, D = 0, y[MAX_POINTS];
+    law_params(s->law, &info);
+    if (dense)
+        chinchilla_optimum(s->truth, 1e24, &N, &D, NULL);
+    struct law_options o = {.n_boot = RESAMPLES,
+                            .boot = boot,
+                            .seed = 2,
+                            .threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
+    for (int k = 0; k < sets; k++) {
+        struct rng r;
+        struct law_fit f;
+        rng_seed(&r, 11, (uint64_t)k);
+        for (int i = 0; i < s->n; i++)
+            y[i] =
+                law_value(s->law, s->truth, s->x + 2 * i, NULL) * exp(noise * rng_normal(&r));
+        struct law_data d = {.n = s->n, .x = s->x, .y = y};
+        if (law_fit_run(s->law, &d, &o, &f) != OK)
+            exit(1);
+        for (int j = 0; j < p; j++)
+            hit[j] += f.lo[j] <= s->truth[j] && s->truth[j] <= f.hi[j];
+        if (dense) {
+            struct optimum best;
+            CHECK(chinchilla_optimum_fit(&f, 1e24, &best) == OK);
+            hit[p] += best.D_lo <= D && D <= best.D_hi;
+        }
+        failed += !f.converged;
+        law_fit_free(&f);
+    }
+    printf("%s, %d points, %d sets of %d resamples by %s: %d not converged\n", law_name(s->law),
+           s->n, sets, RESAMPLES, boot == LAW_BOOT_CASES ? "cases" : "residuals", failed);
+    for (int j = 0; j < p; j++)
+        judge(info[j].name, hit[j], sets);
+    if (dense)
+        judge("D*(1e24)", hit[p], sets);
+    CHECK(failed <= .01 * sets);
+}
+
+int main(int argc, char **argv)
+{
+    fit_init();
+    int sets = argc > 1 ? atoi(argv[1]) : 1000;
+    enum law_boot boot =
+        argc > 2 && strcmp(argv[2], "cases") == 0 ? LAW_BOOT_CASES : LAW_BOOT_RESIDUALS;
+    static struct setting s;
+    s.law = law_find("chinchilla", 0);
+    s.truth = law_cases[0].truth;
+    published_grid(&s);
+    CHECK(s.n == 245);
+    coverage(&s, sets, boot);
+    struct clark c = clark_load();
+    s.law = law_find("routed", 0);
+    s.truth = law_cases[2].truth;
+    s.n = c.n;
+    memcpy(s.x, c.x, sizeof c.x);
+    CHECK(s.n == 58);
+    coverage(&s, sets, boot);
+    return test_summary();
+}
