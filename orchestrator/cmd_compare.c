@@ -3,6 +3,7 @@
 #include "core/json.h"
 #include "fit/holdout.h"
 #include "orchestrator/cmd.h"
+#include "orchestrator/compare_isoflop.h"
 #include "orchestrator/fit_report.h"
 #include <math.h>
 #include <stdlib.h>
@@ -348,12 +349,29 @@ static enum err compare(struct comparison *c, const struct marker *m, const char
     return OK;
 }
 
+static enum err answer(const struct comparison *c, double isoflop, int json)
+{
+    json_t *iso = NULL;
+    if (isoflop > 0)
+        TRY(compare_isoflop(&c->d, &c->o, isoflop, &iso));
+    json_t *doc = document(c);
+    if (iso)
+        json_object_set_new(doc, "isoflop", iso);
+    if (json)
+        return cmd_print_json(doc);
+    print_text(c, doc);
+    if (iso)
+        compare_isoflop_print(iso);
+    json_decref(doc);
+    return OK;
+}
+
 enum err cmd_compare(int argc, char **argv)
 {
     struct marker m = {0};
     const char *names = NULL, *objective = NULL;
     struct cmd_list where = {.n = 0};
-    double threads = 0;
+    double threads = 0, isoflop = 0;
     int json = 0;
     const struct cmd_option options[] = {{"DATA", .text = &m.path, .required = 1},
                                          {"--laws", .text = &names, .required = 1},
@@ -361,6 +379,7 @@ enum err cmd_compare(int argc, char **argv)
                                          {"--where", .list = &where},
                                          {"--holdout", .text = &m.text},
                                          {"--objective", .text = &objective},
+                                         {"--isoflop", .number = &isoflop},
                                          {"--threads", .number = &threads},
                                          {"--json", .flag = &json},
                                          {0}};
@@ -372,13 +391,8 @@ enum err cmd_compare(int argc, char **argv)
     if (objective)
         TRY(fit_objective_find("compare", objective, &c.o.objective));
     enum err e = compare(&c, &m, names, &where);
-    if (e == OK && json) {
-        e = cmd_print_json(document(&c));
-    } else if (e == OK) {
-        json_t *doc = document(&c);
-        print_text(&c, doc);
-        json_decref(doc);
-    }
+    if (e == OK)
+        e = answer(&c, isoflop, json);
     for (int k = 0; k < KINDS; k++) {
         free(c.h[k].held);
         for (int i = 0; i < c.n; i++)

@@ -101,6 +101,8 @@ static const struct command commands[] = {
      "largest:.1\n"
      "  --holdout scales        each scale of compute in turn\n"
      "  --holdout 'EXPR = VALUE'  the rows that it takes, as --where\n"
+     "  --isoflop C             also what isoFLOP parabolas say of C, and how biased they are "
+     "here\n"
      "  --json                  one JSON document\n",
      cmd_compare},
     {"simulate", "SWEEP.cfg --truth LAW.json", "a sweep against a planted loss surface", "",
