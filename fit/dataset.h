@@ -55,4 +55,9 @@ void dataset_counts(const struct dataset *d, char *buf, size_t size);
 // Appends sentences on what looks wrong with the numbers (units, duplicates, variables that
 // hardly vary or only together) to notes.
 enum err dataset_doubts(const struct dataset *d, const struct law *l, json_t *notes);
+// out[p]: parameter p acts through one of two variables of which one follows from the other in
+// all rows (D = 20 N, say): locally the fit may look sharp, but the other variable's parameters
+// could do its work.
+enum err dataset_confounded(const struct dataset *d, const struct law *l, const double *params,
+                            bool *out);
 #endif

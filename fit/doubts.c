@@ -171,14 +171,20 @@ static double apart(const double *a, const double *b, int64_t n, double *slope)
     return 1 - ab * ab / (aa * bb);
 }
 
+// Whether one of two variables follows from the other in all rows, as its power.
+static bool locked(const struct dataset *d, const struct span *s, int i, int k, double *slope)
+{
+    if (s[i].distinct < 2 || s[k].distinct < 2 || !(s[i].lo > 0) || !(s[k].lo > 0))
+        return false;
+    // A share of 1e-4 of the variance left: 1 % of the spread, as far as rounding takes a grid.
+    return apart(d->x[i], d->x[k], d->n, slope) < 1e-4;
+}
+
 static enum err doubt_pair(const struct dataset *d, const struct span *s, int i, int k,
                            json_t *notes)
 {
-    if (s[i].distinct < 2 || s[k].distinct < 2 || !(s[i].lo > 0) || !(s[k].lo > 0))
-        return OK;
     double slope;
-    // A share of 1e-4 of the variance left: 1 % of the spread, as far as rounding takes a grid.
-    if (!(apart(d->x[i], d->x[k], d->n, &slope) < 1e-4))
+    if (!locked(d, s, i, k, &slope))
         return OK;
     if (fabs(slope - 1) < .01)
         return note(notes,
@@ -189,6 +195,49 @@ static enum err doubt_pair(const struct dataset *d, const struct span *s, int i,
                 "%s follows from %s in all rows (as its power %.3g): their effects cannot "
                 "be told apart",
                 d->name[k], d->name[i], slope);
+}
+
+// Whether parameter p acts through the law's variable v: its derivative (and that of ln law,
+// for laws that are products) changes when only v does.
+static bool acts_through(const struct law *l, const double *params, const double *x, int p,
+                         int v)
+{
+    double y[LAW_MAX_VARS], g[LAW_MAX_PARAMS], h[LAW_MAX_PARAMS];
+    const double before = law_value(l, params, x, g);
+    for (int step = 0; step < 2; step++) {
+        memcpy(y, x, (size_t)law_vars(l, NULL) * sizeof *y);
+        y[v] *= step ? .9 : 1.1; // one of them is inside the domain
+        const double after = law_value(l, params, y, h);
+        if (!isfinite(after) || !isfinite(h[p]))
+            continue;
+        // Rounding of a sum of terms is some 1e-15 of them.
+        const double scale = 1e-9 * fmax(fabs(g[p]), fabs(h[p]));
+        return fabs(h[p] - g[p]) > scale && fabs(h[p] / after * before - g[p]) > scale;
+    }
+    return false;
+}
+
+enum err dataset_confounded(const struct dataset *d, const struct law *l, const double *params,
+                            bool *out)
+{
+    const char *const *names;
+    const int n = law_vars(l, &names), p = law_params(l, NULL);
+    double x[LAW_MAX_VARS], slope;
+    int col[LAW_MAX_VARS];
+    struct span all[DATASET_MAX_VARS];
+    for (int k = 0; k < n; k++) {
+        col[k] = dataset_find(d, names[k]);
+        x[k] = d->x[col[k]][0];
+        TRY(span_of(d->x[col[k]], d->n, &all[col[k]]));
+    }
+    for (int q = 0; q < p; q++)
+        out[q] = false;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < i; k++)
+            for (int q = 0; locked(d, all, col[i], col[k], &slope) && q < p; q++)
+                out[q] = out[q] ||
+                         acts_through(l, params, x, q, i) != acts_through(l, params, x, q, k);
+    return OK;
 }
 
 static enum err doubt_spread(const struct dataset *d, const struct law *l, const struct span *s,

@@ -13,7 +13,8 @@ enum err holdout_errors(const struct dataset *d, const struct law *l,
                         int *unsound);
 // Root mean square of the finite ones among error[0..n); *used of them.
 double holdout_rmse(const double *error, int64_t n, int64_t *used);
-// Marks the given share of rows with the largest C (ties, within 1 %, go in together), as fold 1.
+// Marks the given share of rows with the largest C (ties, within 1 %, go in together), as
+// fold 1.
 void holdout_largest(const struct dataset *d, double share, int *held);
 // AICc of least squares in ln y with k = parameters + 1 (the noise); infinite for n <= k + 1.
 double aicc(int64_t n, int params, double rmse_log);

@@ -29,7 +29,7 @@ struct fitted {
 
 // ---- the demonstration
 
-#define DEMO_FILE "gemstones.jsonl"
+#define DEMO_FILE "gemstones_cool_end.jsonl"
 #define DEMO_MAP "N=params_active_precise,D=tokens,loss=final_loss"
 
 // Beside the program: where cmake --install and a build folder have it.
@@ -135,7 +135,13 @@ static enum err run(const struct fit_args *a, const char *data, struct fitted *r
     TRY(find_scales(r, o.boot));
     struct law_data ld = {.n = r->d.n, .x = r->x, .y = r->d.y, .scale = r->scale};
     enum err e = law_fit_run(r->law, &ld, &o, &r->f);
-    return e == OK ? OK : err_prefix(e, "%s", data);
+    if (e != OK)
+        return err_prefix(e, "%s", data);
+    bool confounded[LAW_MAX_PARAMS];
+    TRY(dataset_confounded(&r->d, r->law, r->f.value, confounded));
+    for (int k = 0; k < law_params(r->law, NULL); k++)
+        r->f.identified[k] = r->f.identified[k] && !confounded[k];
+    return OK;
 }
 
 static void release(struct fitted *r)

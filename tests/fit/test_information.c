@@ -171,6 +171,13 @@ static void test_dataset(void)
     CHECK(dataset_doubts(&d, l, notes) == OK && json_array_size(notes) == 1);
     CHECK(strstr(json_string_value(json_array_get(notes, 0)), "tokens: at most"));
     json_decref(notes);
+    bool mixed[LAW_MAX_PARAMS];
+    CHECK(dataset_confounded(&d, l, truth, mixed) == OK);
+    CHECK(!mixed[0] && !mixed[1] && !mixed[2] && !mixed[3] && !mixed[4]);
+    dataset_free(&d);
+    make(&d, l, 0, "D=20*N");
+    CHECK(dataset_confounded(&d, l, truth, mixed) == OK);
+    CHECK(!mixed[0] && mixed[1] && mixed[2] && mixed[3] && mixed[4]); // all but E
     dataset_free(&d);
 }
 
