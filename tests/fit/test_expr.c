@@ -35,7 +35,7 @@ static void says(const char *text, const char *wanted)
     if (!strstr(err_message(), wanted)) {
         fprintf(stderr, "    of '%s'\n    message '%s'\n    lacks   '%s'\n", text,
                 err_message(), wanted);
-        CHECK(!"the message");
+        test_failures++;
     }
 }
 

@@ -28,7 +28,7 @@ static void refused(const char *text, const char *says)
     CHECK(read_text(text, &t) == ERR_INPUT);
     if (!strstr(err_message(), says)) {
         fprintf(stderr, "    message '%s'\n    lacks   '%s'\n", err_message(), says);
-        CHECK(!"the message");
+        test_failures++;
     }
 }
 

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 moesweep=$bin/moesweep
 cd "$work" || exit 1
+export ASAN_OPTIONS=detect_leaks=1 # no MPI here
 
 # Runs of a known law: 5 budgets, 9 sizes; noise from the row's number. AWK-BLOCK changes or prints.
 # N, D and L are set, i counts from 1.
