@@ -106,11 +106,17 @@ static void test_next(const struct law *l, const struct dataset *d)
     }
     CHECK(information_invert(&info) == OK && information_gradient(&f, at, g));
     const double before = information_form(&info, g, g);
+    const struct information info0 = info;
     double C = 0;
     for (int i = 0; i < plan.n; i++) {
         CHECK(plan.run[i].count >= 1 && plan.run[i].alone <= 1);
         CHECK_REL(plan.run[i].C, 6 * plan.run[i].x[0] * plan.run[i].x[1], 1e-12);
         C += plan.run[i].count * plan.run[i].C;
+        struct information one = info0;
+        information_gradient(&f, plan.run[i].x, j);
+        information_add(&one, j, 1);
+        CHECK(information_invert(&one) == OK);
+        CHECK_REL(plan.run[i].alone, sqrt(information_form(&one, g, g) / before), 1e-8);
         information_gradient(&f, plan.run[i].x, j);
         information_add(&info, j, plan.run[i].count);
     }

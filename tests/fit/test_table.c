@@ -60,6 +60,10 @@ static void test_csv(void)
     table_free(&t);
     CHECK(read_text(",N\n0,1\n", &t) == OK && table_find(&t, "column1") == 0);
     table_free(&t);
+    // A quote inside a field that did not open with one is a quote, and opens nothing.
+    CHECK(read_text("pipe,N\n5\" bore,1\nb,2\n", &t) == OK && t.n == 2);
+    CHECK_STR(table_text(&t, 0, 0), "5\" bore");
+    table_free(&t);
     CHECK(read_text("s\n\"\"\n\"\"\"\"\n", &t) == OK && t.n == 2);
     CHECK_STR(table_text(&t, 0, 1), "\"");
     table_free(&t);
