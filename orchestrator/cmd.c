@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static enum err number(const char *cmd, const char *name, const char *text, double *out)
 {
@@ -24,6 +25,11 @@ static enum err option(const char *cmd, const struct cmd_option *o, const char *
         *o->text = value;
     if (o->number)
         TRY(number(cmd, o->name, value, o->number));
+    if (o->list) {
+        ENSURE(o->list->n < CMD_MAX_LIST, ERR_INPUT, "%s: %s: expected it at most %d times",
+               cmd, o->name, CMD_MAX_LIST);
+        o->list->item[o->list->n++] = value;
+    }
     return OK;
 }
 
@@ -47,7 +53,8 @@ enum err cmd_parse(int argc, char **argv, const struct cmd_option *options)
         ENSURE(o->name, ERR_INPUT, "%s: unknown option '%s' (moesweep %s --help lists them)",
                argv[0], argv[i], argv[0]);
         uint64_t bit = UINT64_C(1) << (o - options);
-        ENSURE(!(seen & bit) || o->flag, ERR_INPUT, "%s: %s: given twice", argv[0], o->name);
+        ENSURE(!(seen & bit) || o->flag || o->list, ERR_INPUT, "%s: %s: given twice", argv[0],
+               o->name);
         seen |= bit;
         if (o->flag) {
             ENSURE(!eq, ERR_INPUT, "%s: %s takes no value", argv[0], o->name);
@@ -61,6 +68,16 @@ enum err cmd_parse(int argc, char **argv, const struct cmd_option *options)
     for (const struct cmd_option *o = options; o->name; o++)
         ENSURE(!o->required || !o->text || *o->text, ERR_INPUT,
                "%s: expected %s (moesweep %s --help)", argv[0], o->name, argv[0]);
+    return OK;
+}
+
+enum err cmd_new_file(const char *cmd, const char *option, const char *path, int force)
+{
+    struct stat st;
+    if (!path || force)
+        return OK;
+    ENSURE(lstat(path, &st) != 0, ERR_INPUT,
+           "%s: %s %s: exists already; expected a new file, or --force", cmd, option, path);
     return OK;
 }
 

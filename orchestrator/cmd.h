@@ -14,21 +14,35 @@ enum err cmd_report(int argc, char **argv);
 enum err cmd_export(int argc, char **argv);
 enum err cmd_recommend(int argc, char **argv);
 enum err cmd_why(int argc, char **argv);
+enum err cmd_fit(int argc, char **argv);
+enum err cmd_predict(int argc, char **argv);
+enum err cmd_compare(int argc, char **argv);
 
 // ---- reading command lines ----
 
-// One option: flag (value NULL), text, or positive number. Positional arguments have a name
-// without dashes.
+// What an option that may be repeated collects.
+enum { CMD_MAX_LIST = 32 };
+struct cmd_list {
+    const char *item[CMD_MAX_LIST];
+    int n;
+};
+
+// One option: flag (value NULL), text, positive number, or a list of texts. Positional
+// arguments have a name without dashes.
 struct cmd_option {
     const char *name;  // "--out", or "DIR" for the next positional argument
     const char **text; // receives the value; NULL: not a text
     double *number;    // receives a finite positive number
     int *flag;         // set to 1
+    struct cmd_list *list;
     int required;
 };
 // Parses argv[1..] against options (ended by a zeroed entry). ERR_INPUT with the command's
 // name, the argument, and what was expected.
 enum err cmd_parse(int argc, char **argv, const struct cmd_option *options);
+// What option names (NULL: nothing) is not written over unless asked: ERR_INPUT if it exists
+// and force is not set.
+enum err cmd_new_file(const char *cmd, const char *option, const char *path, int force);
 // One JSON document on stdout, newline at the end; ERR_FAILED when stdout cannot be written.
 // Takes over j.
 enum err cmd_print_json(json_t *j);

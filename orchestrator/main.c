@@ -62,8 +62,49 @@ static const struct command commands[] = {
      cmd_recommend},
     {"why", "DIR JOB", "which decisions led to a job, and which used it",
      "  JOB                     a job's id, or the first digits of it\n", cmd_why},
-    {"fit", "DATA.csv --law NAME", "fits a law to a table of runs", "", NULL},
-    {"compare", "DATA.csv --laws A,B", "compares laws by held-out error", "", NULL},
+    {"fit", "DATA --law NAME [--map 'N=params,D=flops/(6*params),loss=final_loss'] ..",
+     "fits a law to a table of anyone's runs, with intervals",
+     "  DATA                    CSV with a header, or JSON Lines; - for standard input\n"
+     "  --law NAME              one of moesweep fit --list\n"
+     "  --map NAME=EXPR,..      variables and loss from columns: + - * / ^, parentheses, ln "
+     "log2\n"
+     "                          log10 exp sqrt, \"quoted names\"; default: columns of that "
+     "name\n"
+     "  --where 'EXPR = VALUE'  only such rows (= != < <= > >=); may repeat\n"
+     "  --bootstrap B           resamples for the intervals, 0 or at least 40; default 200\n"
+     "  --boot KIND             cases, residuals or scales (of compute); default cases\n"
+     "  --objective KIND        huber (in ln loss), log, plain or asymmetric; default huber\n"
+     "  --corner R              of huber; default 0.001\n"
+     "  --seed S, --threads N   same seed, same intervals, whatever the threads\n"
+     "  --plot FILE.svg         data against the law, and residuals by variable\n"
+     "  --save LAW.json         for moesweep predict\n"
+     "  --force                 write over what --plot and --save name\n"
+     "  --next N=..,D=..        which runs would sharpen the prediction there most per FLOP;\n"
+     "  --budget C              and what they may cost together\n"
+     "  --json                  one JSON document\n"
+     "  moesweep fit --list     all laws with their formulas\n"
+     "  moesweep fit --demo     a published data set, about a second\n",
+     cmd_fit},
+    {"predict", "LAW.json --at N=..,D=.. | --compute C",
+     "evaluates a fitted law, with intervals, and says where it extrapolates",
+     "  LAW.json                written by moesweep fit --save\n"
+     "  --at NAME=VALUE,..      a value for each of the law's variables\n"
+     "  --compute C             the best size and tokens for C = 6 N D training FLOPs; --at "
+     "then\n"
+     "                          gives what else the law depends on\n"
+     "  --json                  one JSON document\n",
+     cmd_predict},
+    {"compare", "DATA --laws A,B,.. [--map ..] [--where ..] [--holdout ..]",
+     "compares laws on the same rows by held-out error and AICc",
+     "  DATA, --map, --where, --objective, --threads   as moesweep fit has them\n"
+     "  --holdout largest:F     the share F of rows with the largest compute; default "
+     "largest:.1\n"
+     "  --holdout scales        each scale of compute in turn\n"
+     "  --holdout 'EXPR = VALUE'  the rows that it takes, as --where\n"
+     "  --isoflop C             also what isoFLOP parabolas say of C, and how biased they are "
+     "here\n"
+     "  --json                  one JSON document\n",
+     cmd_compare},
     {"simulate", "SWEEP.cfg --truth LAW.json", "a sweep against a planted loss surface", "",
      NULL},
     {"submit", "SWEEP.cfg", "a batch script for the site (see slurm/moesweep.sbatch)", "",

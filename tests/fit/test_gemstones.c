@@ -17,8 +17,7 @@ static int load(struct row *rows)
 {
     char path[1024], line[4096];
     int n = 0;
-    snprintf(path, sizeof path, "%s/tests/data/gemstones_cool_end.jsonl",
-             getenv("MOESWEEP_SOURCE"));
+    snprintf(path, sizeof path, "%s/data/gemstones_cool_end.jsonl", getenv("MOESWEEP_SOURCE"));
     FILE *f = fopen(path, "r");
     if (!f) {
         fprintf(stderr, "cannot read %s\n", path);

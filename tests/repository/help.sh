@@ -16,7 +16,7 @@ for program in "$MOESWEEP_BIN/moesweep" "$MOESWEEP_BIN/moetrain"; do
     version=$("$program" --version)
     [[ $version == *[0-9].[0-9]* ]] || fail "$program --version says '$version'"
 done
-for command in arch plan run status report export recommend why; do
+for command in arch plan run status report export recommend why fit predict compare; do
     explains "$MOESWEEP_BIN/moesweep" "$command" --help
     grep -qw "$command" <("$MOESWEEP_BIN/moesweep" --help) ||
         fail "moesweep --help does not name $command"
@@ -37,6 +37,10 @@ refuses() {
 refuses "$MOESWEEP_BIN/moesweep"
 refuses "$MOESWEEP_BIN/moesweep" no-such-command
 refuses "$MOESWEEP_BIN/moesweep" arch --no-such-option
+for command in fit predict compare; do
+    refuses "$MOESWEEP_BIN/moesweep" $command
+    refuses "$MOESWEEP_BIN/moesweep" $command --no-such-option
+done
 refuses "$MOESWEEP_BIN/moetrain"
 refuses "$MOESWEEP_BIN/moetrain" --no-such-option
 refuses "$MOESWEEP_BIN/moetrain" export
