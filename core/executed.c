@@ -100,10 +100,14 @@ struct executed executed_of(const struct job *j)
     free(table);
     double L = (double)(a->L_d + a->L_m), keys = ((double)a->S + 1) / 2; // mean causal context
     e.flops_per_token = 6 * matrix + 12 * keys * (double)(a->N_q * a->d_qkv) * L;
-    e.mem_weights = e.mem_grads = 4 * e.params;
-    e.mem_optimizer = 8 * e.params + saturate(4 * scratch);
-    e.mem_activations =
-        saturate(4 * activation_numbers(a, j->model.qk_norm, (double)j->train.batch_tokens));
+    // A thread's part of the batch is whole sequences, as nearly alike as can be; each part has
+    // gradients of its own.
+    double sequences = fmax(1, (double)(j->train.batch_tokens / a->S));
+    double parts = fmin(sequences, j->threads), rows = ceil(sequences / parts) * (double)a->S;
+    e.mem_weights = 4 * e.params;
+    e.mem_grads = saturate(parts * 4 * (double)e.params);
+    e.mem_optimizer = saturate(8 * (double)e.params + parts * 4 * scratch);
+    e.mem_activations = saturate(parts * 4 * activation_numbers(a, j->model.qk_norm, rows));
     e.mem_total = e.mem_weights + e.mem_grads + e.mem_optimizer + e.mem_activations;
     return e;
 }

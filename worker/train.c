@@ -8,6 +8,7 @@
 #include "worker/data.h"
 #include "worker/machine.h"
 #include "worker/model.h"
+#include "worker/pool.h"
 #include "worker/protocol.h"
 #include "worker/schedule.h"
 #include "worker/upcycle.h"
@@ -123,7 +124,6 @@ static enum err prepare(struct run *r)
     int64_t batch = j->train.batch_tokens;
     ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
            "data.kind: external data are for another trainer, not moetrain");
-    ENSURE(j->threads == 1, ERR_INPUT, "threads: one yet");
     ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,
            "device: expected cpu, found %s: this build has the CPU backend only", j->device);
     ENSURE(batch >= j->arch.S && batch % j->arch.S == 0, ERR_INPUT,
@@ -149,6 +149,9 @@ static enum err prepare(struct run *r)
         r->meta = checkpoint_meta(j, &r->arch, symbols);
         ENSURE(r->meta != NULL, ERR_FAILED, "out of memory");
     }
+    if (j->threads > pool_processors())
+        fprintf(stderr, "moetrain: warning: %d threads on %d processor%s\n", j->threads,
+                pool_processors(), pool_processors() > 1 ? "s" : "");
     double epochs = (double)job_tokens_after(j, r->steps) / (double)r->corpus.train.n;
     if (epochs > 1)
         fprintf(stderr,
@@ -448,7 +451,8 @@ enum err train_run(const struct job *j, FILE *out)
                         j->train.precision == PRECISION_BF16 ? gemm_kind_bf16() : GEMM_FULL};
     enum err e = prepare(&r);
     if (e == OK) {
-        e = model_create(&r.arch, &j->model, r.gemm, j->train.batch_tokens, &r.model);
+        e = model_create(&r.arch, &j->model, r.gemm, j->train.batch_tokens, j->threads,
+                         &r.model);
         if (e == OK)
             e = model_reserve(r.model, j->train.optimizer);
         if (e == OK) {

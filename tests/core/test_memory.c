@@ -19,7 +19,7 @@ static void check_muon(struct model *m, struct job *job)
             most = need > most ? need : most;
         }
     job->train.optimizer = OPTIMIZER_MUON;
-    CHECK(executed_of(job).mem_optimizer == adamw + 4 * most);
+    CHECK(executed_of(job).mem_optimizer == adamw + 4 * m->n_parts * most);
 }
 
 int main(void)
@@ -33,18 +33,24 @@ int main(void)
                                 .rope_base = 100,
                                 .init_scale = 1};
         int64_t batch = a.S * pick(&r, 1, 3);
+        int threads = (int)pick(&r, 1, 4); // sometimes more than sequences
         struct model *m;
-        CHECK(model_create(&a, &opt, GEMM_FULL, batch, &m) == OK);
+        CHECK(model_create(&a, &opt, GEMM_FULL, batch, threads, &m) == OK);
         struct job job = executed_job(&a, opt.tied, batch);
         job.model.qk_norm = opt.qk_norm;
+        job.threads = threads;
         struct executed e = executed_of(&job);
         CHECK(e.params == model_n_params(m));
         // Each of the layout's arrays is rounded up to 64 bytes: at most 20 in a layer and 20
         // outside; per layer and outside besides, expert offsets and loads of N_e + 1 numbers
         // of up to 8 bytes.
         double arrays = 20.0 * (double)(m->L + 1);
-        double slack = 64 * arrays + 16 * (double)(a.N_e + 1) * (double)(m->L + 1);
-        CHECK_NEAR((double)e.mem_activations, (double)m->acts_bytes, slack);
+        double slack = 64 * arrays + 16 * (double)(a.N_e + 1) * (double)(m->L + 1), acts = 0;
+        slack *= m->n_parts;
+        for (int k = 0; k < m->n_parts; k++)
+            acts += (double)m->parts[k].acts_bytes;
+        CHECK(e.mem_grads == m->n_parts * e.mem_weights);
+        CHECK_NEAR((double)e.mem_activations, acts, slack);
         check_muon(m, &job);
         model_free(m);
     }
