@@ -113,6 +113,11 @@ int64_t machine_memory_available(void)
 
 int64_t machine_peak_bytes(void)
 {
+    // ru_maxrss starts with what the process was before it became this program, its parent's
+    // image.
+    int64_t kib = file_number("/proc/self/status", "VmHWM:");
+    if (kib >= 0)
+        return kib * 1024;
     struct rusage use;
     return getrusage(RUSAGE_SELF, &use) == 0 ? (int64_t)use.ru_maxrss * 1024 : 0;
 }
