@@ -22,6 +22,24 @@ static void check_muon(struct model *m, struct job *job)
     CHECK(executed_of(job).mem_optimizer == adamw + 4 * m->n_parts * most);
 }
 
+// Mapped data: everything where something reads all, else at most that, and about the drawn
+// windows with their blocks when these are few.
+static void check_data(void)
+{
+    struct arch a = {.S = 100, .V = 9};
+    struct job j = executed_job(&a, false, 100);
+    CHECK(executed_data_bytes(&j, 12345, 1) == 12345); // text
+    j.data.kind = DATA_NANOGPT;
+    j.train.tokens = 10000, j.val.tokens = 1000; // 110 windows of 65736 bytes
+    int64_t some = executed_data_bytes(&j, INT64_C(1) << 40, 2);
+    CHECK_REL((double)some, 110 * (65536 + 202.), 1e-5); // overlaps are one in 10^5
+    CHECK(executed_data_bytes(&j, 100000, 2) <= 100000);
+    j.data.eot = 3;
+    CHECK(executed_data_bytes(&j, INT64_C(1) << 40, 2) == INT64_C(1) << 40);
+    j.data.eot = -1, j.arch.V = 0;
+    CHECK(executed_data_bytes(&j, INT64_C(1) << 40, 2) == INT64_C(1) << 40);
+}
+
 int main(void)
 {
     struct rng r;
@@ -54,5 +72,6 @@ int main(void)
         check_muon(m, &job);
         model_free(m);
     }
+    check_data();
     return test_summary();
 }
