@@ -343,6 +343,14 @@ enum err corpus_largest(const struct corpus *c, int64_t *out)
     return largest_in(c, &c->held, out);
 }
 
+int64_t corpus_bytes(const struct corpus *c)
+{
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < c->n_files; i++)
+        bytes += (int64_t)c->file[i].size;
+    return bytes;
+}
+
 uint32_t corpus_crc(const struct corpus *c)
 {
     uint32_t crc = CRC_START;

@@ -81,6 +81,8 @@ enum err corpus_read(const struct corpus *c, const struct stream *s, int64_t at,
 // The largest token on both sides: reads everything. ERR_INPUT: no token that large can be (a
 // negative int32, or from 2^31 - 1 on).
 enum err corpus_largest(const struct corpus *c, int64_t *out);
+// Bytes of all files.
+int64_t corpus_bytes(const struct corpus *c);
 // CRC-32C (not complemented) over the content of all files in order: reads everything.
 uint32_t corpus_crc(const struct corpus *c);
 // megatron: the path without .bin or .idx, to which either is added. In place.

@@ -13,9 +13,20 @@ static int64_t occurrences(const struct tensor *t, const struct arch *one, const
     return t->layer < one->L_d ? a->L_d : a->L_m;
 }
 
+#define PAGES_AROUND                                                                           \
+    65536 // Linux maps cached pages of a file in such blocks (fault_around_bytes)
+
 static int64_t saturate(double bytes)
 {
     return bytes < 0x1p62 ? (int64_t)bytes : INT64_C(1) << 62;
+}
+
+static int64_t saturated_sum(const double *bytes, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += bytes[i];
+    return sum < 0x1.fp62 ? (int64_t)sum : INT64_MAX;
 }
 
 // Four-byte numbers that the trainer (worker/model.c) keeps for one batch of T tokens.
@@ -100,12 +111,36 @@ struct executed executed_of(const struct job *j)
     free(table);
     double L = (double)(a->L_d + a->L_m), keys = ((double)a->S + 1) / 2; // mean causal context
     e.flops_per_token = 6 * matrix + 12 * keys * (double)(a->N_q * a->d_qkv) * L;
-    e.mem_weights = e.mem_grads = 4 * e.params;
-    e.mem_optimizer = 8 * e.params + saturate(4 * scratch);
-    e.mem_activations =
-        saturate(4 * activation_numbers(a, j->model.qk_norm, (double)j->train.batch_tokens));
-    e.mem_total = e.mem_weights + e.mem_grads + e.mem_optimizer + e.mem_activations;
+    // A thread's part of the batch is whole sequences, as nearly alike as can be; each part has
+    // gradients of its own.
+    double sequences = fmax(1, (double)(j->train.batch_tokens / a->S));
+    double parts = fmin(sequences, j->threads), rows = ceil(sequences / parts) * (double)a->S;
+    e.mem_weights = 4 * e.params;
+    e.mem_grads = saturate(parts * 4 * (double)e.params);
+    e.mem_optimizer = saturate(8 * (double)e.params + parts * 4 * scratch);
+    e.mem_activations = saturate(parts * 4 * activation_numbers(a, j->model.qk_norm, rows));
+    const double all[] = {
+        (double)e.mem_weights,
+        (double)e.mem_grads,
+        (double)e.mem_optimizer,
+        (double)e.mem_activations,
+        EXECUTED_BASE,
+        EXECUTED_THREAD * (parts - 1),
+        8 * (double)j->train.batch_tokens}; // tokens and targets of four bytes
+    e.mem_total = saturated_sum(all, sizeof all / sizeof *all);
     return e;
+}
+
+int64_t executed_data_bytes(const struct job *j, int64_t bytes, int width)
+{
+    if (j->data.kind == DATA_TEXT || j->data.eot >= 0 || j->arch.V < 1 ||
+        j->checkpoint.dir[0] != 0)
+        return bytes;
+    // n windows dropped at random on the file's blocks leave a share of exp(-n w / bytes)
+    // untouched.
+    double S = (double)j->arch.S, n = ((double)j->train.tokens + (double)j->val.tokens) / S;
+    double w = PAGES_AROUND + (S + 1) * width, all = (double)bytes;
+    return (int64_t)(all * -expm1(-n * w / all));
 }
 
 struct job executed_job(const struct arch *a, bool tied, int64_t batch_tokens)
@@ -141,6 +176,7 @@ json_t *executed_report_json(const struct job *job)
     json_object_set_new(memory, "grads", json_integer(e.mem_grads));
     json_object_set_new(memory, "optimizer", json_integer(e.mem_optimizer));
     json_object_set_new(memory, "activations", json_integer(e.mem_activations));
+    json_object_set_new(memory, "program", json_integer(EXECUTED_BASE));
     json_object_set_new(memory, "total", json_integer(e.mem_total));
     json_object_set_new(executed, "memory_bytes", memory);
     json_object_set_new(j, "executed", executed);

@@ -5,14 +5,28 @@
 #define CORE_EXECUTED_H
 #include "core/job.h"
 
+// The resident size of moetrain (bytes) before it has a model, and of each further thread
+// (stack, and what its allocations keep). Measured as the peak of jobs of a few kilobytes less
+// what is counted here, with oneDNN 2.6, whose relocated tables are 4 MB of it, glibc 2.36,
+// jansson and ISA-L, on x86-64 (docs/memory.md). Without a BLAS it is 3.1 MB.
+#define EXECUTED_BASE 7350000
+#define EXECUTED_THREAD 80000
+
 struct executed {
     int64_t params, active_params;
     double flops_per_token; // forward + backward, causal scores halved; matrix products only
-    int64_t mem_weights, mem_grads, mem_optimizer, mem_activations, mem_total; // bytes
+    // Bytes. Total: these, the program and the tokens of a batch: the largest resident size of
+    // moetrain but for its data (executed_data_bytes).
+    int64_t mem_weights, mem_grads, mem_optimizer, mem_activations, mem_total;
 };
 // Of a job whose architecture is checked; train.batch_tokens sizes the activations. With V = 0
 // nothing is counted for embedding and unembedding.
 struct executed executed_of(const struct job *j);
+// Of files of that many bytes, tokens of `width` bytes each, those that are resident while the
+// job trains: moetrain maps its data, and pages that it has read stay while there is memory for
+// them. All of them, if anything reads them all: text, data.eot, a vocabulary that is not
+// known, a checkpoint's fingerprint; else, in the mean, those of the windows that are drawn.
+int64_t executed_data_bytes(const struct job *j, int64_t bytes, int width);
 // A job of which only this is known, to ask executed_of about; it owns nothing.
 struct job executed_job(const struct arch *a, bool tied, int64_t batch_tokens);
 // {L_d.., N_a, N, M, x, y, r, G, s, z, g, r_a, r_d, r_m, "executed": {..}} as `moesweep arch

@@ -475,7 +475,8 @@ void job_set_id(struct job *j)
 {
     json_t *o = job_to_json(j), *names = json_array();
     json_object_del(o, "id");
-    json_object_del(o, "threads");
+    if (j->threads == 1) // more give other bits; one keeps the ids that jobs have always had
+        json_object_del(o, "threads");
     json_object_del(o, "checkpoint");
     json_object_del(json_object_get(o, "val"), "every");
     if (j->init.hash[0] != 0)

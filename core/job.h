@@ -55,7 +55,7 @@ struct job {
         char hash[17];           // of that file's content, 16 hex digits; "": not known yet
         double noise;            // relative sd of what is added to copied experts
     } init;
-    int threads;
+    int threads;     // that share each batch
     char device[16]; // "cpu"
     struct {
         char dir[JOB_PATH_MAX]; // "" = no checkpoints
@@ -93,9 +93,10 @@ enum err job_copy(struct job *dst, const struct job *src);
 json_t *job_to_json(const struct job *j);
 // Strict: unknown keys, wrong types, absurd values are ERR_INPUT naming ctx and key.
 enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
-// Sets j->id to 12 hex digits of a hash over everything that determines the loss: not threads,
-// checkpoint, val.every or the id itself; of data paths only the file names, of init.from
-// only the content's hash if it is known, so that another folder is the same work.
+// Sets j->id to 12 hex digits of a hash over everything that determines the loss, threads
+// included where there are several: not checkpoint, val.every or the id itself; of data paths
+// only the file names, of init.from only the content's hash if it is known, so that another
+// folder is the same work.
 void job_set_id(struct job *j);
 // Steps of the whole run, and tokens trained after `step` of them (all of them: what the run
 // trains). A step is taken while at least half of it is left of D = train.tokens, so that the

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Unembedding fused with the mean cross-entropy in nats:
 //
-//     z = x W^T,   L = 1/T sum_t (log sum_v exp z[t,v] - z[t,target[t]])
+//     z = x W^T,   L = 1/n sum_t (log sum_v exp z[t,v] - z[t,target[t]])
 //
-// x [T, C], W [V, C], target[t] < V. The gradient is formed in the forward pass, chunk by chunk
-// of rows, so that the [T, V] logits never exist as a whole:
+// x [T, C], W [V, C], target[t] < V; n is the number of tokens that the mean is over: T, or
+// more when these rows are a part of the batch. The gradient is formed in the forward pass,
+// chunk by chunk of rows, so that the [T, V] logits never exist as a whole:
 //
-//     dz = (softmax(z) - onehot(target)) / T,   dx = dz W,   dW = dz^T x
+//     dz = (softmax(z) - onehot(target)) / n,   dx = dz W,   dW = dz^T x
 //
 // dx and dw are overwritten; both NULL: loss only. scratch: unembed_scratch(V) reals. The
 // losses are added in double. kind: what the products run on. Deterministic.
@@ -17,5 +18,6 @@
 
 int64_t unembed_scratch(int64_t V);
 double unembed_xent(real *dx, real *dw, const real *x, const real *w, const int32_t *target,
-                    int64_t T, int64_t C, int64_t V, enum gemm_kind kind, real *scratch);
+                    int64_t T, int64_t n, int64_t C, int64_t V, enum gemm_kind kind,
+                    real *scratch);
 #endif

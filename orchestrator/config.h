@@ -108,6 +108,7 @@ struct sweep {
     int retries;                       // of a crashed job
     double max_epochs;                 // a run may see the training text at most so often
     int64_t corpus_train, corpus_held; // tokens
+    int64_t corpus_bytes;              // of its files; external: 0
     uint64_t corpus_hash;              // of the bytes; of the declared size if external
     // Of everything that decides which runs there are and what they give: not the folder of the
     // data, the price, retries, checkpoint interval, question.

@@ -95,6 +95,7 @@ static enum err take_corpus(struct sweep *s, const struct places *p, const struc
     TRY(find_V(s, p, c));
     s->corpus_train = c->train.n;
     s->corpus_held = c->held.n;
+    s->corpus_bytes = corpus_bytes(c);
     s->corpus_hash = hash_content(c);
     int64_t most = s->corpus_held - 1; // the last token is predicted, never read
     if (j->val.tokens > most && places_has(p, "val.tokens")) {

@@ -34,7 +34,8 @@ static double executed_flops(const struct job *j)
     return x.flops_per_token * (trained + validations * (double)j->val.tokens / 3);
 }
 
-static void cost_add(struct cost *c, const struct steer_job *sj, double rate)
+static void cost_add(struct cost *c, const struct sweep *cfg, const struct steer_job *sj,
+                     double rate)
 {
     const struct job *j = &sj->job;
     double executed = executed_flops(j);
@@ -44,7 +45,8 @@ static void cost_add(struct cost *c, const struct steer_job *sj, double rate)
     c->seconds += executed / rate;
     c->longest = fmax(c->longest, executed / rate);
     c->tokens += (double)j->train.tokens;
-    c->memory = fmax(c->memory, (double)x.mem_total);
+    // With a checkpoint folder, as every run of a sweep, all of the data are read.
+    c->memory = fmax(c->memory, (double)x.mem_total + (double)cfg->corpus_bytes);
 }
 
 // What the cell asked for at one point: start values, the phase's settings, the axes.
@@ -147,8 +149,8 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
         shared += seen[job];
         if (!seen[job]) {
             runs++;
-            cost_add(&cost, s->jobs[job], rate);
-            cost_add(sum, s->jobs[job], rate);
+            cost_add(&cost, cfg, s->jobs[job], rate);
+            cost_add(sum, cfg, s->jobs[job], rate);
         }
         seen[job] = true;
     }

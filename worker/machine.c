@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/machine.h"
+#include "worker/pool.h"
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -113,6 +113,11 @@ int64_t machine_memory_available(void)
 
 int64_t machine_peak_bytes(void)
 {
+    // ru_maxrss starts with what the process was before it became this program, its parent's
+    // image.
+    int64_t kib = file_number("/proc/self/status", "VmHWM:");
+    if (kib >= 0)
+        return kib * 1024;
     struct rusage use;
     return getrusage(RUSAGE_SELF, &use) == 0 ? (int64_t)use.ru_maxrss * 1024 : 0;
 }
@@ -151,14 +156,12 @@ json_t *machine_probe(const char *gemm, const char *no_amx)
     char cpu[256], isa[256];
     file_text("/proc/cpuinfo", "model name", cpu, sizeof cpu);
     machine_isa(isa, sizeof isa);
-    cpu_set_t set;
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     int64_t total = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
     return json_pack(
         "{s:s, s:{s:{s:b, s:s, s:{s:b, s:s*}}, s:{s:b, s:s}}, s:s, s:s, s:i, s:i, s:I, s:I}",
         "version", MOESWEEP_VERSION, "backends", "cpu", "built", 1, "gemm", gemm, "bf16", "amx",
         no_amx == NULL, "why", no_amx, "cuda", "built", 0, "why",
-        "this version trains on the CPU only", "cpu", cpu, "isa", isa, "cores", cores,
-        "cores_online", (int)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes", (json_int_t)total,
-        "memory_available_bytes", (json_int_t)machine_memory_available());
+        "this version trains on the CPU only", "cpu", cpu, "isa", isa, "cores",
+        pool_processors(), "cores_online", (int)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
+        (json_int_t)total, "memory_available_bytes", (json_int_t)machine_memory_available());
 }

@@ -10,7 +10,7 @@
 // memory, what the control group leaves, and the address-space limit. INT64_MAX where nothing
 // says.
 int64_t machine_memory_available(void);
-// Largest resident size of this process so far, bytes.
+// Largest resident size of this program so far, bytes.
 int64_t machine_peak_bytes(void);
 // The instruction set extensions that decide the order of floating-point sums ("avx2 fma
 // avx512f"); losses are bit-identical only between machines where this string is the same.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model_impl.h"
 #include "core/rng.h"
-#include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/ffn.h"
 #include "kernels/gemm.h"
@@ -9,14 +8,12 @@
 #include "kernels/rope.h"
 #include "kernels/unembed.h"
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define ALIGN 64       // a cache line, and the widest vector
 #define CHUNK_ROWS 256 // at d = 256 a chunk of queries, keys, values takes 768 KiB
-#define ADAM_EPS 1e-8
 
 // The activation arena is laid out by one function that runs twice: once to count (base NULL),
 // once to hand out.
@@ -42,10 +39,10 @@ static int64_t max64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static void lay_out_layer(struct model *m, struct layer *l, struct cursor *c)
+static void lay_out_layer(const struct part *p, struct layer *l, struct cursor *c)
 {
-    const struct arch *a = &m->arch;
-    int64_t T = m->T, q = a->N_q * a->d_qkv, kv = a->N_kv * a->d_qkv;
+    const struct arch *a = &p->m->arch;
+    int64_t T = p->T, q = a->N_q * a->d_qkv, kv = a->N_kv * a->d_qkv;
     struct layer_acts *x = &l->a;
     x->x = reals(c, T * a->d);
     x->r1 = reals(c, T);
@@ -71,36 +68,36 @@ static void lay_out_layer(struct model *m, struct layer *l, struct cursor *c)
     x->offset = take(c, a->N_e + 1, sizeof *x->offset);
 }
 
-static size_t lay_out(struct model *m, char *base)
+static size_t lay_out(struct part *p, char *base)
 {
-    const struct arch *a = &m->arch;
+    const struct arch *a = &p->m->arch;
     struct cursor c = {base, 0};
-    int64_t T = m->T, q = a->N_q * a->d_qkv, kv = a->N_kv * a->d_qkv;
+    int64_t T = p->T, q = a->N_q * a->d_qkv, kv = a->N_kv * a->d_qkv;
     int64_t widest =
         max64(a->L_d > 0 ? a->d_d : 0, a->L_m > 0 ? max64(a->d_m, a->n_shared * a->d_m) : 0);
-    for (int64_t l = 0; l < m->L; l++)
-        lay_out_layer(m, &m->layers[l], &c);
-    m->x_out = reals(&c, T * a->d);
-    m->norm_out_y = reals(&c, T * a->d);
-    m->r_out = reals(&c, T);
-    m->d_norm_out = reals(&c, T * a->d);
-    m->rope = reals(&c, a->S * a->d_qkv);
-    m->dx = reals(&c, T * a->d);
-    m->dy = reals(&c, T * a->d);
-    m->norm1 = reals(&c, m->chunk * a->d);
-    m->d_norm1 = reals(&c, m->chunk * a->d);
-    m->d_qkv = reals(&c, m->chunk * (q + 2 * kv));
-    m->d_o = reals(&c, m->chunk * q);
-    if (m->opt.qk_norm) {
-        m->qk = reals(&c, m->chunk * (q + 2 * kv));
-        m->r_qk = reals(&c, m->chunk * (a->N_q + a->N_kv));
+    for (int64_t l = 0; l < p->m->L; l++)
+        lay_out_layer(p, &p->layers[l], &c);
+    p->x_out = reals(&c, T * a->d);
+    p->norm_out_y = reals(&c, T * a->d);
+    p->r_out = reals(&c, T);
+    p->d_norm_out = reals(&c, T * a->d);
+    p->rope = reals(&c, a->S * a->d_qkv);
+    p->dx = reals(&c, T * a->d);
+    p->dy = reals(&c, T * a->d);
+    p->norm1 = reals(&c, p->chunk * a->d);
+    p->d_norm1 = reals(&c, p->chunk * a->d);
+    p->d_qkv = reals(&c, p->chunk * (q + 2 * kv));
+    p->d_o = reals(&c, p->chunk * q);
+    if (p->m->opt.qk_norm) {
+        p->qk = reals(&c, p->chunk * (q + 2 * kv));
+        p->r_qk = reals(&c, p->chunk * (a->N_q + a->N_kv));
     }
-    m->dp = reals(&c, a->N_e);
-    m->mean_p = reals(&c, a->N_e);
-    m->logits = reals(&c, T * a->N_e);
-    m->dw = reals(&c, T * a->K);
-    m->dw_slot = reals(&c, T * a->K);
-    m->scratch =
+    p->dp = reals(&c, a->N_e);
+    p->mean_p = reals(&c, a->N_e);
+    p->logits = reals(&c, T * a->N_e);
+    p->dw = reals(&c, T * a->K);
+    p->dw_slot = reals(&c, T * a->K);
+    p->scratch =
         reals(&c, max64(ffn_scratch(a->d, widest),
                         max64(attention_scratch(a->S, a->d_qkv), unembed_scratch(a->V))));
     return c.used;
@@ -169,24 +166,24 @@ static struct layer_params params_of_layer(const struct model *m, real *arena, i
     return p;
 }
 
-static void bind_params(struct model *m)
+static void bind_params(struct part *p)
 {
+    const struct model *m = p->m;
     for (int i = 0; i < m->n_tensors; i++) {
         const struct tensor *t = &m->tensors[i];
-        real *p = m->params + t->offset, *g = m->grads + t->offset;
+        real *at = m->params + t->offset, *g = p->grads + t->offset;
         if (t->role == T_EMBED)
-            m->embed = p, m->g_embed = g;
+            p->embed = at, p->g_embed = g;
         else if (t->role == T_NORM_OUT)
-            m->norm_out = p, m->g_norm_out = g;
+            p->norm_out = at, p->g_norm_out = g;
         else if (t->role == T_UNEMBED)
-            m->unembed = p, m->g_unembed = g;
+            p->unembed = at, p->g_unembed = g;
     }
     if (m->opt.tied)
-        m->unembed = m->embed, m->g_unembed = m->g_embed;
+        p->unembed = p->embed, p->g_unembed = p->g_embed;
     for (int l = 0; l < m->L; l++) {
-        m->layers[l].moe = l >= m->arch.L_d;
-        m->layers[l].p = params_of_layer(m, m->params, l);
-        m->layers[l].g = params_of_layer(m, m->grads, l);
+        p->layers[l].p = params_of_layer(m, m->params, l);
+        p->layers[l].g = params_of_layer(m, p->grads, l);
     }
 }
 
@@ -215,31 +212,87 @@ static void *arena_alloc(size_t bytes)
     return p;
 }
 
-static enum err allocate(struct model *m)
+static void poison_acts(void *ctx, int i)
 {
-    m->layers = calloc((size_t)m->L, sizeof *m->layers);
-    ENSURE(m->layers != NULL, ERR_FAILED, "out of memory for %" PRId64 " layers", m->L);
+    const struct part *p = &((struct model *)ctx)->parts[i];
+    poison(p->acts, p->acts_bytes);
+}
+
+static void use_one_thread(void *ctx, int i)
+{
+    (void)ctx;
+    (void)i;
+    gemm_one_thread();
+}
+
+// Everything but the arenas, and the arenas' sizes.
+static enum err create_part(struct part *p)
+{
+    const struct model *m = p->m;
+    const struct arch *a = &m->arch;
+    p->T = a->S * ((m->T / a->S + m->n_parts - 1) / m->n_parts);
+    p->chunk = a->S * max64(1, CHUNK_ROWS / a->S);
+    p->chunk = p->chunk < p->T ? p->chunk : p->T;
+    p->layers = calloc((size_t)m->L, sizeof *p->layers);
+    ENSURE(p->layers != NULL, ERR_FAILED, "out of memory for %" PRId64 " layers", m->L);
     for (int64_t l = 0; l < m->L; l++)
-        m->layers[l].moe = l >= m->arch.L_d;
-    size_t arena = ((size_t)m->N * sizeof(real) + ALIGN - 1) / ALIGN * ALIGN;
-    m->acts_bytes = lay_out(m, NULL);
-    m->params = arena_alloc(4 * arena);
-    m->acts = arena_alloc(m->acts_bytes);
-    ENSURE(m->params != NULL && m->acts != NULL, ERR_FAILED,
+        p->layers[l].moe = l >= a->L_d;
+    p->acts_bytes = lay_out(p, NULL);
+    return OK;
+}
+
+static enum err allocate_arenas(struct model *m)
+{
+    size_t arena = ((size_t)m->N * sizeof(real) + ALIGN - 1) / ALIGN * ALIGN, acts = 0;
+    size_t all = (size_t)(3 + m->n_parts) * arena, stride = arena / sizeof(real);
+    m->params = arena_alloc(all);
+    bool got = m->params != NULL;
+    for (int i = 0; i < m->n_parts; i++) {
+        struct part *p = &m->parts[i];
+        acts += p->acts_bytes;
+        p->acts = got ? arena_alloc(p->acts_bytes) : NULL;
+        got = p->acts != NULL;
+    }
+    ENSURE(got, ERR_FAILED,
            "out of memory: the model needs %zu bytes for %" PRId64
            " parameters with gradients and moments and %zu bytes for activations",
-           4 * arena, m->N, m->acts_bytes);
-    poison(m->params, 2 * arena);
-    poison(m->acts, m->acts_bytes);
-    m->grads = m->params + arena / sizeof(real);
-    m->m1 = m->grads + arena / sizeof(real);
-    m->m2 = m->m1 + arena / sizeof(real);
+           all, m->N, acts);
+    m->m1 = m->params + stride;
+    m->m2 = m->m1 + stride;
+    m->grads = m->m2 + stride;
     memset(m->m1, 0, 2 * arena);
-    lay_out(m, m->acts);
-    if (m->opt.router == ROUTER_SIGMOID_BIAS) {
-        m->bias = calloc((size_t)(m->arch.L_m * m->arch.N_e + 1), sizeof *m->bias);
-        ENSURE(m->bias != NULL, ERR_FAILED, "out of memory for the routing biases");
+    poison(m->params, arena);
+    poison(m->grads, (size_t)m->n_parts * arena);
+    for (int i = 0; i < m->n_parts; i++) {
+        struct part *p = &m->parts[i];
+        p->grads = m->grads + (size_t)i * stride;
+        lay_out(p, p->acts);
+        bind_params(p);
     }
+    return OK;
+}
+
+static enum err allocate(struct model *m, int threads)
+{
+    const struct arch *a = &m->arch;
+    size_t moe = (size_t)(a->L_m * a->N_e + 1);
+    m->n_parts = m->T / a->S < threads ? (int)(m->T / a->S) : threads;
+    m->parts = calloc((size_t)m->n_parts, sizeof *m->parts);
+    m->loads = calloc(moe, sizeof *m->loads);
+    m->bias = m->opt.router == ROUTER_SIGMOID_BIAS ? calloc(moe, sizeof *m->bias) : NULL;
+    ENSURE(m->parts != NULL && m->loads != NULL &&
+               (m->bias != NULL || m->opt.router != ROUTER_SIGMOID_BIAS),
+           ERR_FAILED, "out of memory for the routing");
+    for (int i = 0; i < m->n_parts; i++) {
+        m->parts[i].m = m;
+        TRY(create_part(&m->parts[i]));
+    }
+    TRY(allocate_arenas(m));
+    TRY(pool_create(m->n_parts, &m->pool));
+    pool_run(m->pool, m->n_parts, use_one_thread, NULL);
+    pool_run(m->pool, m->n_parts, poison_acts, m); // near the core that will use them
+    for (int i = 0; i < m->n_parts; i++)
+        rope_table(m->parts[i].rope, a->S, a->d_qkv, m->opt.rope_base);
     return OK;
 }
 
@@ -255,7 +308,7 @@ static double bytes_estimate(const struct arch *a, int64_t batch_tokens)
 }
 
 enum err model_create(const struct arch *a, const struct job_model *opt, enum gemm_kind gemm,
-                      int64_t batch_tokens, struct model **out)
+                      int64_t batch_tokens, int threads, struct model **out)
 {
     *out = NULL;
     TRY(arch_check(a));
@@ -263,6 +316,7 @@ enum err model_create(const struct arch *a, const struct job_model *opt, enum ge
     ENSURE(batch_tokens > 0 && batch_tokens % a->S == 0, ERR_INPUT,
            "batch_tokens: expected a multiple of S = %" PRId64 ", found %" PRId64, a->S,
            batch_tokens);
+    ENSURE(threads >= 1, ERR_INPUT, "threads: expected at least 1, found %d", threads);
     ENSURE(batch_tokens <= INT32_MAX / max64(a->K, 1), ERR_INPUT,
            "batch_tokens: %" PRId64 " tokens of %" PRId64 " experts each exceed 2^31",
            batch_tokens, a->K);
@@ -273,17 +327,12 @@ enum err model_create(const struct arch *a, const struct job_model *opt, enum ge
     ENSURE(m != NULL, ERR_FAILED, "out of memory");
     *m = (struct model){
         .arch = *a, .opt = *opt, .gemm = gemm, .T = batch_tokens, .L = a->L_d + a->L_m};
-    m->chunk = a->S * max64(1, CHUNK_ROWS / a->S);
-    m->chunk = m->chunk < batch_tokens ? m->chunk : batch_tokens;
     m->N = tensor_table(a, opt, &m->tensors, &m->n_tensors);
-    enum err e = m->N < 0 ? err_set(ERR_FAILED, "out of memory") : allocate(m);
+    enum err e = m->N < 0 ? err_set(ERR_FAILED, "out of memory") : allocate(m, threads);
     if (e != OK) {
         model_free(m);
         return e;
     }
-    bind_params(m);
-    gemm_one_thread();
-    rope_table(m->rope, a->S, a->d_qkv, opt->rope_base);
     *out = m;
     return OK;
 }
@@ -292,10 +341,15 @@ void model_free(struct model *m)
 {
     if (m == NULL)
         return;
+    pool_free(m->pool);
+    for (int i = 0; i < m->n_parts && m->parts != NULL; i++) {
+        free(m->parts[i].layers);
+        free(m->parts[i].acts);
+    }
+    free(m->parts);
+    free(m->loads);
     free(m->tensors);
-    free(m->layers);
     free(m->params);
-    free(m->acts);
     free(m->bias);
     free(m->muon);
     free(m);
@@ -317,94 +371,29 @@ void model_init(struct model *m, uint64_t seed)
         memset(m->bias, 0, (size_t)(m->arch.L_m * m->arch.N_e) * sizeof *m->bias);
 }
 
-double model_clip(struct model *m, double clip)
+// Near the core that will use it.
+static void poison_muon(void *ctx, int i)
 {
-    double norm = sqrt(grad_square(m->grads, m->N));
-    if (clip > 0 && norm > clip)
-        grad_scale(m->grads, m->N, clip / norm);
-    return norm;
+    struct model *m = ctx;
+    poison(m->muon + i * m->muon_stride, (size_t)m->muon_stride * sizeof *m->muon);
 }
 
 enum err model_reserve(struct model *m, enum job_optimizer optimizer)
 {
+    const int64_t line = ALIGN / sizeof(real);
     int64_t most = 0, rows, cols;
     for (int i = 0; i < m->n_tensors && optimizer == OPTIMIZER_MUON; i++)
         if (tensor_hidden(&m->tensors[i], &rows, &cols) > 0)
             most = max64(most, muon_scratch(rows, cols));
     if (most == 0 || m->muon != NULL)
         return OK;
-    m->muon = arena_alloc((size_t)most * sizeof(real));
-    ENSURE(m->muon != NULL, ERR_FAILED, "out of memory: Muon needs %zu bytes for one matrix",
-           (size_t)most * sizeof(real));
-    poison(m->muon, (size_t)most * sizeof(real));
+    m->muon_stride = (most + line - 1) / line * line;
+    size_t bytes = (size_t)(m->n_parts * m->muon_stride) * sizeof(real);
+    m->muon = arena_alloc(bytes);
+    ENSURE(m->muon != NULL, ERR_FAILED,
+           "out of memory: Muon needs %zu bytes for one matrix a thread", bytes);
+    pool_run(m->pool, m->n_parts, poison_muon, m);
     return OK;
-}
-
-// The matrices of one tensor, one after the other.
-static void muon_tensor(struct model *m, const struct tensor *t, double lr, double wd)
-{
-    int64_t rows, cols, n = tensor_hidden(t, &rows, &cols);
-    struct muon o = {lr, t->decay ? wd : 0};
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = t->offset + i * rows * cols;
-        muon_update(m->params + at, m->m1 + at, m->grads + at, rows, cols, &o, m->muon);
-    }
-}
-
-static bool by_muon(const struct tensor *t, enum job_optimizer optimizer)
-{
-    int64_t rows, cols;
-    return optimizer == OPTIMIZER_MUON && tensor_hidden(t, &rows, &cols) > 0;
-}
-
-void model_step(struct model *m, const struct job_train *o, double lr, int64_t step)
-{
-    for (int i = 0, j; i < m->n_tensors; i = j) {
-        const struct tensor *t = &m->tensors[i];
-        int64_t n = 0;
-        j = i + 1;
-        if (by_muon(t, o->optimizer)) {
-            muon_tensor(m, t, lr, o->wd);
-            continue;
-        }
-        // Neighbours of the same kind are one call.
-        for (j = i; j < m->n_tensors && m->tensors[j].decay == t->decay &&
-                    !by_muon(&m->tensors[j], o->optimizer);
-             j++)
-            n += m->tensors[j].count;
-        struct adamw a = {lr, o->beta1, o->beta2, ADAM_EPS, t->decay ? o->wd : 0, step};
-        adamw_update(m->params + t->offset, m->m1 + t->offset, m->m2 + t->offset,
-                     m->grads + t->offset, n, &a);
-    }
-}
-
-static int64_t load(const struct layer *l, int64_t e)
-{
-    return l->a.offset[e + 1] - l->a.offset[e];
-}
-
-void model_balance_bias(struct model *m, double rate)
-{
-    const struct arch *a = &m->arch;
-    if (m->bias == NULL || m->n == 0)
-        return;
-    for (int64_t i = 0; i < a->L_m; i++)
-        for (int64_t e = 0; e < a->N_e; e++) {
-            int64_t excess = load(&m->layers[a->L_d + i], e) * a->N_e - m->n * a->K;
-            m->bias[i * a->N_e + e] -= (real)(rate * (double)((excess > 0) - (excess < 0)));
-        }
-}
-
-double model_balance(const struct model *m)
-{
-    const struct arch *a = &m->arch;
-    int64_t most = 0;
-    if (a->L_m == 0 || m->n == 0)
-        return 1;
-    for (int64_t i = a->L_d; i < m->L; i++)
-        for (int64_t e = 0; e < a->N_e; e++)
-            most = max64(most, load(&m->layers[i], e));
-    return (double)(most * a->N_e) / (double)(m->n * a->K);
 }
 
 int64_t model_n_params(const struct model *m)

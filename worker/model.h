@@ -11,11 +11,14 @@
 
 struct model;
 
-// Allocates everything for batches of at most batch_tokens (a multiple of S). Nothing is
-// allocated later. gemm: what all matrix products but the router's run on. ERR_INPUT:
-// architecture; ERR_FAILED: memory, with the bytes that were asked for.
+// Allocates everything for batches of at most batch_tokens (a multiple of S), and starts
+// threads - 1 threads (no more than a batch has sequences are used). Nothing is allocated
+// later. gemm: what all matrix products but the router's run on. Results are a function of the
+// arguments, the number of threads among them: sums over a batch are taken in parts of whole
+// sequences, one a thread, and the parts in order. ERR_INPUT: architecture; ERR_FAILED: memory,
+// with the bytes that were asked for.
 enum err model_create(const struct arch *a, const struct job_model *opt, enum gemm_kind gemm,
-                      int64_t batch_tokens, struct model **out);
+                      int64_t batch_tokens, int threads, struct model **out);
 void model_free(struct model *m);
 // Fresh parameters from the seed: same seed, same bits.
 void model_init(struct model *m, uint64_t seed);

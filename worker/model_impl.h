@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What model.c (arenas, optimizer) and model_pass.c (forward, backward) share; no one else's.
+// What model.c (arenas), model_pass.c (forward and backward of one part), model_parts.c (of
+// all) and model_step.c (clipping, optimizers) share; no one else's.
+//
+// A batch is cut into parts of whole sequences, one a thread. A part has its own activations,
+// scratch and gradients; parameters and moments are common. Between forward and backward the
+// experts' loads are summed over the parts, after backward the gradients are, part 0 first: the
+// loss that is differentiated is the whole batch's, and its bits depend on the number of parts
+// alone.
 #ifndef WORKER_MODEL_IMPL_H
 #define WORKER_MODEL_IMPL_H
 #include "worker/model.h"
+#include "worker/pool.h"
 
 // One feed-forward block's parameters, or its gradients.
 struct block_params {
@@ -40,26 +48,24 @@ struct layer {
     struct layer_acts a;
 };
 
-struct model {
-    struct arch arch;
-    struct job_model opt;
-    enum gemm_kind gemm; // of all products but the router's
-    int64_t T;           // batch_tokens that everything is sized for
-    int64_t L;
-    int64_t chunk; // rows that pass through an attention block together: whole sequences
-    struct tensor *tensors;
-    int n_tensors;
-    int64_t N;
-    real *params, *grads, *m1, *m2; // [N] each, one allocation
-    real *muon;                     // scratch of one matrix; NULL: model_reserve
-    struct layer *layers;           // [L]
+struct model;
+
+struct part {
+    const struct model *m;
+    int64_t T;            // rows that everything is sized for
+    int64_t chunk;        // rows that pass through an attention block together: whole sequences
+    real *grads;          // [N]; the first part's are the model's, where all are summed
+    double square;        // sum of squares of its slice of the model's gradients
+    struct layer *layers; // [L]
     real *embed, *g_embed, *norm_out, *g_norm_out, *unembed, *g_unembed;
-    real *bias; // [L_m, N_e], sigmoid router only
     void *acts; // the activation arena
     size_t acts_bytes;
+    // The last forward: its rows, their tokens (they must live until backward) and their share
+    // of the loss
+    int64_t n;
+    const int32_t *tokens, *targets;
+    double loss;
     // Activations outside the layers, and scratch
-    const int32_t *tokens; // the last training forward's; they must live until backward
-    int64_t n;             // rows of the last forward
     real *x_out, *norm_out_y, *r_out;    // [T, d], [T, d], [T]
     real *d_norm_out;                    // [T, d] dL/d(norm_out_y), made by the fused loss
     real *rope;                          // [S, d_qkv]
@@ -71,5 +77,33 @@ struct model {
     real *dw, *dw_slot; // [T, K], [T K]
     real *scratch;      // the largest that any operation asks for
 };
+
+struct model {
+    struct arch arch;
+    struct job_model opt;
+    enum gemm_kind gemm; // of all products but the router's
+    int64_t T;           // batch_tokens that everything is sized for
+    int64_t L;
+    struct tensor *tensors;
+    int n_tensors;
+    int64_t N;
+    real *params, *grads, *m1, *m2; // [N] each, one allocation with the other parts' gradients
+    real *muon;                     // scratch of one matrix a thread; NULL: model_reserve
+    int64_t muon_stride;            // from thread to thread
+    real *bias;                     // [L_m, N_e], sigmoid router only
+    struct part *parts;             // [n_parts]
+    int n_parts, n_active;          // n_active: those that had rows in the last forward
+    struct pool *pool;              // n_parts threads
+    int64_t n;                      // rows of the last forward
+    int64_t *loads;                 // [L_m, N_e] its assignments to each expert
+};
+
+// Forward of p->n rows; train: with the gradient of the unembedding, and of what enters it.
+void part_forward(struct part *p, bool train);
+// All other gradients; reads the model's loads.
+void part_backward(struct part *p, double aux);
+// What the model's threads share out by number, whatever n_active is: slice i of the parameters
+// is [model_slice(m, i), model_slice(m, i + 1)).
+int64_t model_slice(const struct model *m, int i);
 
 #endif

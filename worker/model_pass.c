@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward and backward through the whole model: the order of operations, nothing else.
+// Forward and backward of one part of the batch through the whole model: the order of
+// operations, nothing else.
 #include "kernels/attention.h"
 #include "kernels/dispatch.h"
 #include "kernels/embed.h"
@@ -22,49 +23,49 @@ static void clear(real *x, int64_t n)
     memset(x, 0, (size_t)n * sizeof *x);
 }
 
-static struct router_kind router_kind(const struct model *m)
+static struct router_kind router_kind(const struct part *p)
 {
-    return (struct router_kind){m->arch.N_e, m->arch.K, m->opt.router == ROUTER_SIGMOID_BIAS,
-                                m->opt.norm_topk};
+    return (struct router_kind){p->m->arch.N_e, p->m->arch.K,
+                                p->m->opt.router == ROUTER_SIGMOID_BIAS, p->m->opt.norm_topk};
 }
 
 // Rows from `row` on, whole sequences: what they pass through on the way stays in the
 // second-level cache.
-static struct attention_sizes chunk(const struct model *m, int64_t row)
+static struct attention_sizes chunk(const struct part *p, int64_t row)
 {
-    const struct arch *a = &m->arch;
-    int64_t left = m->n - row, rows = left < m->chunk ? left : m->chunk;
+    const struct arch *a = &p->m->arch;
+    int64_t left = p->n - row, rows = left < p->chunk ? left : p->chunk;
     return (struct attention_sizes){rows / a->S, a->S,     a->N_q,
                                     a->N_kv,     a->d_qkv, (a->N_q + 2 * a->N_kv) * a->d_qkv};
 }
 
 // One chunk's queries and keys as attention takes them, in rows as qkv's: the projections
-// themselves, turned in place, or with QK-norm their normed heads in m->qk, so that qkv keeps
+// themselves, turned in place, or with QK-norm their normed heads in p->qk, so that qkv keeps
 // what the norm's backward needs. A token's heads lie side by side: to the norm they are rows.
-static real *heads_fwd(struct model *m, const struct layer *l, real *qkv,
+static real *heads_fwd(struct part *p, const struct layer *l, real *qkv,
                        struct attention_sizes n)
 {
     int64_t Q = n.Hq * n.D, H = n.Hq + n.Hkv;
-    real *qk = m->opt.qk_norm ? m->qk : qkv;
-    for (int64_t t = 0; t < n.B * n.T && m->opt.qk_norm; t++) {
+    real *qk = p->m->opt.qk_norm ? p->qk : qkv;
+    for (int64_t t = 0; t < n.B * n.T && p->m->opt.qk_norm; t++) {
         const real *from = qkv + t * n.ld;
-        real *to = qk + t * n.ld, *r = m->r_qk + t * H;
+        real *to = qk + t * n.ld, *r = p->r_qk + t * H;
         rmsnorm_fwd(to, r, from, l->p.norm_q, n.Hq, n.D);
         rmsnorm_fwd(to + Q, r + n.Hq, from + Q, l->p.norm_k, n.Hkv, n.D);
     }
-    rope_fwd(qk, m->rope, n.B, n.T, H, n.D, n.ld); // keys lie beside the queries
+    rope_fwd(qk, p->rope, n.B, n.T, H, n.D, n.ld); // keys lie beside the queries
     return qk;
 }
 
-// m->d_qkv: in the gradient in what heads_fwd made of the chunk, out in qkv. m->qk is used up.
-static void heads_bwd(struct model *m, struct layer *l, const real *qkv,
+// p->d_qkv: in the gradient in what heads_fwd made of the chunk, out in qkv. p->qk is used up.
+static void heads_bwd(struct part *p, struct layer *l, const real *qkv,
                       struct attention_sizes n)
 {
     int64_t Q = n.Hq * n.D, H = n.Hq + n.Hkv;
-    rope_bwd(m->d_qkv, m->rope, n.B, n.T, H, n.D, n.ld);
-    for (int64_t t = 0; t < n.B * n.T && m->opt.qk_norm; t++) {
-        const real *x = qkv + t * n.ld, *r = m->r_qk + t * H;
-        real *dx = m->d_qkv + t * n.ld, *dy = m->qk + t * n.ld;
+    rope_bwd(p->d_qkv, p->rope, n.B, n.T, H, n.D, n.ld);
+    for (int64_t t = 0; t < n.B * n.T && p->m->opt.qk_norm; t++) {
+        const real *x = qkv + t * n.ld, *r = p->r_qk + t * H;
+        real *dx = p->d_qkv + t * n.ld, *dy = p->qk + t * n.ld;
         copy(dy, dx, H * n.D);
         clear(dx, H * n.D); // the norm adds to it
         rmsnorm_bwd(dx, l->g.norm_q, dy, x, l->p.norm_q, r, n.Hq, n.D);
@@ -73,179 +74,169 @@ static void heads_bwd(struct model *m, struct layer *l, const real *qkv,
 }
 
 // x2 = x + attention(norm(x))
-static void attention_block_fwd(struct model *m, struct layer *l)
+static void attention_block_fwd(struct part *p, struct layer *l)
 {
-    const int64_t d = m->arch.d;
+    const int64_t d = p->m->arch.d;
     const struct layer_acts *x = &l->a;
-    for (int64_t row = 0; row < m->n; row += m->chunk) {
-        struct attention_sizes n = chunk(m, row);
+    for (int64_t row = 0; row < p->n; row += p->chunk) {
+        struct attention_sizes n = chunk(p, row);
         int64_t T = n.B * n.T, Q = n.Hq * n.D, KV = n.Hkv * n.D;
         real *qkv = x->qkv + row * n.ld, *o = x->o + row * Q, *x2 = x->x2 + row * d;
-        rmsnorm_fwd(m->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
-        linear_fwd(qkv, m->norm1, l->p.qkv, T, d, n.ld, m->gemm);
-        const real *qk = heads_fwd(m, l, qkv, n);
-        attention_fwd(o, x->lse + row * n.Hq, qk, qk + Q, qkv + Q + KV, n, m->gemm, m->scratch);
+        rmsnorm_fwd(p->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
+        linear_fwd(qkv, p->norm1, l->p.qkv, T, d, n.ld, p->m->gemm);
+        const real *qk = heads_fwd(p, l, qkv, n);
+        attention_fwd(o, x->lse + row * n.Hq, qk, qk + Q, qkv + Q + KV, n, p->m->gemm,
+                      p->scratch);
         copy(x2, x->x + row * d, T * d);
-        linear_fwd_add(x2, o, l->p.o, T, Q, d, m->gemm);
+        linear_fwd_add(x2, o, l->p.o, T, Q, d, p->m->gemm);
     }
 }
 
-// m->dx: in dL/dx2, out dL/dx. The norms' outputs are formed again.
-static void attention_block_bwd(struct model *m, struct layer *l)
+// p->dx: in dL/dx2, out dL/dx. The norms' outputs are formed again.
+static void attention_block_bwd(struct part *p, struct layer *l)
 {
-    const int64_t d = m->arch.d;
+    const int64_t d = p->m->arch.d;
     const struct layer_acts *x = &l->a;
     clear(l->g.norm_attn, d);
-    if (m->opt.qk_norm) {
-        clear(l->g.norm_q, m->arch.d_qkv);
-        clear(l->g.norm_k, m->arch.d_qkv);
+    if (p->m->opt.qk_norm) {
+        clear(l->g.norm_q, p->m->arch.d_qkv);
+        clear(l->g.norm_k, p->m->arch.d_qkv);
     }
-    for (int64_t row = 0; row < m->n; row += m->chunk) {
-        struct attention_sizes n = chunk(m, row);
+    for (int64_t row = 0; row < p->n; row += p->chunk) {
+        struct attention_sizes n = chunk(p, row);
         int64_t T = n.B * n.T, Q = n.Hq * n.D, KV = n.Hkv * n.D;
         int add = row > 0 ? LINEAR_ADD_DW : 0;
-        real *qkv = x->qkv + row * n.ld, *dx = m->dx + row * d;
-        const real *o = x->o + row * Q, *qk = m->opt.qk_norm ? heads_fwd(m, l, qkv, n) : qkv;
-        linear_bwd(m->d_o, l->g.o, dx, o, l->p.o, T, Q, d, add, m->gemm);
-        attention_bwd(m->d_qkv, m->d_qkv + Q, m->d_qkv + Q + KV, m->d_o, qk, qk + Q,
-                      qkv + Q + KV, o, x->lse + row * n.Hq, n, m->gemm, m->scratch);
-        heads_bwd(m, l, qkv, n);
-        rmsnorm_fwd(m->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
-        linear_bwd(m->d_norm1, l->g.qkv, m->d_qkv, m->norm1, l->p.qkv, T, d, n.ld, add,
-                   m->gemm);
-        rmsnorm_bwd(dx, l->g.norm_attn, m->d_norm1, x->x + row * d, l->p.norm_attn, x->r1 + row,
+        real *qkv = x->qkv + row * n.ld, *dx = p->dx + row * d;
+        const real *o = x->o + row * Q, *qk = p->m->opt.qk_norm ? heads_fwd(p, l, qkv, n) : qkv;
+        linear_bwd(p->d_o, l->g.o, dx, o, l->p.o, T, Q, d, add, p->m->gemm);
+        attention_bwd(p->d_qkv, p->d_qkv + Q, p->d_qkv + Q + KV, p->d_o, qk, qk + Q,
+                      qkv + Q + KV, o, x->lse + row * n.Hq, n, p->m->gemm, p->scratch);
+        heads_bwd(p, l, qkv, n);
+        rmsnorm_fwd(p->norm1, x->r1 + row, x->x + row * d, l->p.norm_attn, T, d);
+        linear_bwd(p->d_norm1, l->g.qkv, p->d_qkv, p->norm1, l->p.qkv, T, d, n.ld, add,
+                   p->m->gemm);
+        rmsnorm_bwd(dx, l->g.norm_attn, p->d_norm1, x->x + row * d, l->p.norm_attn, x->r1 + row,
                     T, d);
     }
 }
 
 // out += routed experts + shared experts of norm2. i: the layer's number among MoE layers.
-static void moe_fwd(struct model *m, struct layer *l, int64_t i, real *out)
+static void moe_fwd(struct part *p, struct layer *l, int64_t i, real *out)
 {
-    const struct arch *a = &m->arch;
+    const struct arch *a = &p->m->arch;
     struct layer_acts *x = &l->a;
-    int64_t T = m->n, all[2] = {0, T};
-    const real *bias = m->bias != NULL ? m->bias + i * a->N_e : NULL;
+    int64_t T = p->n, all[2] = {0, T};
+    const real *bias = p->m->bias != NULL ? p->m->bias + i * a->N_e : NULL;
     // The router's products stay unrounded: a choice of experts jumps where a number does not.
-    linear_fwd(m->logits, x->norm2, l->p.router, T, a->d, a->N_e, GEMM_FULL);
-    router_fwd(x->p, x->choice, x->w, x->total, m->logits, bias, T, router_kind(m));
+    linear_fwd(p->logits, x->norm2, l->p.router, T, a->d, a->N_e, GEMM_FULL);
+    router_fwd(x->p, x->choice, x->w, x->total, p->logits, bias, T, router_kind(p));
     dispatch_plan(x->offset, x->token, x->slot, x->choice, T, a->N_e, a->K);
     dispatch_weights(x->w_slot, x->w, x->slot, T * a->K);
     ffn_fwd(out, x->gate_up, x->norm2, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, m->gemm, m->scratch);
+            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, p->m->gemm,
+            p->scratch);
     if (a->n_shared > 0)
         ffn_fwd(out, x->sh_gate_up, x->norm2, NULL, l->p.shared.gate_up, l->p.shared.down,
-                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, m->gemm,
-                m->scratch);
+                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, p->m->gemm,
+                p->scratch);
 }
 
-// Gradient of aux N_e sum_e f_e mean_t p_te in every p_te: f is a count, it has no derivative.
-static void balance_bwd(struct model *m, const struct layer *l, double aux)
+// Gradient of aux N_e sum_e f_e mean_t p_te in every p_te, f and the mean those of the whole
+// batch: f is a count, it has no derivative. i: the layer's number among MoE layers.
+static void balance_bwd(struct part *p, int64_t i, double aux)
 {
-    const struct arch *a = &m->arch;
-    double n = (double)m->n;
+    const struct arch *a = &p->m->arch;
+    double n = (double)p->m->n;
     for (int64_t e = 0; e < a->N_e; e++) {
-        double f = (double)(l->a.offset[e + 1] - l->a.offset[e]) / (n * (double)a->K);
-        m->dp[e] = (real)(aux * (double)a->N_e * f / n);
+        double f = (double)p->m->loads[i * a->N_e + e] / (n * (double)a->K);
+        p->dp[e] = (real)(aux * (double)a->N_e * f / n);
     }
 }
 
-// m->dx is dL/dout; adds dL/dnorm2 to m->dy.
-static void moe_bwd(struct model *m, struct layer *l, double aux)
+// p->dx is dL/dout; adds dL/dnorm2 to p->dy.
+static void moe_bwd(struct part *p, struct layer *l, int64_t i, double aux)
 {
-    const struct arch *a = &m->arch;
+    const struct arch *a = &p->m->arch;
     struct layer_acts *x = &l->a;
-    int64_t T = m->n, all[2] = {0, T};
-    ffn_bwd(m->dy, l->g.ffn.gate_up, l->g.ffn.down, m->dw_slot, m->dx, x->norm2, x->gate_up,
+    int64_t T = p->n, all[2] = {0, T};
+    ffn_bwd(p->dy, l->g.ffn.gate_up, l->g.ffn.down, p->dw_slot, p->dx, x->norm2, x->gate_up,
             x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, m->gemm, m->scratch);
-    dispatch_weights_bwd(m->dw, m->dw_slot, x->slot, T * a->K);
-    balance_bwd(m, l, aux);
-    router_bwd(m->logits, m->dw, m->dp, x->p, x->choice, x->w, x->total, T, router_kind(m));
-    linear_bwd(m->dy, l->g.router, m->logits, x->norm2, l->p.router, T, a->d, a->N_e,
+            (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, p->m->gemm,
+            p->scratch);
+    dispatch_weights_bwd(p->dw, p->dw_slot, x->slot, T * a->K);
+    balance_bwd(p, i, aux);
+    router_bwd(p->logits, p->dw, p->dp, x->p, x->choice, x->w, x->total, T, router_kind(p));
+    linear_bwd(p->dy, l->g.router, p->logits, x->norm2, l->p.router, T, a->d, a->N_e,
                LINEAR_ADD_DX, GEMM_FULL);
     if (a->n_shared > 0)
-        ffn_bwd(m->dy, l->g.shared.gate_up, l->g.shared.down, NULL, m->dx, x->norm2,
+        ffn_bwd(p->dy, l->g.shared.gate_up, l->g.shared.down, NULL, p->dx, x->norm2,
                 x->sh_gate_up, NULL, l->p.shared.gate_up, l->p.shared.down,
-                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, m->gemm,
-                m->scratch);
+                (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, p->m->gemm,
+                p->scratch);
 }
 
 // out = x2 + ffn(norm(x2))
-static void ffn_block_fwd(struct model *m, int64_t i, real *out)
+static void ffn_block_fwd(struct part *p, int64_t i, real *out)
 {
-    const struct arch *a = &m->arch;
-    struct layer *l = &m->layers[i];
+    const struct arch *a = &p->m->arch;
+    struct layer *l = &p->layers[i];
     struct layer_acts *x = &l->a;
-    int64_t T = m->n, all[2] = {0, T};
+    int64_t T = p->n, all[2] = {0, T};
     rmsnorm_fwd(x->norm2, x->r2, x->x2, l->p.norm_ffn, T, a->d);
     copy(out, x->x2, T * a->d);
     if (l->moe) {
-        moe_fwd(m, l, i - a->L_d, out);
+        moe_fwd(p, l, i - a->L_d, out);
         return;
     }
     ffn_fwd(out, x->gate_up, x->norm2, NULL, l->p.ffn.gate_up, l->p.ffn.down,
-            (struct ffn_sizes){1, a->d, a->d_d, all, NULL}, m->gemm, m->scratch);
+            (struct ffn_sizes){1, a->d, a->d_d, all, NULL}, p->m->gemm, p->scratch);
 }
 
-// m->dx: in dL/dout, out dL/dx2.
-static void ffn_block_bwd(struct model *m, struct layer *l, double aux)
+// p->dx: in dL/dout, out dL/dx2.
+static void ffn_block_bwd(struct part *p, int64_t i, double aux)
 {
-    const struct arch *a = &m->arch;
+    const struct arch *a = &p->m->arch;
+    struct layer *l = &p->layers[i];
     struct layer_acts *x = &l->a;
-    int64_t T = m->n, all[2] = {0, T};
-    clear(m->dy, T * a->d);
+    int64_t T = p->n, all[2] = {0, T};
+    clear(p->dy, T * a->d);
     if (l->moe)
-        moe_bwd(m, l, aux);
+        moe_bwd(p, l, i - a->L_d, aux);
     else
-        ffn_bwd(m->dy, l->g.ffn.gate_up, l->g.ffn.down, NULL, m->dx, x->norm2, x->gate_up, NULL,
+        ffn_bwd(p->dy, l->g.ffn.gate_up, l->g.ffn.down, NULL, p->dx, x->norm2, x->gate_up, NULL,
                 l->p.ffn.gate_up, l->p.ffn.down, (struct ffn_sizes){1, a->d, a->d_d, all, NULL},
-                m->gemm, m->scratch);
+                p->m->gemm, p->scratch);
     clear(l->g.norm_ffn, a->d);
-    rmsnorm_bwd(m->dx, l->g.norm_ffn, m->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
+    rmsnorm_bwd(p->dx, l->g.norm_ffn, p->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
 }
 
-double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
-                     bool train)
+void part_forward(struct part *p, bool train)
 {
-    const struct arch *a = &m->arch;
-    ASSERT(n > 0 && n % a->S == 0 && n <= m->T);
-    m->n = n;
-    m->tokens = tokens;
-    embed_fwd(m->layers[0].a.x, m->embed, tokens, n, a->d);
-    for (int64_t i = 0; i < m->L; i++) {
-        attention_block_fwd(m, &m->layers[i]);
-        ffn_block_fwd(m, i, i + 1 < m->L ? m->layers[i + 1].a.x : m->x_out);
+    const struct arch *a = &p->m->arch;
+    int64_t n = p->n;
+    embed_fwd(p->layers[0].a.x, p->embed, p->tokens, n, a->d);
+    for (int64_t i = 0; i < p->m->L; i++) {
+        attention_block_fwd(p, &p->layers[i]);
+        ffn_block_fwd(p, i, i + 1 < p->m->L ? p->layers[i + 1].a.x : p->x_out);
     }
-    rmsnorm_fwd(m->norm_out_y, m->r_out, m->x_out, m->norm_out, n, a->d);
-    return unembed_xent(train ? m->d_norm_out : NULL, train ? m->g_unembed : NULL,
-                        m->norm_out_y, m->unembed, targets, n, a->d, a->V, m->gemm, m->scratch);
+    rmsnorm_fwd(p->norm_out_y, p->r_out, p->x_out, p->norm_out, n, a->d);
+    p->loss =
+        unembed_xent(train ? p->d_norm_out : NULL, train ? p->g_unembed : NULL, p->norm_out_y,
+                     p->unembed, p->targets, n, p->m->n, a->d, a->V, p->m->gemm, p->scratch);
 }
 
-void model_backward(struct model *m, double aux)
+void part_backward(struct part *p, double aux)
 {
-    const struct arch *a = &m->arch;
-    int64_t n = m->n;
-    clear(m->dx, n * a->d);
-    clear(m->g_norm_out, a->d);
-    rmsnorm_bwd(m->dx, m->g_norm_out, m->d_norm_out, m->x_out, m->norm_out, m->r_out, n, a->d);
-    for (int64_t i = m->L - 1; i >= 0; i--) {
-        ffn_block_bwd(m, &m->layers[i], aux);
-        attention_block_bwd(m, &m->layers[i]);
+    const struct arch *a = &p->m->arch;
+    int64_t n = p->n;
+    clear(p->dx, n * a->d);
+    clear(p->g_norm_out, a->d);
+    rmsnorm_bwd(p->dx, p->g_norm_out, p->d_norm_out, p->x_out, p->norm_out, p->r_out, n, a->d);
+    for (int64_t i = p->m->L - 1; i >= 0; i--) {
+        ffn_block_bwd(p, i, aux);
+        attention_block_bwd(p, &p->layers[i]);
     }
-    if (!m->opt.tied) // a tied one holds the unembedding's gradient already
-        clear(m->g_embed, a->V * a->d);
-    embed_bwd(m->g_embed, m->dx, m->tokens, n, a->d);
-}
-
-double model_aux_loss(const struct model *m)
-{
-    const struct arch *a = &m->arch;
-    double loss = 0;
-    for (int64_t i = a->L_d; i < m->L && m->n > 0; i++) {
-        const struct layer_acts *x = &m->layers[i].a;
-        router_mean(m->mean_p, x->p, m->n, a->N_e);
-        for (int64_t e = 0; e < a->N_e; e++)
-            loss += (double)(a->N_e * (x->offset[e + 1] - x->offset[e])) * (double)m->mean_p[e];
-    }
-    return m->n > 0 ? loss / (double)(m->n * a->K) : 0;
+    if (!p->m->opt.tied) // a tied one holds the unembedding's gradient already
+        clear(p->g_embed, a->V * a->d);
+    embed_bwd(p->g_embed, p->dx, p->tokens, n, a->d);
 }

@@ -8,6 +8,7 @@
 #include "worker/data.h"
 #include "worker/machine.h"
 #include "worker/model.h"
+#include "worker/pool.h"
 #include "worker/protocol.h"
 #include "worker/schedule.h"
 #include "worker/upcycle.h"
@@ -33,6 +34,7 @@ struct run {
     enum gemm_kind gemm; // what its products run on
     struct model *model;
     struct executed executed;
+    int64_t memory;            // bytes it should need at most
     int32_t *tokens, *targets; // one batch
     int64_t steps, n_windows;  // of the whole run; of a full batch
     uint32_t text;             // fingerprint
@@ -73,18 +75,27 @@ static bool stop_asked(void)
 
 // --- Before the first step ------------------------------------------------------------------
 
+// The data are left out: their pages are dropped where memory is short.
 static enum err check_memory(const struct run *r)
 {
-    int64_t need = r->executed.mem_total, have = machine_memory_available();
+    const struct executed *e = &r->executed;
+    int64_t need = e->mem_total, have = machine_memory_available();
     ENSURE(need <= have, ERR_INPUT,
            "arch: needs %.3g GB of memory (weights %.3g, gradients %.3g, moments %.3g, "
-           "activations "
-           "of %" PRId64 " tokens %.3g), expected at most the %.3g GB that are available",
-           1e-9 * (double)need, 1e-9 * (double)r->executed.mem_weights,
-           1e-9 * (double)r->executed.mem_grads, 1e-9 * (double)r->executed.mem_optimizer,
-           r->job->train.batch_tokens, 1e-9 * (double)r->executed.mem_activations,
-           1e-9 * (double)have);
+           "activations of %" PRId64 " tokens %.3g), expected at most the %.3g GB that are "
+           "available",
+           1e-9 * (double)need, 1e-9 * (double)e->mem_weights, 1e-9 * (double)e->mem_grads,
+           1e-9 * (double)e->mem_optimizer, r->job->train.batch_tokens,
+           1e-9 * (double)e->mem_activations, 1e-9 * (double)have);
     return OK;
+}
+
+// Largest resident size of this run, as it stands to be.
+static int64_t predicted_bytes(const struct run *r)
+{
+    int64_t init = (r->init.n_params + r->init.n_bias) * (int64_t)sizeof(real);
+    return r->executed.mem_total + init +
+           executed_data_bytes(r->job, corpus_bytes(&r->corpus), r->corpus.width);
 }
 
 // The vocabulary: a text's symbols; of tokens what the job says, or all up to the largest.
@@ -123,7 +134,6 @@ static enum err prepare(struct run *r)
     int64_t batch = j->train.batch_tokens;
     ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
            "data.kind: external data are for another trainer, not moetrain");
-    ENSURE(j->threads == 1, ERR_INPUT, "threads: one yet");
     ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,
            "device: expected cpu, found %s: this build has the CPU backend only", j->device);
     ENSURE(batch >= j->arch.S && batch % j->arch.S == 0, ERR_INPUT,
@@ -143,12 +153,16 @@ static enum err prepare(struct run *r)
     known.arch = r->arch;
     r->executed = executed_of(&known);
     TRY(check_memory(r));
+    r->memory = predicted_bytes(r);
     if (j->checkpoint.dir[0]) {
         TRY(checkpoint_check_dir(j->checkpoint.dir));
         r->text = data_fingerprint(&r->data);
         r->meta = checkpoint_meta(j, &r->arch, symbols);
         ENSURE(r->meta != NULL, ERR_FAILED, "out of memory");
     }
+    if (j->threads > pool_processors())
+        fprintf(stderr, "moetrain: warning: %d threads on %d processor%s\n", j->threads,
+                pool_processors(), pool_processors() > 1 ? "s" : "");
     double epochs = (double)job_tokens_after(j, r->steps) / (double)r->corpus.train.n;
     if (epochs > 1)
         fprintf(stderr,
@@ -199,12 +213,13 @@ static enum err say_hello(const struct run *r)
     machine_isa(isa, sizeof isa);
     snprintf(backend, sizeof backend, "cpu/%s%s", gemm_backend(), gemm_kind_suffix(r->gemm));
     return protocol_line(
-        r->out, json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "t",
-                          "hello", "v", 1, "pid", (json_int_t)getpid(), "backend", backend,
-                          "isa", isa, "version", MOESWEEP_VERSION, "id", r->job->id, "steps",
-                          (json_int_t)r->steps, "resumed_step", (json_int_t)r->state.step, "V",
-                          (json_int_t)r->arch.V, "params", (json_int_t)r->executed.params,
-                          "train_tokens", (json_int_t)r->corpus.train.n));
+        r->out,
+        json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "t",
+                  "hello", "v", 1, "pid", (json_int_t)getpid(), "backend", backend, "isa", isa,
+                  "version", MOESWEEP_VERSION, "id", r->job->id, "steps", (json_int_t)r->steps,
+                  "resumed_step", (json_int_t)r->state.step, "V", (json_int_t)r->arch.V,
+                  "params", (json_int_t)r->executed.params, "train_tokens",
+                  (json_int_t)r->corpus.train.n, "memory_bytes", (json_int_t)r->memory));
 }
 
 // --- One step -------------------------------------------------------------------------------
@@ -448,7 +463,8 @@ enum err train_run(const struct job *j, FILE *out)
                         j->train.precision == PRECISION_BF16 ? gemm_kind_bf16() : GEMM_FULL};
     enum err e = prepare(&r);
     if (e == OK) {
-        e = model_create(&r.arch, &j->model, r.gemm, j->train.batch_tokens, &r.model);
+        e = model_create(&r.arch, &j->model, r.gemm, j->train.batch_tokens, j->threads,
+                         &r.model);
         if (e == OK)
             e = model_reserve(r.model, j->train.optimizer);
         if (e == OK) {

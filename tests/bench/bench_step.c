@@ -12,8 +12,11 @@
 // of several steps.
 //
 //     bench_step [--json] [--check] [--quick] [--precision f32|bf16]
+//     bench_step --threads N [--check] [--quick] [--precision f32|bf16]
 //
 // --precision bf16: instead, the time of a step in f32 and in bf16, and how many times faster.
+// --threads: instead, steps of N threads against steps of one, turn about and by the clock, the
+// best of each; --check then wants M and L to gain a factor of 0.9 N (1.8 with two threads).
 // --check: exit code 1 when S or M is under half of the roofline. --quick: without L. XS to L:
 // all layers MoE, multi-head attention, 256 bytes a sequence, 4096 a step; d10 to d40: models
 // as the demo trains, 64 symbols a sequence, 256 a step: all in the caches, so that only FLOPs
@@ -28,12 +31,18 @@
 
 #define MOST_TOKENS 4096
 #define REQUIRED 0.5
+#define REQUIRED_GAIN 0.9 // of the number of threads
+
+static double read_clock(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static double seconds(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static float *fill(int64_t n)
@@ -183,11 +192,11 @@ struct trial {
     double best; // seconds
 };
 
-static void trial_start(struct trial *t, const struct size *s, enum gemm_kind gemm)
+static void trial_start(struct trial *t, const struct size *s, enum gemm_kind gemm, int threads)
 {
     struct job_model opt = {.rope_base = 10000, .init_scale = 1};
     struct rng r;
-    if (model_create(&s->arch, &opt, gemm, s->tokens, &t->m) != OK) {
+    if (model_create(&s->arch, &opt, gemm, s->tokens, threads, &t->m) != OK) {
         fprintf(stderr, "bench_step: %s\n", err_message());
         exit(1);
     }
@@ -199,15 +208,15 @@ static void trial_start(struct trial *t, const struct size *s, enum gemm_kind ge
     t->best = 1e9;
 }
 
-static void trial_step(struct trial *t, const struct size *s)
+static void trial_step(struct trial *t, const struct size *s, clockid_t clock)
 {
     const struct job_train train = {.beta1 = 0.9, .beta2 = 0.95, .wd = 0.1};
-    double start = seconds();
+    double start = read_clock(clock);
     model_forward(t->m, t->tokens, t->tokens + 1, s->tokens, true);
     model_backward(t->m, 0.01);
     model_clip(t->m, 1);
     model_step(t->m, &train, 1e-3, ++t->step);
-    double took = seconds() - start;
+    double took = read_clock(clock) - start;
     t->best = took < t->best ? took : t->best;
 }
 
@@ -215,10 +224,10 @@ static void trial_step(struct trial *t, const struct size *s)
 static double best_step(const struct size *s, int64_t *params)
 {
     struct trial t;
-    trial_start(&t, s, GEMM_FULL);
+    trial_start(&t, s, GEMM_FULL, 1);
     *params = model_n_params(t.m);
     for (int i = 0; i < s->steps; i++)
-        trial_step(&t, s);
+        trial_step(&t, s, CLOCK_PROCESS_CPUTIME_ID);
     model_free(t.m);
     return t.best;
 }
@@ -232,11 +241,11 @@ static void compare_precisions(const struct size *sizes, int n_sizes)
            gemm_kind_suffix(bf16));
     for (const struct size *s = sizes; s < sizes + n_sizes; s++) {
         struct trial full, half;
-        trial_start(&full, s, GEMM_FULL);
-        trial_start(&half, s, bf16);
+        trial_start(&full, s, GEMM_FULL, 1);
+        trial_start(&half, s, bf16, 1);
         for (int i = 0; i < s->steps; i++) {
-            trial_step(&full, s);
-            trial_step(&half, s);
+            trial_step(&full, s, CLOCK_PROCESS_CPUTIME_ID);
+            trial_step(&half, s, CLOCK_PROCESS_CPUTIME_ID);
         }
         model_free(full.m);
         model_free(half.m);
@@ -244,6 +253,24 @@ static void compare_precisions(const struct size *sizes, int n_sizes)
                full.best / half.best, (double)s->tokens / half.best);
         fflush(stdout);
     }
+}
+
+// How much faster steps of several threads are. Interference on either side spoils one turn,
+// not the result.
+static double print_gain(const struct size *s, enum gemm_kind gemm, int threads)
+{
+    struct trial one, many;
+    trial_start(&one, s, gemm, 1);
+    trial_start(&many, s, gemm, threads);
+    for (int i = 0; i < 2 * s->steps; i++) {
+        trial_step(&one, s, CLOCK_MONOTONIC);
+        trial_step(&many, s, CLOCK_MONOTONIC);
+    }
+    model_free(one.m), model_free(many.m);
+    printf("%-4s %10.2f %11.2f %6.2f %9.0f\n", s->name, 1e3 * one.best, 1e3 * many.best,
+           one.best / many.best, (double)s->tokens / many.best);
+    fflush(stdout);
+    return one.best / many.best;
 }
 
 // Whether a step's tensors leave the caches, so that the roofline's bandwidth bounds them.
@@ -268,6 +295,20 @@ static bool required(const char *size)
     return strcmp(size, "S") == 0 || strcmp(size, "M") == 0;
 }
 
+static int gains(const struct size *sizes, int n, enum gemm_kind gemm, int threads, bool check)
+{
+    bool failed = false;
+    printf("size  1 thread ms  %d threads ms  gain  tokens/s\n", threads);
+    for (int i = 0; i < n; i++) {
+        bool wanted = strcmp(sizes[i].name, "M") == 0 || strcmp(sizes[i].name, "L") == 0;
+        double gain = print_gain(&sizes[i], gemm, threads);
+        failed |= wanted && !(gain >= REQUIRED_GAIN * threads);
+    }
+    if (failed)
+        fprintf(stderr, "bench_step: M or L gains less than %.2f\n", REQUIRED_GAIN * threads);
+    return check && failed;
+}
+
 int main(int argc, char **argv)
 {
     // d, layers, heads, expert width, experts, K
@@ -290,13 +331,19 @@ int main(int argc, char **argv)
                                         SIZE("L", 256, 8, 4, 128, 32, 4, 3)};
     const int n_sizes = sizeof sizes / sizeof *sizes;
     bool bf16 = false, json = false, check = false, quick = false, failed = false;
+    int threads = 0;
     for (int i = 1; i < argc; i++) {
         json |= strcmp(argv[i], "--json") == 0;
         check |= strcmp(argv[i], "--check") == 0;
         quick |= strcmp(argv[i], "--quick") == 0;
         if (strcmp(argv[i], "--precision") == 0 && i + 1 < argc)
             bf16 = strcmp(argv[++i], "bf16") == 0;
+        if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
+            threads = atoi(argv[++i]);
     }
+    if (threads > 0)
+        return gains(sizes, quick ? n_sizes - 1 : n_sizes, bf16 ? gemm_kind_bf16() : GEMM_FULL,
+                     threads, check);
     gemm_one_thread();
     if (bf16) {
         compare_precisions(sizes, quick ? n_sizes - 1 : n_sizes);

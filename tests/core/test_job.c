@@ -171,7 +171,7 @@ static void test_id(void)
         job_free(&b);                                                                          \
     } while (0)
     ID_AFTER((void)0, true);
-    ID_AFTER(b.threads = 7, true);
+    ID_AFTER(b.threads = 7, false); // other sums: other bits
     ID_AFTER(snprintf(b.checkpoint.dir, 8, "else"), true);
     ID_AFTER(b.checkpoint.every_s = 1, true);
     ID_AFTER(b.val.every = 3, true);

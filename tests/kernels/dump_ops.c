@@ -179,7 +179,7 @@ static void dump_unembed(enum gemm_kind kind)
     real *dw = grad_output(V * C), *scratch = grad_output(unembed_scratch(V));
     for (int i = 0; i < N; i++)
         target[i] = (int32_t)(i * 11 % V);
-    real loss = (real)unembed_xent(dx, dw, x, w, target, N, C, V, kind, scratch);
+    real loss = (real)unembed_xent(dx, dw, x, w, target, N, N, C, V, kind, scratch);
     // Logits up to 8: their errors are multiplied by as much in the exponent's argument.
     emit("unembed loss", &loss, 1, 8 * C + V);
     emit("unembed dx", dx, N * C, 64 * C + 2 * V + 8);

@@ -305,26 +305,27 @@ static void test_router(struct router_kind n, bool bias)
 struct unembed {
     real *x, *w, *scratch;
     int32_t *target;
-    int64_t T, C, V;
+    int64_t T, n, C, V;
 };
 
 static double unembed_loss(void *ctx)
 {
     struct unembed *c = ctx;
-    return unembed_xent(NULL, NULL, c->x, c->w, c->target, c->T, c->C, c->V, GEMM_FULL,
+    return unembed_xent(NULL, NULL, c->x, c->w, c->target, c->T, c->n, c->C, c->V, GEMM_FULL,
                         c->scratch);
 }
 
 static void test_unembed(int64_t T, int64_t stride)
 {
-    struct unembed c = {.T = T, .C = 4, .V = 7};
+    struct unembed c = {.T = T, .n = T + 3, .C = 4, .V = 7}; // of a batch of T + 3 tokens
     c.x = grad_random(T * c.C, 1, 29), c.w = grad_random(c.V * c.C, 1, 30);
     c.scratch = grad_output(unembed_scratch(c.V));
     c.target = calloc((size_t)T, sizeof *c.target);
     for (int64_t t = 0; t < T; t++)
         c.target[t] = (int32_t)(t * 5 % c.V);
     real *dx = grad_output(T * c.C), *dw = grad_output(c.V * c.C);
-    double loss = unembed_xent(dx, dw, c.x, c.w, c.target, T, c.C, c.V, GEMM_FULL, c.scratch);
+    double loss =
+        unembed_xent(dx, dw, c.x, c.w, c.target, T, c.n, c.C, c.V, GEMM_FULL, c.scratch);
     CHECK(loss == unembed_loss(&c));
     CHECK_GRAD("unembed", unembed_loss, &c, stride, {"x", c.x, dx, T * c.C});
     CHECK_GRAD("unembed", unembed_loss, &c, 1, {"w", c.w, dw, c.V * c.C});

@@ -18,7 +18,7 @@ static void choices(const struct model *m, int32_t *out)
 {
     int64_t n = m->n * m->arch.K;
     for (int64_t i = m->arch.L_d; i < m->L; i++, out += n)
-        memcpy(out, m->layers[i].a.choice, (size_t)n * sizeof *out);
+        memcpy(out, m->parts[0].layers[i].a.choice, (size_t)n * sizeof *out);
 }
 
 static double whole_loss(void *ctx)
@@ -65,7 +65,7 @@ static void check_model(const char *name, const struct arch *a, const struct job
     struct whole w = {.aux = aux};
     int64_t n = SEQUENCES * a->S, bias;
     int tensors;
-    if (model_create(a, opt, GEMM_FULL, n, &w.m) != OK) {
+    if (model_create(a, opt, GEMM_FULL, n, 1, &w.m) != OK) {
         fprintf(stderr, "%s: %s\n", name, err_message());
         test_failures++;
         return;

@@ -207,7 +207,7 @@ static struct run run_of_kind(const struct arch *a, const struct job_model *o,
                               enum gemm_kind kind, int64_t n)
 {
     struct run r = {.n = n};
-    if (model_create(a, o, kind, n, &r.m) != OK) {
+    if (model_create(a, o, kind, n, 1, &r.m) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }
@@ -364,7 +364,7 @@ static void bias_moves_against_load(void)
     real *bias = model_router_bias(r.m, &n);
     CHECK(n == 4);
     model_forward(r.m, r.tokens, r.tokens + 1, 64, true);
-    const int64_t *offset = r.m->layers[1].a.offset;
+    const int64_t *offset = r.m->parts[0].layers[1].a.offset;
     model_balance_bias(r.m, .5);
     for (int e = 0; e < 4; e++) {
         int64_t load = offset[e + 1] - offset[e];
@@ -450,16 +450,16 @@ static void refusals(void)
 {
     struct model *m = NULL;
     struct arch a = base;
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 17, &m) == ERR_INPUT &&
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 17, 1, &m) == ERR_INPUT &&
           strstr(err_message(), "multiple of S"));
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 0, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 0, 1, &m) == ERR_INPUT);
     a.V = 0;
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, &m) == ERR_INPUT &&
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, 1, &m) == ERR_INPUT &&
           strstr(err_message(), "V:"));
     a.V = (1 << 24) + 1;
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, 1, &m) == ERR_INPUT);
     a = base, a.K = 9;
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, 1, &m) == ERR_INPUT);
     CHECK(m == NULL);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The plan of a sweep against what steering opens, and its sums.
 #include "orchestrator/plan.h"
+#include "core/executed.h"
 #include "orchestrator/steer.h"
 #include "tests/test.h"
 
@@ -42,6 +43,16 @@ static void test_against_steer(const struct sweep *s, const json_t *plan)
         }
     }
     CHECK(structures > 0 && matched == structures);
+    // The largest job there is now is no larger than the plan's largest, and that is what core
+    // counts with the data on top.
+    double most = 0;
+    for (int j = 0; j < steer_n_jobs(steer); j++)
+        most = fmax(most, (double)executed_of(&steer_job_at(steer, j)->job).mem_total);
+    CHECK(s->corpus_bytes > 0 && most > EXECUTED_BASE);
+    CHECK(num(json_object_get(plan, "total"), "memory_bytes") >=
+          most + (double)s->corpus_bytes);
+    CHECK(num(json_object_get(plan, "total"), "memory_bytes") <
+          2 * most + (double)s->corpus_bytes);
     steer_free(steer);
 }
 

@@ -10,7 +10,7 @@ enum err logits_of(const struct checkpoint *c, const int32_t *tokens, const int3
     const struct arch *a = &c->job.arch;
     struct model *m;
     int64_t S = a->S, n_bias;
-    TRY(model_create(a, &c->job.model, GEMM_FULL, S, &m));
+    TRY(model_create(a, &c->job.model, GEMM_FULL, S, 1, &m));
     memcpy(model_params(m), c->params, (size_t)c->n_params * sizeof *c->params);
     real *bias = model_router_bias(m, &n_bias);
     if (n_bias > 0)
@@ -18,7 +18,8 @@ enum err logits_of(const struct checkpoint *c, const int32_t *tokens, const int3
     *loss = 0;
     for (int64_t w = 0; w < windows; w++) {
         *loss += model_forward(m, tokens + w * S, targets + w * S, S, false) / (double)windows;
-        linear_fwd(logits + w * S * a->V, m->norm_out_y, m->unembed, S, a->d, a->V, GEMM_FULL);
+        linear_fwd(logits + w * S * a->V, m->parts[0].norm_out_y, m->parts[0].unembed, S, a->d,
+                   a->V, GEMM_FULL);
     }
     model_free(m);
     return OK;

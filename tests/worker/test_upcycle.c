@@ -75,7 +75,7 @@ static void scene_free(struct scene *s)
 static struct model *model_of(const struct job *j)
 {
     struct model *m = NULL;
-    if (model_create(&j->arch, &j->model, GEMM_FULL, TOKENS, &m) != OK) {
+    if (model_create(&j->arch, &j->model, GEMM_FULL, TOKENS, 1, &m) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }
@@ -237,7 +237,7 @@ static void the_mean_over_routers(struct scene *s)
         struct model *m = start(&j);
         loss(m, s);
         for (int i = 0; i < OUT; i++) {
-            double off = (double)m->x_out[i] - (double)dense->x_out[i];
+            double off = (double)m->parts[0].x_out[i] - (double)dense->parts[0].x_out[i];
             sum[i] += off;
             square[i] += off * off;
         }
