@@ -49,6 +49,7 @@ static enum err run(const char *path, const char *folder)
     struct corpus_spec spec = corpus_spec_of(&c.job);
     enum err e = corpus_open(&spec, &text);
     if (e == OK) {
+        text.V = text.V > 0 ? text.V : c.job.arch.V; // of tokens the job says it
         e = write_all(&c, &text, folder);
         corpus_free(&text);
     }

@@ -120,7 +120,7 @@ static void test_everything_comes_out(void)
 static void test_shards(void)
 {
     static const int64_t ends[] = {3, 5, 8};
-    char names[12][4200], *paths[12], name[16];
+    char names[12][4200], *paths[12], name[32];
     struct corpus c;
     uint8_t sides[36];
     struct rng r;
