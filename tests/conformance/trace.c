@@ -8,7 +8,6 @@
 // of each step, int32; FOLDER/trace.json: the job with all defaults, the tensors, and of every
 // step tokens, cross-entropy and balancing loss.
 #include "core/json.h"
-#include "kernels/gemm.h"
 #include "worker/data.h"
 #include "worker/machine.h"
 #include "worker/model.h"
