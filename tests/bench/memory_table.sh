@@ -24,7 +24,7 @@ tail -c 2000000 "$kjv" >"$work/b.bin"
 row() {
     local mark=$1 name=$2 L_d=1 L_m=2 d=32 d_d=96 d_qkv=16 d_m=32 N_q=2 N_kv=1 S=64 N_e=8 K=2 \
         shared=1 V=0 batch=1024 threads=1 optimizer='"adamw"' router='"softmax"' tied=false \
-        qk_norm=false kind='"text"' paths="\"$work/tiny.txt\"" checkpoint='{}' init='{}' ramp=0
+        qk_norm=false precision='"f32"' kind='"text"' paths="\"$work/tiny.txt\"" checkpoint='{}' init='{}' ramp=0
     [[ $quick && $mark != quick ]] && return
     shift 2
     local "$@"
@@ -33,7 +33,7 @@ row() {
  "N_q": $N_q, "N_kv": $N_kv, "S": $S, "N_e": $N_e, "K": $K, "n_shared": $shared, "V": $V},
  "data": {"kind": $kind, "paths": [$paths], "held": 0.3},
  "train": {"tokens": $((2 * batch)), "batch_tokens": $batch, "lr": 0.001, "optimizer": $optimizer,
- "batch_ramp": $ramp}, "model": {"router": $router, "tied": $tied, "qk_norm": $qk_norm},
+ "precision": $precision, "batch_ramp": $ramp}, "model": {"router": $router, "tied": $tied, "qk_norm": $qk_norm},
  "val": {"tokens": $S}, "threads": $threads, "checkpoint": $checkpoint, "init": $init}
 JOB
     "$moetrain" "$work/job.json" >"$work/out" 2>"$work/err" || {
@@ -75,6 +75,8 @@ row quick "2 threads" d=128 d_d=384 d_m=128 threads=2
 row full "3 threads, 16 sequences" d=128 d_d=384 d_m=128 threads=3
 row full "8 threads" d=128 d_d=384 d_m=128 threads=8 batch=8192
 row full "64 threads, 16 sequences" d=128 d_d=384 d_m=128 threads=64
+row full "bf16" precision='"bf16"' batch=4096
+row full "bf16, 4 threads" precision='"bf16"' batch=4096 threads=4 d=256 d_d=768
 row full "32 layers" L_m=31
 row full "256 layers" L_m=255 batch=64
 row full "d 256, 32 experts, 4 layers" d=256 d_d=768 d_m=128 N_e=32 L_m=3 N_q=8 d_qkv=32

@@ -48,12 +48,12 @@ static json_t *run_on_one_processor(const struct scratch *s, json_t *job, int th
     return result;
 }
 
-static void test_bits(const struct scratch *s, const char *router)
+static void test_bits(const struct scratch *s, const char *key, const char *value)
 {
     json_t *job = job_base(s); // 8 sequences a batch, 80 steps
     job_set(job, "id", NULL);
     job_set(job, "val.tokens", "832"); // 26 windows: the last batch has 2
-    job_set(job, "model.router", router);
+    job_set(job, key, value);
     json_t *one = run(s, job, 1);
     for (int threads = 2; threads <= 3; threads++) {
         json_t *a = run(s, job, threads), *b = run(s, job, threads),
@@ -110,8 +110,10 @@ int main(void)
 {
     struct scratch s;
     scratch_make(&s, 200000, 40);
-    test_bits(&s, "\"softmax\"");
-    test_bits(&s, "\"sigmoid_bias\"");
+    test_bits(&s, "train.optimizer", "\"adamw\"");
+    test_bits(&s, "train.optimizer", "\"muon\"");
+    test_bits(&s, "train.precision", "\"bf16\"");
+    test_bits(&s, "model.router", "\"sigmoid_bias\"");
     test_resume(&s);
     scratch_free(&s);
     return test_summary();
