@@ -21,7 +21,8 @@ struct header {
     int64_t n_params, n_bias, meta_bytes;
     struct run_state state;
 };
-#define META_MAX (INT64_C(1) << 26) // 4096 paths of 4096 bytes, escaped, and some
+#define TOKENS_MAX (INT64_C(1) << 53) // behind weights: counts stay exact as doubles
+#define META_MAX (INT64_C(1) << 26)   // 4096 paths of 4096 bytes, escaped, and some
 
 // One contiguous piece of the file.
 struct part {
@@ -128,6 +129,20 @@ enum err checkpoint_save(const char *dir, const struct job *j, uint32_t text, co
     return file_sync_folder(p.now);
 }
 
+// *fd is -1, and the file's absence no error, where `missing` is given and there is none.
+static enum err open_file(const char *path, bool *missing, int *fd)
+{
+    struct stat st;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe is no reason to wait
+    if (missing != NULL && (*missing = *fd < 0 && errno == ENOENT))
+        return OK;
+    ENSURE(*fd >= 0, ERR_INPUT, "%s: %s", path, strerror(errno));
+    if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode))
+        return OK;
+    close(*fd);
+    return err_set(ERR_INPUT, "%s: not a regular file", path);
+}
+
 static enum err read_all(int fd, void *p, size_t n, const char *path)
 {
     for (char *at = p; n > 0;) {
@@ -147,7 +162,6 @@ static enum err check_sum(int fd, size_t want, const char *path)
 {
     struct stat st;
     ENSURE(fstat(fd, &st) == 0, ERR_FAILED, "%s: %s", path, strerror(errno));
-    ENSURE(S_ISREG(st.st_mode), ERR_INPUT, "%s: not a regular file", path);
     ENSURE((uintmax_t)st.st_size == want, ERR_INPUT, "%s: expected %zu bytes, found %jd", path,
            want, (intmax_t)st.st_size);
     unsigned char piece[1 << 16];
@@ -196,6 +210,19 @@ static enum err check_sizes(const struct header *h, const char *path)
     return OK;
 }
 
+// Where its run stood: within its job, and tokens that can be added to a job's.
+static enum err check_state(const struct run_state *s, const struct job *j, const char *path)
+{
+    int64_t steps = job_steps(j);
+    ENSURE(s->step >= 0 && s->step <= steps, ERR_INPUT,
+           "%s: step: expected 0 to %" PRId64 " as in its job, found %" PRId64, path, steps,
+           s->step);
+    ENSURE(s->init_tokens >= 0 && s->init_tokens <= TOKENS_MAX, ERR_INPUT,
+           "%s: tokens behind its first weights: expected 0 to 2^53, found %" PRId64, path,
+           s->init_tokens);
+    return OK;
+}
+
 static enum err check_whole_sum(int fd, const struct header *h, const char *path)
 {
     size_t reals = (size_t)(3 * h->n_params + h->n_bias);
@@ -206,8 +233,8 @@ static enum err check_whole_sum(int fd, const struct header *h, const char *path
     return OK;
 }
 
-static enum err load(int fd, const char *path, struct header *want, struct run_state *s,
-                     struct model *m)
+static enum err load(int fd, const char *path, const struct job *j, const struct header *want,
+                     struct run_state *s, struct model *m)
 {
     struct header got;
     struct part part[N_PARTS];
@@ -215,6 +242,7 @@ static enum err load(int fd, const char *path, struct header *want, struct run_s
     TRY(check_header(want, &got, path));
     TRY(check_sizes(&got, path));
     TRY(check_whole_sum(fd, &got, path));
+    TRY(check_state(&got.state, j, path));
     char *meta = malloc((size_t)got.meta_bytes);
     ENSURE(meta != NULL, ERR_FAILED, "%s: out of memory", path);
     parts_of(&got, meta, m, part);
@@ -226,7 +254,28 @@ static enum err load(int fd, const char *path, struct header *want, struct run_s
     return e;
 }
 
-// The job in a checkpoint's JSON object, and whether the arrays are those of its model.
+// Whether the arrays are those of the job's model. A table of tensors grows with the layers, of
+// which each has two norms: more than the file can hold are refused before it is made.
+static enum err check_model(const struct job *j, const struct header *h, const char *path)
+{
+    const struct arch *a = &j->arch;
+    int64_t biases = j->model.router == ROUTER_SIGMOID_BIAS ? a->L_m * a->N_e : 0;
+    ENSURE(a->L_d + a->L_m <= h->n_params / 2, ERR_INPUT,
+           "%s: holds %" PRId64 " parameters, its job has %" PRId64 " layers", path,
+           h->n_params, a->L_d + a->L_m);
+    struct tensor *table;
+    int n;
+    int64_t N = tensor_table(a, &j->model, &table, &n);
+    ENSURE(N >= 0, ERR_FAILED, "out of memory");
+    free(table);
+    ENSURE(a->V > 0 && N == h->n_params && h->n_bias == biases, ERR_INPUT,
+           "%s: holds %" PRId64 " parameters and %" PRId64 " biases, its job has %" PRId64
+           " and %" PRId64,
+           path, h->n_params, h->n_bias, N, biases);
+    return OK;
+}
+
+// The job in a checkpoint's JSON object.
 static enum err read_meta(const char *text, const struct header *h, const char *path,
                           struct checkpoint *c)
 {
@@ -237,19 +286,8 @@ static enum err read_meta(const char *text, const struct header *h, const char *
     c->symbols = json_incref(json_object_get(meta, "symbols"));
     json_decref(meta);
     TRY(e);
-    const struct arch *a = &c->job.arch;
-    struct tensor *table;
-    int n;
-    int64_t N = tensor_table(a, &c->job.model, &table, &n);
-    ENSURE(N >= 0, ERR_FAILED, "out of memory");
-    free(table);
-    bool biased = c->job.model.router == ROUTER_SIGMOID_BIAS;
-    ENSURE(a->V > 0 && N == h->n_params && h->n_bias == (biased ? a->L_m * a->N_e : 0),
-           ERR_INPUT,
-           "%s: holds %" PRId64 " parameters and %" PRId64 " biases, its job has %" PRId64
-           " parameters",
-           path, h->n_params, h->n_bias, N);
-    return OK;
+    TRY(check_model(&c->job, h, path));
+    return check_state(&h->state, &c->job, path);
 }
 
 static enum err read_own(int fd, const char *path, struct checkpoint *c)
@@ -287,9 +325,9 @@ static enum err read_own(int fd, const char *path, struct checkpoint *c)
 
 enum err checkpoint_read(const char *path, struct checkpoint *out)
 {
+    int fd;
     *out = (struct checkpoint){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ENSURE(fd >= 0, ERR_INPUT, "%s: %s", path, strerror(errno));
+    TRY(open_file(path, NULL, &fd));
     enum err e = read_own(fd, path, out);
     close(fd);
     if (e != OK)
@@ -310,15 +348,16 @@ enum err checkpoint_load(const char *dir, const struct job *j, uint32_t text, bo
                          struct run_state *s, struct model *m)
 {
     struct paths p = paths_in(dir);
-    *found = false;
-    int fd = open(p.now, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return OK;
+    bool missing;
+    int fd;
     *found = true;
-    ENSURE(fd >= 0, ERR_INPUT, "%s: %s", p.now, strerror(errno));
+    TRY(open_file(p.now, &missing, &fd));
+    *found = !missing;
+    if (missing)
+        return OK;
     struct header want;
     expected_header(&want, j, text, m);
-    enum err e = load(fd, p.now, &want, s, m);
+    enum err e = load(fd, p.now, j, &want, s, m);
     close(fd);
     return e;
 }
