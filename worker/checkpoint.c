@@ -381,6 +381,13 @@ enum err checkpoint_check_dir(const char *dir)
     return OK;
 }
 
+bool checkpoint_is_in(const char *path, const char *dir)
+{
+    struct stat a, b;
+    return stat(path, &a) == 0 && stat(paths_in(dir).now, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 void checkpoint_remove(const char *dir)
 {
     unlink(paths_in(dir).now);

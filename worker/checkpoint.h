@@ -55,6 +55,8 @@ enum err checkpoint_set_aside(const char *dir);
 // The folder exists (made if only its last part is missing) and can be written: ERR_INPUT if
 // not.
 enum err checkpoint_check_dir(const char *dir);
+// Whether the file at path is DIR/checkpoint, by whatever name.
+bool checkpoint_is_in(const char *path, const char *dir);
 // Removes DIR/checkpoint of a finished run.
 void checkpoint_remove(const char *dir);
 #endif

@@ -156,6 +156,10 @@ static enum err prepare(struct run *r)
     r->memory = predicted_bytes(r);
     if (j->checkpoint.dir[0]) {
         TRY(checkpoint_check_dir(j->checkpoint.dir));
+        ENSURE(!checkpoint_is_in(j->init.from, j->checkpoint.dir), ERR_INPUT,
+               "init.from: %s: expected a file that this job's own checkpoints do not replace, "
+               "found the one in checkpoint.dir",
+               j->init.from);
         r->text = data_fingerprint(&r->data);
         r->meta = checkpoint_meta(j, &r->arch, symbols);
         ENSURE(r->meta != NULL, ERR_FAILED, "out of memory");

@@ -163,7 +163,12 @@ static void test_refusals(const struct scratch *s)
     refused(s, job, "expected a regular file, found a folder");
     set_text(job, "init.from", "/nowhere");
     refused(s, job, "init.from: /nowhere: cannot read: No such file");
+    // The run's own would take its place.
     set_text(job, "init.from", kept);
+    set_text(job, "checkpoint.dir", s->checkpoints);
+    refused(s, job, "found the one in checkpoint.dir");
+    CHECK(access(kept, F_OK) == 0);
+    job_set(job, "checkpoint", NULL);
     FILE *text = fopen(s->text, "a"); // one more symbol
     CHECK(text && fputs("~~~ ~~~", text) >= 0 && fclose(text) == 0);
     refused(s, job, "V: expected ");
