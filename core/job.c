@@ -380,7 +380,10 @@ static enum err init_from_json(json_t *o, const char *ctx, struct job *j)
            ERR_INPUT,
            "%s: hash: expected 16 lower-case hexadecimal digits beside from, found \"%s\"", ctx,
            j->init.hash);
-    return json_get_num(o, ctx, "noise", false, 0, 10, &j->init.noise);
+    TRY(json_get_num(o, ctx, "noise", false, 0, 10, &j->init.noise));
+    ENSURE(j->init.from[0] != 0 || j->init.noise <= 0, ERR_INPUT,
+           "%s: noise: expected 0 without from, found %g", ctx, j->init.noise);
+    return OK;
 }
 
 static enum err checkpoint_from_json(json_t *o, const char *ctx, struct job *j)

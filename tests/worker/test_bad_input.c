@@ -60,6 +60,7 @@ static const struct wrong table[] = {
     {"val.tokens", "31", "val.tokens: expected at least one window"},
     {"device", "\"cuda\"", "this build has the CPU backend only"},
     {"device", "\"abacus\"", "device: expected cpu, found abacus"},
+    {"init.noise", "0.1", "init: noise: expected 0 without from, found 0.1"},
     {"threads", "0", "threads: expected"},
     {"checkpoint.dir", "\"@/text.txt\"", "checkpoint.dir: expected a folder"},
     {"checkpoint.dir", "\"@/text.txt/below\"", "checkpoint.dir: "},
