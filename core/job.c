@@ -12,6 +12,7 @@
 #define PATHS_MAX 4096
 #define TOKENS_MAX (INT64_C(1) << 53)
 #define BATCH_MAX (INT64_C(1) << 32)
+#define RAMP_MAX (INT64_C(1) << 24) // sequences: walk takes a time proportional to them
 
 static const char *const schedule_names[] = {
     [SCHEDULE_WSD] = "wsd", [SCHEDULE_COSINE] = "cosine", [SCHEDULE_LINEAR] = "linear"};
@@ -419,6 +420,10 @@ static enum err check_whole(const struct job *j, const char *ctx)
     ENSURE(j->train.batch_tokens % j->arch.S == 0, ERR_INPUT,
            "%s: train: batch_tokens: expected a multiple of S = %" PRId64 ", found %" PRId64,
            ctx, j->arch.S, j->train.batch_tokens);
+    ENSURE(j->train.batch_ramp <= 0 || j->train.batch_tokens / j->arch.S <= RAMP_MAX, ERR_INPUT,
+           "%s: train: batch_ramp: expected 0 or at most %" PRId64 " sequences of S = %" PRId64
+           " in a batch, found %" PRId64,
+           ctx, RAMP_MAX, j->arch.S, j->train.batch_tokens / j->arch.S);
     ENSURE(job_steps(j) >= 1, ERR_INPUT,
            "%s: train: tokens: expected at least one batch of %" PRId64 ", found %" PRId64, ctx,
            j->train.batch_tokens, j->train.tokens);

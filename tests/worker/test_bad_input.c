@@ -60,6 +60,10 @@ static const struct wrong table[] = {
     {"val.tokens", "31", "val.tokens: expected at least one window"},
     {"device", "\"cuda\"", "this build has the CPU backend only"},
     {"device", "\"abacus\"", "device: expected cpu, found abacus"},
+    {"train",
+     "{\"tokens\":9007199254740992,\"batch_tokens\":536870944,\"batch_ramp\":1,\"lr\":1}",
+     "batch_ramp: expected 0 or at most 16777216 sequences of S = 32 in a batch, found "
+     "16777217"},
     {"init.noise", "0.1", "init: noise: expected 0 without from, found 0.1"},
     {"threads", "0", "threads: expected"},
     {"checkpoint.dir", "\"@/text.txt\"", "checkpoint.dir: expected a folder"},
