@@ -354,7 +354,11 @@ int64_t corpus_bytes(const struct corpus *c)
 uint32_t corpus_crc(const struct corpus *c)
 {
     uint32_t crc = CRC_START;
-    for (int64_t i = 0; i < c->n_files; i++)
+    for (int64_t i = 0; i < c->n_files; i++) {
+        uint64_t size =
+            c->file[i].size; // where a file ends is part of the data: a document does
+        crc = crc_update(crc, &size, sizeof size);
         crc = crc_update(crc, c->file[i].map, c->file[i].size);
+    }
     return crc;
 }

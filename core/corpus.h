@@ -83,7 +83,7 @@ enum err corpus_read(const struct corpus *c, const struct stream *s, int64_t at,
 enum err corpus_largest(const struct corpus *c, int64_t *out);
 // Bytes of all files.
 int64_t corpus_bytes(const struct corpus *c);
-// CRC-32C (not complemented) over the content of all files in order: reads everything.
+// CRC-32C (not complemented) over size and content of all files in order: reads everything.
 uint32_t corpus_crc(const struct corpus *c);
 // megatron: the path without .bin or .idx, to which either is added. In place.
 void corpus_megatron_prefix(char *path);

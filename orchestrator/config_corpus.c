@@ -65,9 +65,14 @@ static uint64_t hash_content(const struct corpus *c)
     uint64_t hash = RNG_HASH_START;
     for (int64_t i = 0; i < c->n_files; i++) {
         const struct corpus_file *f = &c->file[i];
-        uint64_t brief[2] = {c->kind == DATA_TEXT ? 0 : crc32c(f->map, f->size), f->size};
-        hash = c->kind == DATA_TEXT ? rng_hash(f->map, f->size, hash)
-                                    : rng_hash(brief, sizeof brief, hash);
+        uint64_t size = f->size, crc;
+        hash = rng_hash(&size, sizeof size, hash);
+        if (c->kind == DATA_TEXT) {
+            hash = rng_hash(f->map, f->size, hash);
+        } else {
+            crc = crc32c(f->map, f->size);
+            hash = rng_hash(&crc, sizeof crc, hash);
+        }
     }
     return hash;
 }

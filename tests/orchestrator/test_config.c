@@ -545,6 +545,14 @@ static void test_hash(void)
     CHECK(hash_of("\"corpus.txt\"", "\"other/corpus.txt\"") ==
           h); // the same text in another folder
     CHECK(hash_of("\"corpus.txt\"", "\"changed/corpus.txt\"") != h);
+    // A document ends where its file does: bytes that move from one to the next are other data.
+    const char *three = "\"corpus.txt\", \"end.txt\", \"start.txt\"";
+    put("end.txt", "xxxx", 4);
+    put("start.txt", "xx", 2);
+    uint64_t moved = hash_of("\"corpus.txt\"", three);
+    put("end.txt", "xxx", 3);
+    put("start.txt", "xxx", 3);
+    CHECK(moved != 0 && hash_of("\"corpus.txt\"", three) != moved);
     char *text = replaced(good, "lr = 0.01", "lr = 0.02; wd = 0.0");
     CHECK(load("a.cfg", good, &a) == OK && load("b.cfg", text, &b) == OK);
     config_differences(&a, &b, differences, sizeof differences);
