@@ -29,6 +29,8 @@ const char *law_name(const struct law *l);
 const char *law_formula(const struct law *l); // one line, for --help and reports
 const char *law_source(const struct law *l);
 int law_vars(const struct law *l, const char *const **names);
+// Place of a variable by name; -1 if the law has none of it.
+int law_var_find(const struct law *l, const char *name);
 int law_params(const struct law *l, const struct law_param **params);
 // Value at x (law_vars numbers) for params (law_params numbers); gradient in params where not
 // NULL.

@@ -214,6 +214,16 @@ int law_vars(const struct law *l, const char *const **names)
     return l->n_vars;
 }
 
+int law_var_find(const struct law *l, const char *name)
+{
+    const char *const *names;
+    const int n = law_vars(l, &names);
+    for (int k = 0; k < n; k++)
+        if (strcmp(names[k], name) == 0)
+            return k;
+    return -1;
+}
+
 int law_params(const struct law *l, const struct law_param **params)
 {
     if (params)

@@ -50,19 +50,10 @@ static struct axis axis_of(const struct dataset *d, const char *name)
     return a;
 }
 
-static int var_of(const struct law *l, const char *name)
-{
-    const char *const *names;
-    const int n = law_vars(l, &names);
-    for (int k = 0; k < n; k++)
-        if (strcmp(names[k], name) == 0)
-            return k;
-    return -1;
-}
-
 static double cost_of(const struct law *l, const double *x)
 {
-    const int C = var_of(l, "C"), D = var_of(l, "D"), a = var_of(l, "N_a"), N = var_of(l, "N");
+    const int C = law_var_find(l, "C"), D = law_var_find(l, "D"), a = law_var_find(l, "N_a"),
+              N = law_var_find(l, "N");
     return C >= 0             ? x[C]
            : D >= 0 && a >= 0 ? 6 * x[a] * x[D]
            : D >= 0 && N >= 0 ? 6 * x[N] * x[D]

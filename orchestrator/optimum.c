@@ -4,21 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-static int var_of(const struct law *l, const char *name)
-{
-    const char *const *names;
-    const int n = law_vars(l, &names);
-    for (int k = 0; k < n; k++)
-        if (strcmp(names[k], name) == 0)
-            return k;
-    return -1;
-}
-
 enum err optimum_vars(const struct law *l, int *size, int *tokens)
 {
     const char *const *names;
-    const int n = law_vars(l, &names), N = var_of(l, "N"), a = var_of(l, "N_a");
-    *tokens = var_of(l, "D");
+    const int n = law_vars(l, &names), N = law_var_find(l, "N"), a = law_var_find(l, "N_a");
+    *tokens = law_var_find(l, "D");
     *size = a >= 0 ? a : N;
     // With total parameters or experts among the variables, N alone does not say what a token
     // costs.
