@@ -17,18 +17,13 @@
 #include "kernels/ffn.h"
 #include "kernels/linear.h"
 #include "kernels/muon.h"
+#include "kernels/ops_sizes.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
 #include "kernels/router.h"
 #include "kernels/unembed.h"
 #include <jansson.h>
 #include <stddef.h>
-
-// The largest of everything that operations will be asked for. F: the widest feed-forward
-// block; R: rows of the most assignments, max(T, T K).
-struct ops_sizes {
-    int64_t T, R, S, d, Hq, Hkv, D, F, E, K, V, params;
-};
 
 struct ops {
     const char *name;
