@@ -6,6 +6,10 @@
 #include <string.h>
 
 enum { RECENT = 64, BURN_IN = 10, SWEEPS = 200 };
+// The guesses: a thread of a current CPU on models of 1e4 to 1e6 parameters (matrix products
+// far below their peak), and a third of a large accelerator's dense bf16 peak.
+#define GUESS_CPU_THREAD 3e10
+#define GUESS_ACCELERATOR 3e14
 // The pull towards equal shares: as one run of weight PULL a term. At 0.05, 20 of the pilot's
 // runs predict the others best, and it is nothing beside 100.
 static const double PULL = .05;
@@ -28,6 +32,11 @@ struct runtime_work runtime_work_of(const struct job *j)
         (double)steps * (double)e.params,
         D * L,
     }};
+}
+
+double runtime_guess(const struct job *j)
+{
+    return strcmp(j->device, "cpu") == 0 ? GUESS_CPU_THREAD * j->threads : GUESS_ACCELERATOR;
 }
 
 void runtime_init(struct runtime *r, double rate)

@@ -10,7 +10,7 @@
 //
 // b is fitted to all runs that have ended, by non-negative least squares in relative errors,
 // drawn towards equal shares of the time as far as the runs do not say otherwise. Workers come
-// in classes (backend and host); a class is faster or slower by one factor. Before the first
+// in classes, their hosts; a class is faster or slower by one factor. Before the first
 // run there is only a rate in FLOP/s, given or guessed.
 //
 // Predictions order the queue, price a plan and tell an ETA; what is trained never depends on
@@ -46,6 +46,8 @@ struct runtime {
     int n_errors;
 };
 
+// Executed FLOP/s that a worker is taken to reach when nobody says.
+double runtime_guess(const struct job *j);
 void runtime_init(struct runtime *r, double rate);
 // A run that took seconds > 0 on a worker of the class (more classes than there is room for are
 // one).
