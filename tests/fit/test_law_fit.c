@@ -90,6 +90,27 @@ static void test_prediction(void)
     law_fit_free(&f);
 }
 
+// A line in logarithms has Student's interval: 2.364624 standard errors, 7 degrees of freedom.
+static void profile_is_students(const struct law_fit *f, const struct law_data *d, double mean,
+                                double sxx)
+{
+    struct law_profile p, k;
+    double n = (double)d->n, s2 = 2 * f->objective / (n - 2),
+           half = 2.364624252 * sqrt(s2 / sxx);
+    CHECK(law_fit_profile_interval(f, d, 1, &p) == OK);
+    CHECK_NEAR(p.lo, f->value[1] - half, 2e-6 * half); // ends are known to 1e-6 of it
+    CHECK_NEAR(p.hi, f->value[1] + half, 2e-6 * half);
+    CHECK(law_fit_profile_interval(f, d, 0, &k) == OK);
+    half = 2.364624252 * sqrt(s2 * (1 / n + mean * mean / sxx));
+    CHECK_NEAR(log(k.lo), log(f->value[0]) - half, 2e-6 * half);
+    CHECK_NEAR(log(k.hi), log(f->value[0]) + half, 2e-6 * half);
+    CHECK_REL(p.least, f->objective, 1e-9);
+    for (int i = 0; i < LAW_PROFILE_POINTS; i++) {
+        double u = (p.at[i] - f->value[1]) / (p.hi - f->value[1]);
+        CHECK_NEAR(p.rise[i], u * u, 1e-5);
+    }
+}
+
 // The profile of a linear problem is a parabola known in closed form: ln y = ln k + p ln X.
 static void test_profile(void)
 {
@@ -114,6 +135,7 @@ static void test_profile(void)
         CHECK_REL(objective[k] - objective[1], .5 * 1e-4 * sxx, 1e-7);
     at[0] = -1;
     CHECK(law_fit_profile(&f, &d, 0, at, 1, objective) == OK && isnan(objective[0]));
+    profile_is_students(&f, &d, mean, sxx);
     law_fit_free(&f);
 
     struct sample s = sample(.005, 7);
