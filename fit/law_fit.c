@@ -111,6 +111,7 @@ static enum err search_large(struct law_problem *p, struct polish_work *w,
         if (k >= FULL_POLISHED)
             break;
         struct polish_result r = polish_newton(w, &pr, m.theta, FULL_ITERATIONS);
+        r = law_settle(p, w, m.theta, r);
         m.objective = r.objective;
         m.converged = r.converged;
         int at = n++;
