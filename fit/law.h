@@ -84,9 +84,21 @@ void law_fit_predict(const struct law_fit *f, const double *x, double *value, do
 void law_fit_predict_new(const struct law_fit *f, const double *x, double *value, double *lo,
                          double *hi);
 // Profile of the objective over one parameter: at[0..n) are its values (inside its bounds),
-// objective[0..n) what the best of the others reaches there (NaN: no fit), by the whole search
-// each time.
+// objective[0..n) what the best of the others reaches there (NaN: no fit), searched anew each
+// time as for a resample.
 enum err law_fit_profile(const struct law_fit *f, const struct law_data *d, int param,
                          const double *at, int n, double *objective);
+// The 95 % interval that the profile gives: where the objective has risen by what noise alone
+// explains (law_profile.c). NaN at an end: not so far within the parameter's bounds, so the
+// data do not limit it there; both NaN: no row is left over, either. rise: of the objective at
+// at[], 1 being the interval's end. least: the lowest objective seen; below the fit's, the fit
+// is not the best.
+enum { LAW_PROFILE_POINTS = 21 };
+struct law_profile {
+    double lo, hi, least;
+    double at[LAW_PROFILE_POINTS], rise[LAW_PROFILE_POINTS];
+};
+enum err law_fit_profile_interval(const struct law_fit *f, const struct law_data *d, int param,
+                                  struct law_profile *out);
 void law_fit_free(struct law_fit *f);
 #endif

@@ -9,8 +9,6 @@
 enum { P_MAX = LAW_MAX_PARAMS, FULL_POLISHED = 3, FULL_ITERATIONS = 300 };
 // The search looks at this many rows at most, drawn once; what it finds is polished on all.
 #define SEARCH_ROWS 384
-// Residuals below this are rounding: what the data fix is then judged as if it were the noise.
-#define NOISE_LEAST 1e-9
 
 static enum err check_row(const struct law *l, const struct law_data *d, int64_t i, bool ln)
 {
@@ -57,9 +55,10 @@ static enum err check(const struct law *l, const struct law_data *d,
     return OK;
 }
 
-static enum err fill(const struct law *l, const struct law_data *d, const struct law_options *o,
-                     struct law_problem *p)
+enum err law_problem_make(const struct law *l, const struct law_data *d,
+                          const struct law_options *o, struct law_problem *p)
 {
+    TRY(check(l, d, o));
     TRY(law_problem_create(p, l, d->n, o));
     double t[LAW_MAX_VARS];
     for (int64_t i = 0; i < d->n; i++) {
@@ -69,7 +68,7 @@ static enum err fill(const struct law *l, const struct law_data *d, const struct
     return OK;
 }
 
-uint64_t law_data_hash(const struct law *l, const struct law_data *d)
+static uint64_t data_hash(const struct law *l, const struct law_data *d)
 {
     uint64_t n = (uint64_t)d->n * sizeof(double);
     uint64_t h = rng_hash(d->x, n * (uint64_t)l->n_vars, RNG_HASH_START);
@@ -112,6 +111,7 @@ static enum err search_large(struct law_problem *p, struct polish_work *w,
         if (k >= FULL_POLISHED)
             break;
         struct polish_result r = polish_newton(w, &pr, m.theta, FULL_ITERATIONS);
+        r = law_settle(p, w, m.theta, r);
         m.objective = r.objective;
         m.converged = r.converged;
         int at = n++;
@@ -124,8 +124,9 @@ static enum err search_large(struct law_problem *p, struct polish_work *w,
     return OK;
 }
 
-enum err law_search_all(struct law_problem *p, struct polish_work *w,
-                        const struct law_options *o, uint64_t seed, struct law_minima *out)
+// law_search, on a sample of the rows first where there are many.
+static enum err search_all(struct law_problem *p, struct polish_work *w,
+                           const struct law_options *o, uint64_t seed, struct law_minima *out)
 {
     if (p->n > SEARCH_ROWS + SEARCH_ROWS / 2)
         return search_large(p, w, o, seed, out);
@@ -151,7 +152,8 @@ static void identify(struct law_fit *f, const struct law_problem *p,
 {
     int np = p->law->n_params;
     double df = f->n > np ? (double)(f->n - np) : 1;
-    double noise = sqrt(fmax(ss / df, NOISE_LEAST * NOISE_LEAST * pr->size / (double)f->n));
+    double noise =
+        sqrt(fmax(ss / df, LAW_NOISE_LEAST * LAW_NOISE_LEAST * pr->size / (double)f->n));
     for (int j = 0; j < np; j++) {
         double se = noise * shape->inflation[j] / shape->norm[j];
         bool ended = theta[j] == p->lo[j] || theta[j] == p->hi[j];
@@ -191,11 +193,11 @@ static void describe(struct law_fit *f, const struct law_problem *p, struct poli
 static enum err fit(struct law_problem *p, const struct law_data *d,
                     const struct law_options *o, struct law_fit *out)
 {
-    uint64_t seed = o->seed ^ law_data_hash(p->law, d);
+    uint64_t seed = o->seed ^ data_hash(p->law, d);
     struct law_minima minima;
     struct polish_work *w = polish_alloc(p->n, p->law->n_params);
     ENSURE(w, ERR_FAILED, "out of memory for a law of %lld rows", (long long)d->n);
-    enum err e = law_search_all(p, w, o, seed, &minima);
+    enum err e = search_all(p, w, o, seed, &minima);
     if (e == OK && minima.n > 0) {
         const struct law_minimum *best = &minima.at[0];
         law_from_theta(p->law, best->theta, out->value);
@@ -224,46 +226,17 @@ enum err law_fit_run(const struct law *l, const struct law_data *d, const struct
                             .options = *o};
     for (int j = 0; j < P_MAX; j++)
         out->value[j] = out->lo[j] = out->hi[j] = none;
-    TRY(check(l, d, o));
     struct law_problem p = {0};
+    TRY(law_problem_make(l, d, o, &p));
     out->residual = malloc((size_t)d->n * sizeof(double));
-    ENSURE(out->residual, ERR_FAILED, "out of memory for a law of %lld rows", (long long)d->n);
-    for (int64_t i = 0; i < d->n; i++)
+    for (int64_t i = 0; out->residual && i < d->n; i++)
         out->residual[i] = none;
-    enum err e = fill(l, d, o, &p);
-    if (e == OK)
-        e = fit(&p, d, o, out);
+    enum err e = out->residual ? fit(&p, d, o, out)
+                               : err_set(ERR_FAILED, "out of memory for a law of %lld rows",
+                                         (long long)d->n);
     law_problem_free(&p);
     if (e != OK)
         law_fit_free(out);
-    return e;
-}
-
-enum err law_fit_profile(const struct law_fit *f, const struct law_data *d, int param,
-                         const double *at, int n, double *objective)
-{
-    const struct law *l = f->law;
-    struct law_problem p = {0};
-    ASSERT(param >= 0 && param < l->n_params);
-    TRY(check(l, d, &f->options));
-    TRY(fill(l, d, &f->options, &p));
-    enum err e = OK;
-    struct polish_work *w = polish_alloc(p.n, l->n_params);
-    if (!w)
-        e = err_set(ERR_FAILED, "out of memory for a law of %lld rows", (long long)d->n);
-    for (int k = 0; k < n && e == OK; k++) {
-        struct law_minima m = {0};
-        objective[k] = (double)NAN;
-        bool inside = at[k] >= l->param[param].lo && at[k] <= l->param[param].hi;
-        if (!inside || (l->tune[param].ln && !(at[k] > 0)))
-            continue;
-        law_problem_fix(&p, param, at[k]);
-        e = law_search_all(&p, w, &f->options, law_data_hash(l, d), &m);
-        if (m.n > 0)
-            objective[k] = m.at[0].objective;
-    }
-    polish_free(w);
-    law_problem_free(&p);
     return e;
 }
 

@@ -155,6 +155,37 @@ static void polish_starts(struct law_problem *p, struct polish_work *w, struct l
     }
 }
 
+// A coefficient that falls to zero does so ever more slowly in its logarithm, and drags its
+// exponent along. Is it zero? Then the others settle without it.
+static void without(struct law_problem *p, struct polish_work *w, int j, double *theta,
+                    struct polish_result *r)
+{
+    double trial[P_MAX], lo = p->lo[j], hi = p->hi[j];
+    memcpy(trial, theta, sizeof trial);
+    law_problem_fix(p, j, 0);
+    struct polish_problem pr = law_problem_polish(p);
+    struct polish_result t = polish_newton(w, &pr, trial, LAST_ITERATIONS);
+    p->lo[j] = lo;
+    p->hi[j] = hi;
+    if (t.objective <= (1 + 1e-9) * r->objective) {
+        memcpy(theta, trial, sizeof trial);
+        *r = t;
+    }
+}
+
+struct polish_result law_settle(struct law_problem *p, struct polish_work *w, double *theta,
+                                struct polish_result r)
+{
+    const struct law *l = p->law;
+    struct polish_problem pr = law_problem_polish(p);
+    if (!r.converged)
+        r = polish(w, &pr, theta, LAST_ITERATIONS);
+    for (int j = 0; j < l->n_params && !r.converged; j++)
+        if (l->param[j].linear && l->tune[j].ln && p->lo[j] < p->hi[j])
+            without(p, w, j, theta, &r);
+    return r;
+}
+
 enum err law_search(struct law_problem *p, struct polish_work *w, struct law_effort effort,
                     double shift, const struct law_minima *known, bool thorough,
                     struct law_minima *out)
@@ -173,16 +204,17 @@ enum err law_search(struct law_problem *p, struct polish_work *w, struct law_eff
         polish_starts(p, w, effort, s, out);
     free(s);
     TRY(e);
-    if (!thorough)
-        return OK;
+    // The best again, to convergence.
     struct law_minima found = *out;
     out->n = 0;
     for (int k = 0; k < found.n; k++) {
-        struct polish_result r = {.objective = found.at[k].objective,
-                                  .converged = found.at[k].converged};
-        if (k < THOROUGH)
-            r = polish(w, &pr, found.at[k].theta, LAST_ITERATIONS);
-        keep(out, found.at[k].theta, pr.p, r, pr.size);
+        struct law_minimum *m = &found.at[k];
+        struct polish_result r = {.objective = m->objective, .converged = m->converged};
+        if (k < THOROUGH && thorough)
+            r = polish(w, &pr, m->theta, LAST_ITERATIONS);
+        if (k < (thorough ? THOROUGH : 1))
+            r = law_settle(p, w, m->theta, r);
+        keep(out, m->theta, pr.p, r, pr.size);
     }
     return OK;
 }

@@ -28,4 +28,8 @@ struct law_effort law_effort_resample(const struct law *l);
 enum err law_search(struct law_problem *p, struct polish_work *w, struct law_effort effort,
                     double shift, const struct law_minima *known, bool thorough,
                     struct law_minima *out);
+// For a minimum r at theta that Newton has not come to: by the trust region, then with
+// coefficients that fall towards zero at zero (theta: -infinity).
+struct polish_result law_settle(struct law_problem *p, struct polish_work *w, double *theta,
+                                struct polish_result r);
 #endif

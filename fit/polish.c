@@ -16,7 +16,7 @@ struct inner { // GSL's view of the problem
 static bool inside(const struct polish_problem *pr, const double *theta)
 {
     for (int j = 0; j < pr->p; j++)
-        if (!(theta[j] >= pr->lo[j] && theta[j] <= pr->hi[j]))
+        if (!isfinite(theta[j]) || !(theta[j] >= pr->lo[j] && theta[j] <= pr->hi[j]))
             return false;
     return true;
 }
@@ -70,7 +70,7 @@ struct polish_result polish_gsl(struct polish_work *w, const struct polish_probl
                                 double *theta, int iterations)
 {
     struct polish_result out = {.objective = polish_objective(w, pr, theta)};
-    if (!isfinite(out.objective) || pr->n < pr->p)
+    if (!isfinite(out.objective) || pr->n < pr->p || !inside(pr, theta))
         return out;
     struct inner in = {w, pr, 0};
     size_t n = (size_t)pr->n, p = (size_t)pr->p;

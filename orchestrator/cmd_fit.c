@@ -5,6 +5,7 @@
 #include "orchestrator/assign.h"
 #include "orchestrator/cmd.h"
 #include "orchestrator/fit_plot.h"
+#include "orchestrator/fit_profile.h"
 #include "orchestrator/fit_report.h"
 #include <limits.h>
 #include <math.h>
@@ -13,7 +14,7 @@
 #include <unistd.h>
 
 struct fit_args {
-    const char *data, *law, *map, *bootstrap, *boot, *objective, *plot, *save, *next;
+    const char *data, *law, *map, *bootstrap, *boot, *objective, *plot, *save, *next, *profile;
     struct cmd_list where;
     double seed, threads, corner, budget;
     int json, list, demo, force;
@@ -24,6 +25,7 @@ struct fitted {
     struct dataset d;
     double *x;
     int *scale; // NULL: no scales
+    uint32_t profiled;
     struct law_fit f;
 };
 
@@ -124,16 +126,23 @@ static enum err find_scales(struct fitted *r, enum law_boot boot)
     return OK;
 }
 
+static struct law_data data_of(const struct fitted *r)
+{
+    return (struct law_data){.n = r->d.n, .x = r->x, .y = r->d.y, .scale = r->scale};
+}
+
 static enum err run(const struct fit_args *a, const char *data, struct fitted *r)
 {
     struct law_options o;
     TRY(options_of(a, &o));
     TRY(law_of(a->law, a->map, &r->law));
+    if (a->profile)
+        TRY(fit_profile_parse(a->profile, r->law, &r->profiled));
     TRY(dataset_read(data, a->map, a->where.item, a->where.n, &r->law, 1, &r->d));
     r->x = dataset_x(&r->d, r->law);
     ENSURE(r->x, ERR_FAILED, "out of memory");
     TRY(find_scales(r, o.boot));
-    struct law_data ld = {.n = r->d.n, .x = r->x, .y = r->d.y, .scale = r->scale};
+    const struct law_data ld = data_of(r);
     enum err e = law_fit_run(r->law, &ld, &o, &r->f);
     if (e != OK)
         return err_prefix(e, "%s", data);
@@ -226,7 +235,7 @@ static void print_next(const json_t *next)
 static enum err draw(const char *path, const struct fitted *r, json_t *doc)
 {
     const char *why;
-    TRY(fit_plot(path, &r->f, &r->d, r->x, &why));
+    TRY(fit_plot(path, &r->f, &r->d, r->x, json_object_get(doc, "profile"), &why));
     if (why)
         fprintf(stderr, "moesweep: fit: no plot: %s\n", why);
     json_object_set_new(doc, "plot", why ? json_null() : json_string(path));
@@ -237,7 +246,10 @@ static enum err answer(const struct fit_args *a, const char *data, const struct 
 {
     json_t *doc;
     TRY(fit_report(&r->f, &r->d, r->x, data, &doc));
-    enum err e = a->save ? fit_file_write(a->save, doc, &r->f) : OK;
+    const struct law_data ld = data_of(r);
+    enum err e = a->profile ? fit_profile_add(&r->f, &ld, r->profiled, doc) : OK;
+    if (e == OK && a->save)
+        e = fit_file_write(a->save, doc, &r->f);
     if (e == OK && a->next)
         e = add_next(a, r, doc);
     if (e == OK && a->plot)
@@ -290,6 +302,7 @@ enum err cmd_fit(int argc, char **argv)
                                          {"--corner", .number = &a.corner},
                                          {"--seed", .number = &a.seed},
                                          {"--threads", .number = &a.threads},
+                                         {"--profile", .text = &a.profile},
                                          {"--plot", .text = &a.plot},
                                          {"--save", .text = &a.save},
                                          {"--force", .flag = &a.force},

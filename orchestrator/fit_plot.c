@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/fit_plot.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "orchestrator/report/plot.h"
 #include "orchestrator/report/style.h"
 #include <math.h>
@@ -13,6 +14,7 @@ struct picture {
     const struct law_fit *f;
     const struct dataset *d;
     const double *x;
+    const json_t *profiles;
     const char *const *names;
     int v;      // variables
     int *group; // of each row: a scale, or a value of the first variable
@@ -264,6 +266,38 @@ static enum err chart_residuals(struct picture *p, int k)
     return close_chart(p, &c, LOW, alt);
 }
 
+// The rise of the objective over a parameter's values, in units of the 95 % interval's.
+static enum err chart_profile(struct picture *p, const char *name, const json_t *profile)
+{
+    struct plot c;
+    double lo = INFINITY, hi = -INFINITY;
+    char alt[96];
+    size_t i;
+    json_t *point;
+    TRY(plot_open(&c, WIDTH, LOW));
+    const json_t *all = json_object_get(profile, "curve");
+    json_array_foreach(all, i, point) plot_hold(&lo, &hi, jnum_at(point, 0));
+    plot_margin(&lo, &hi, .02, false);
+    plot_axis(&c, 'x', name, lo, hi, false);
+    plot_axis(&c, 'y', "rise of the objective (1: 95 %)", 0, 1.6, false);
+    const int data = plot_data(&c), level = data + 1;
+    json_array_foreach(all, i, point)
+    {
+        if (isfinite(jnum_at(point, 1)))
+            fprintf(c.set, "%.9g %.9g\n", jnum_at(point, 0), jnum_at(point, 1));
+    }
+    plot_data_end(&c);
+    plot_data(&c);
+    fprintf(c.set, "%.9g 1\n%.9g 1\n", lo, hi);
+    plot_data_end(&c);
+    plot_draw(&c, "$d%d using 1:2 with lines linewidth 1 linecolor rgb '" COLOUR_DIM "'",
+              level);
+    plot_draw(&c, "$d%d using 1:2 with lines linewidth 1.4 linecolor rgb '%s'", data,
+              colour_scale(0, 1).s);
+    snprintf(alt, sizeof alt, "profile of the objective over %s", name);
+    return close_chart(p, &c, LOW, alt);
+}
+
 static enum err charts(struct picture *p)
 {
     make_groups(p);
@@ -272,6 +306,10 @@ static enum err charts(struct picture *p)
     TRY(along ? chart_along(p, p->v == 1 || p->scales ? 0 : 1) : chart_fitted(p));
     for (int k = 0; k < p->v; k++)
         TRY(chart_residuals(p, k));
+    const char *name;
+    json_t *one;
+    json_object_foreach((json_t *)(uintptr_t)p->profiles, name, one)
+        TRY(chart_profile(p, name, one));
     return OK;
 }
 
@@ -301,7 +339,7 @@ static enum err write_picture(const char *path, const struct picture *p, const c
 }
 
 enum err fit_plot(const char *path, const struct law_fit *f, const struct dataset *d,
-                  const double *x, const char **why)
+                  const double *x, const json_t *profiles, const char **why)
 {
     char version[64], *body = NULL;
     size_t len = 0;
@@ -310,7 +348,7 @@ enum err fit_plot(const char *path, const struct law_fit *f, const struct datase
         *why = "gnuplot cannot be started";
         return OK;
     }
-    struct picture p = {.f = f, .d = d, .x = x};
+    struct picture p = {.f = f, .d = d, .x = x, .profiles = profiles};
     p.stride = d->n / MAX_POINTS + 1;
     p.v = law_vars(f->law, &p.names);
     p.group = calloc((size_t)d->n, sizeof *p.group);

@@ -204,24 +204,39 @@ enum err fit_report(const struct law_fit *f, const struct dataset *d, const doub
 
 // ---- for people
 
-static void print_param(FILE *f, const char *name, const json_t *p, bool intervals)
+// " 0.33 to 0.36"; an end that the data do not give is said.
+static void print_profile(FILE *f, const json_t *profile)
+{
+    const double ends[2] = {jnum(profile, "lo"), jnum(profile, "hi")};
+    for (int i = 0; i < 2; i++)
+        if (isfinite(ends[i]))
+            fprintf(f, "%s%.5g", i ? " to " : "   profile ", ends[i]);
+        else
+            fprintf(f, "%sno limit", i ? " to " : "   profile ");
+}
+
+static void print_param(FILE *f, const char *name, const json_t *p, const json_t *profile,
+                        bool intervals)
 {
     const double lo = jnum(p, "lo"), hi = jnum(p, "hi");
     fprintf(f, "  %-9s %14.8g", name, jnum(p, "value"));
     if (intervals && isfinite(lo) && isfinite(hi))
         fprintf(f, "   %.5g to %.5g", lo, hi);
+    if (profile)
+        print_profile(f, profile);
     fputs(jtrue(p, "identified") ? "\n" : "   not identified\n", f);
 }
 
 static void print_params(FILE *f, const json_t *r)
 {
     const json_t *boot = json_object_get(r, "bootstrap");
+    const json_t *profiles = json_object_get(r, "profile");
     const bool intervals = jnum(boot, "n") > 0;
     const char *name;
     json_t *p;
     fprintf(f, "\n  %-9s %14s   %s\n", "parameter", "value", intervals ? "95 % interval" : "");
     json_object_foreach(json_object_get(r, "params"), name, p)
-        print_param(f, name, p, intervals);
+        print_param(f, name, p, json_object_get(profiles, name), intervals);
     if (intervals)
         fprintf(f, "  (intervals: %g resamples of %s)\n", jnum(boot, "n"), jstr(boot, "kind"));
 }

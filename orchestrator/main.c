@@ -94,6 +94,7 @@ static const struct command commands[] = {
      "  --objective KIND        huber (in ln loss), log, plain or asymmetric; default huber\n"
      "  --corner R              of huber; default 0.001\n"
      "  --seed S, --threads N   same seed, same intervals, whatever the threads\n"
+     "  --profile A,B|exponents  profile intervals of these parameters too\n"
      "  --plot FILE.svg         data against the law, and residuals by variable\n"
      "  --save LAW.json         for moesweep predict\n"
      "  --force                 write over what --plot and --save name\n"

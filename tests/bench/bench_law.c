@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Times of the laws' engine, chinchilla on synthetic rows with sd of ln L .005: a cold fit and
-// the same search from 4,500 starts (what the published fits use), 4,000 resamples, a refit of
-// 1,000 rows, and rows up to 1e6. Best of several; times are of processor but for the threads.
+// Times of the laws' engine on rows of chinchilla: bench_law [DATA.csv]. With 245 rows (DATA's
+// N, D and loss instead, where given): a cold fit, the same search from 4,500 starts with 64
+// polished (what the published fits use), 4,000 resamples. Then refits of more rows, up to 1e6.
+// Synthetic rows have sd .005 of ln L. Columns: what, rows, seconds (best of several; of
+// processor but for the threads), objective.
 #include "core/rng.h"
+#include "fit/dataset.h"
 #include "fit/fit.h"
 #include "fit/law_search.h"
 #include <math.h>
@@ -42,6 +45,28 @@ static struct rows make(int64_t n)
     return r;
 }
 
+static struct rows load(const char *path)
+{
+    const struct law *law = law_find("chinchilla", 0);
+    struct dataset d;
+    if (dataset_read(path, NULL, NULL, 0, &law, 1, &d) != OK) {
+        fprintf(stderr, "%s\n", err_message());
+        exit(2);
+    }
+    struct rows r = {d.n, dataset_x(&d, law), malloc((size_t)d.n * sizeof(double))};
+    if (!r.x || !r.y)
+        exit(1);
+    for (int64_t i = 0; i < d.n; i++)
+        r.y[i] = d.y[i];
+    dataset_free(&d);
+    return r;
+}
+
+static void print(const char *what, const struct rows *r, double time, double objective)
+{
+    printf("%-20s %8lld %.3e %.15g\n", what, (long long)r->n, time, objective);
+}
+
 static struct law_fit fit(const struct rows *r, struct law_options o, double *time)
 {
     struct law_data d = {.n = r->n, .x = r->x, .y = r->y};
@@ -54,15 +79,24 @@ static struct law_fit fit(const struct rows *r, struct law_options o, double *ti
     return f;
 }
 
-static double cold(const struct rows *r, int times, double *objective)
+static void cold(const struct rows *r, int times)
 {
-    double best = 1e9;
+    double best = 1e9, objective = 0;
     for (int k = 0; k < times; k++) {
         struct law_fit f = fit(r, (struct law_options){0}, &best);
-        *objective = f.objective;
+        objective = f.objective;
         law_fit_free(&f);
     }
-    return best;
+    print("cold", r, best, objective);
+}
+
+static void resamples(const struct rows *r, enum law_boot kind, const char *what)
+{
+    double time = 1e9;
+    struct law_fit f =
+        fit(r, (struct law_options){.n_boot = 4000, .boot = kind, .threads = 2}, &time);
+    print(what, r, time, f.objective);
+    law_fit_free(&f);
 }
 
 static void many_starts(const struct rows *r)
@@ -81,34 +115,24 @@ static void many_starts(const struct rows *r)
     double start = seconds(CLOCK_PROCESS_CPUTIME_ID);
     if (law_search(&p, w, (struct law_effort){4500, 64}, 0, NULL, true, &m) != OK)
         exit(1);
-    printf("4,500 starts, 245 rows  %10.2f ms, objective %.15g\n",
-           1e3 * (seconds(CLOCK_PROCESS_CPUTIME_ID) - start), m.at[0].objective);
+    print("4500_starts", r, seconds(CLOCK_PROCESS_CPUTIME_ID) - start, m.at[0].objective);
     law_problem_free(&p);
     polish_free(w);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     fit_init();
-    struct rows r = make(245);
-    double objective, time = cold(&r, 20, &objective);
-    printf("cold fit, 245 rows      %10.2f ms, objective %.15g\n", 1e3 * time, objective);
+    struct rows r = argc > 1 ? load(argv[1]) : make(245);
+    cold(&r, 20);
     many_starts(&r);
-    for (int kind = 0; kind < 2; kind++) {
-        time = 1e9;
-        struct law_options o = {.n_boot = 4000, .boot = (enum law_boot)kind, .threads = 2};
-        struct law_fit f = fit(&r, o, &time);
-        printf("4,000 resamples by %-9s %6.2f s on 2 threads\n",
-               kind == LAW_BOOT_CASES ? "cases" : "residuals", time);
-        law_fit_free(&f);
-    }
+    resamples(&r, LAW_BOOT_CASES, "4000_cases");
+    resamples(&r, LAW_BOOT_RESIDUALS, "4000_residuals");
     free(r.x);
     free(r.y);
     for (int64_t n = 1000; n <= 1000000; n *= 10) {
         r = make(n);
-        time = cold(&r, n < 100000 ? 10 : 2, &objective);
-        printf("%8lld rows           %10.2f ms, %.2f us a row\n", (long long)n, 1e3 * time,
-               1e6 * time / (double)n);
+        cold(&r, n < 100000 ? 10 : 2);
         free(r.x);
         free(r.y);
     }

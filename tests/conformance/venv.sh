@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# venv.sh FOLDER: a Python environment in FOLDER with what requirements.txt names, made through pip
-# unless it is there; prints its python's path. Exit code 77, with the reason on standard error, where
-# that cannot be had. Several may call it at once.
+# venv.sh FOLDER [REQUIREMENTS]: a Python environment in FOLDER with what requirements.txt, or the file
+# given, names, made through pip unless it is there; prints its python's path. Exit code 77, with the
+# reason on standard error, where that cannot be had. Several may call it at once.
 set -euo pipefail
-folder=$1 wanted=$(dirname "${BASH_SOURCE[0]}")/requirements.txt
+folder=$1 wanted=${2:-$(dirname "${BASH_SOURCE[0]}")/requirements.txt}
 mkdir -p "$folder"
 exec 9>"$folder/lock"
 flock 9

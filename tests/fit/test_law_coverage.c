@@ -2,7 +2,7 @@
 // Do 95 % intervals of laws hold the truth? Simulated data sets with sd of ln L .005, each
 // fitted with 400 resamples: chinchilla at 245 points on the published isoFLOP budgets, routed
 // at Clark's 58 points; every parameter, and D*(1e24). Arguments: number of data sets (default
-// 1,000), kind of bootstrap (cases, residuals).
+// 1,000), where intervals come from (residuals, cases: that bootstrap; profile: the profile).
 #include "core/err.h"
 #include "core/rng.h"
 #include "fit/fit.h"
@@ -11,7 +11,7 @@
 #include "tests/fit/law_cases.h"
 #include <unistd.h>
 
-enum { MAX_POINTS = 256, RESAMPLES = 400 };
+enum { MAX_POINTS = 256, RESAMPLES = 400, PROFILE = -1 };
 static const double noise = .005;
 
 struct setting {
@@ -49,17 +49,32 @@ static void judge(const char *name, int hit, int sets)
     CHECK(share >= .92 - slack && share <= .98 + slack);
 }
 
-static void coverage(const struct setting *s, int sets, enum law_boot boot)
+static bool holds(const struct law_fit *f, const struct law_data *d, int j, double truth)
+{
+    double lo = f->lo[j], hi = f->hi[j];
+    if (!f->n_boot) { // NaN: no end
+        struct law_profile p;
+        if (law_fit_profile_interval(f, d, j, &p) != OK)
+            exit(1);
+        lo = isnan(p.lo) ? -INFINITY : p.lo;
+        hi = isnan(p.hi) ? INFINITY : p.hi;
+        CHECK(p.least >= f->objective * (1 - 1e-6));
+    }
+    return lo <= truth && truth <= hi;
+}
+
+// boot: an enum law_boot, or PROFILE.
+static void coverage(const struct setting *s, int sets, int boot)
 {
     int hit[LAW_MAX_PARAMS + 1] = {0}, p = law_params(s->law, NULL), failed = 0;
     const struct law_param *info;
-    bool dense = strcmp(law_name(s->law), "chinchilla") == 0;
+    bool dense = boot != PROFILE && strcmp(law_name(s->law), "chinchilla") == 0;
     double N, D = 0, y[MAX_POINTS];
     law_params(s->law, &info);
     if (dense)
         chinchilla_optimum(s->truth, 1e24, &N, &D, NULL);
-    struct law_options o = {.n_boot = RESAMPLES,
-                            .boot = boot,
+    struct law_options o = {.n_boot = boot == PROFILE ? 0 : RESAMPLES,
+                            .boot = boot == PROFILE ? LAW_BOOT_CASES : (enum law_boot)boot,
                             .seed = 2,
                             .threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     for (int k = 0; k < sets; k++) {
@@ -73,7 +88,7 @@ static void coverage(const struct setting *s, int sets, enum law_boot boot)
         if (law_fit_run(s->law, &d, &o, &f) != OK)
             exit(1);
         for (int j = 0; j < p; j++)
-            hit[j] += f.lo[j] <= s->truth[j] && s->truth[j] <= f.hi[j];
+            hit[j] += holds(&f, &d, j, s->truth[j]);
         if (dense) {
             struct optimum best;
             CHECK(chinchilla_optimum_fit(&f, 1e24, &best) == OK);
@@ -82,8 +97,11 @@ static void coverage(const struct setting *s, int sets, enum law_boot boot)
         failed += !f.converged;
         law_fit_free(&f);
     }
-    printf("%s, %d points, %d sets of %d resamples by %s: %d not converged\n", law_name(s->law),
-           s->n, sets, RESAMPLES, boot == LAW_BOOT_CASES ? "cases" : "residuals", failed);
+    printf("%s, %d points, %d sets, %s: %d not converged\n", law_name(s->law), s->n, sets,
+           boot == PROFILE          ? "profiles"
+           : boot == LAW_BOOT_CASES ? "400 resamples by cases"
+                                    : "400 resamples by residuals",
+           failed);
     for (int j = 0; j < p; j++)
         judge(info[j].name, hit[j], sets);
     if (dense)
@@ -95,8 +113,10 @@ int main(int argc, char **argv)
 {
     fit_init();
     int sets = argc > 1 ? atoi(argv[1]) : 1000;
-    enum law_boot boot =
-        argc > 2 && strcmp(argv[2], "cases") == 0 ? LAW_BOOT_CASES : LAW_BOOT_RESIDUALS;
+    const char *kind = argc > 2 ? argv[2] : "residuals";
+    int boot = strcmp(kind, "profile") == 0 ? PROFILE
+               : strcmp(kind, "cases") == 0 ? (int)LAW_BOOT_CASES
+                                            : (int)LAW_BOOT_RESIDUALS;
     static struct setting s;
     s.law = law_find("chinchilla", 0);
     s.truth = law_cases[0].truth;

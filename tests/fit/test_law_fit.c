@@ -90,6 +90,27 @@ static void test_prediction(void)
     law_fit_free(&f);
 }
 
+// A line in logarithms has Student's interval: 2.364624 standard errors, 7 degrees of freedom.
+static void profile_is_students(const struct law_fit *f, const struct law_data *d, double mean,
+                                double sxx)
+{
+    struct law_profile p, k;
+    double n = (double)d->n, s2 = 2 * f->objective / (n - 2),
+           half = 2.364624252 * sqrt(s2 / sxx);
+    CHECK(law_fit_profile_interval(f, d, 1, &p) == OK);
+    CHECK_NEAR(p.lo, f->value[1] - half, 2e-6 * half); // ends are known to 1e-6 of it
+    CHECK_NEAR(p.hi, f->value[1] + half, 2e-6 * half);
+    CHECK(law_fit_profile_interval(f, d, 0, &k) == OK);
+    half = 2.364624252 * sqrt(s2 * (1 / n + mean * mean / sxx));
+    CHECK_NEAR(log(k.lo), log(f->value[0]) - half, 2e-6 * half);
+    CHECK_NEAR(log(k.hi), log(f->value[0]) + half, 2e-6 * half);
+    CHECK_REL(p.least, f->objective, 1e-9);
+    for (int i = 0; i < LAW_PROFILE_POINTS; i++) {
+        double u = (p.at[i] - f->value[1]) / (p.hi - f->value[1]);
+        CHECK_NEAR(p.rise[i], u * u, 1e-5);
+    }
+}
+
 // The profile of a linear problem is a parabola known in closed form: ln y = ln k + p ln X.
 static void test_profile(void)
 {
@@ -114,6 +135,7 @@ static void test_profile(void)
         CHECK_REL(objective[k] - objective[1], .5 * 1e-4 * sxx, 1e-7);
     at[0] = -1;
     CHECK(law_fit_profile(&f, &d, 0, at, 1, objective) == OK && isnan(objective[0]));
+    profile_is_students(&f, &d, mean, sxx);
     law_fit_free(&f);
 
     struct sample s = sample(.005, 7);
@@ -198,6 +220,27 @@ static void test_weights(void)
     CHECK_REL(f.objective, g.objective, 1e-9);
     law_fit_free(&f);
     law_fit_free(&g);
+}
+
+// Rows without a term in N: A and alpha may be anything, yet every resample has an answer (of
+// Newton's iteration alone half of them are still on their way down a bent valley).
+static void test_no_term(void)
+{
+    static const double flat[5] = {1.8172, 0, 2085.43, .3478, .3658};
+    for (uint64_t seed = 27; seed < 31; seed += 3) {
+        struct sample s = sample(0, 1), t = sample(.005, seed);
+        for (int i = 0; i < ROWS; i++)
+            s.y[i] =
+                t.y[i] / s.y[i] * law_value(law_find("chinchilla", 0), flat, s.x + 2 * i, NULL);
+        struct law_data d = {.n = ROWS, .x = s.x, .y = s.y};
+        struct law_fit f = fit("chinchilla", &d, (struct law_options){.n_boot = 100});
+        int failed = 0;
+        for (int b = 0; b < f.n_boot; b++)
+            failed += !isfinite(f.boot[5 * b]);
+        CHECK(f.converged && f.identified[2] && f.identified[4]);
+        CHECK(failed <= 2);
+        law_fit_free(&f);
+    }
 }
 
 static void unidentified(const struct law_fit *f, const char *want)
@@ -344,6 +387,7 @@ int main(void)
     test_objectives();
     test_weights();
     test_identified();
+    test_no_term();
     test_refused();
     test_many_rows();
     return test_summary();

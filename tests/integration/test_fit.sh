@@ -99,6 +99,30 @@ says "standard input" 'all 45 rows'
 expect 0 log "$moesweep" fit --list
 check "all laws are listed" [ "$(grep -c '^[a-z]' log)" -ge 21 ]
 
+# ---- profiles: of a line in logarithms it is Student's interval, 2.364624 se at 9 - 2 rows
+awk 'BEGIN { print "X,loss"; for (i = 1; i <= 9; i++) { X = 10^(i / 2); print X "," 3 * X^.5 * exp(.02 * sin(i * i)) } }' >line.csv
+expect 0 p.json "$moesweep" fit line.csv --law power --objective log --bootstrap 0 --profile p --json
+awk -F, 'NR > 1 { x[++n] = log($1); y[n] = log($2); sx += x[n]; sy += y[n] }
+    END { for (i = 1; i <= n; i++) { xx += (x[i] - sx / n)^2; xy += (x[i] - sx / n) * y[i] }
+        p = xy / xx; for (i = 1; i <= n; i++) left += (y[i] - sy / n - p * (x[i] - sx / n))^2
+        half = 2.364624252 * sqrt(left / (n - 2) / xx)
+        for (i = -1; i <= 1; i += 2) printf "%.12g %.12g\n", p + (i - 4e-6) * half, p + (i + 4e-6) * half }' line.csv >want
+read -r lo_lo lo_hi hi_lo hi_hi < <(tr '\n' ' ' <want)
+check "Student's interval, below" within "$(number p.json profile p lo)" "$lo_lo" "$lo_hi"
+check "Student's interval, above" within "$(number p.json profile p hi)" "$hi_lo" "$hi_hi"
+expect 0 log "$moesweep" fit good.csv --law chinchilla --profile exponents --plot profile.svg
+says exponents '^  alpha +0\.[0-9]+ +0\.[0-9]+ to 0\.[0-9]+   profile 0\.[0-9]+ to 0\.[0-9]+$'
+says exponents '^  beta .* profile '
+check "no other has a profile" [ "$(grep -c profile' [0-9n]' log)" = 2 ]
+if [ -e profile.svg ]; then
+    check "five charts" [ "$(grep -c 'class="plot"' profile.svg)" = 5 ]
+fi
+refused "no such parameter" 'profile: expected E, A, B, alpha, beta of chinchilla, or exponents; found .alpha,gamma.' \
+    "$moesweep" fit good.csv --law chinchilla --profile alpha,gamma
+refused "an empty name" "expected .*found 'alpha,'" "$moesweep" fit good.csv --law chinchilla --profile alpha,
+refused "a law without exponents" 'expected a, b, c of density, or exponents; found .exponents' \
+    "$moesweep" fit good.csv --law density --profile exponents
+
 # ---- law files
 expect 0 log "$moesweep" fit good.csv --law chinchilla --save law.json
 refused "a law file that exists" 'law.json: exists already' "$moesweep" fit good.csv --law chinchilla \
@@ -154,6 +178,10 @@ says "two scales" 'two scales of compute'
 runs oneN.csv 'N = 1e8; L = L - 482.01 / (C / 6 / D)^.3478 + 482.01 / N^.3478'
 expect 0 log fit oneN.csv
 says "one N" '^not identified by these data: .*A, alpha'
+expect 0 log fit oneN.csv --bootstrap 0 --profile alpha,beta
+says "one N" '^  alpha .* profile no limit to no limit   not identified'
+says "one N" '^  beta .* profile 0\.[0-9]+ to 0\.[0-9]+$'
+expect 0 log fit oneN.csv
 says "one N" 'N has one value \(1e\+08\)'
 runs ratio.csv 'D = 20 * N; L = 1.8 + 482 / N^.3478 + 2085 / D^.3658'
 expect 0 log fit ratio.csv
