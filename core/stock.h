@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our models as stock classes of Hugging Face transformers: which class computes the same
 // function, and what its config.json says. Written once and used both ways, by export, import
-// and recommend. Read from the sources of transformers 4.57.3; docs/checkpoints.md has the table
-// with reasons.
+// and recommend. Read from the sources of transformers 4.57.3; docs/checkpoints.md has the
+// table with reasons.
 #ifndef CORE_STOCK_H
 #define CORE_STOCK_H
 #include "core/job.h"
