@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    GRID = 500000, // structures of the first grid
+    GRID = 100000, // structures of the first grid
     STARTS = 16,   // of them that are improved
     REACH = 16     // steps in a list of candidates that a pair of dimensions takes together
 };
@@ -144,18 +144,40 @@ static bool thin_all(const struct walk *w, int most, int *place[], int n[])
     }
 }
 
-// Keeps the best STARTS structures, best first.
+static bool neighbours(const struct spot *a, const struct spot *b)
+{
+    int differ = 0;
+    for (int i = 0; i < N_DIMS; i++)
+        differ += a->at[i] != b->at[i];
+    return differ <= 1;
+}
+
+static void drop(struct spot *best, int *n, int i)
+{
+    --*n;
+    memmove(&best[i], &best[i + 1], (size_t)(*n - i) * sizeof *best);
+}
+
+// Keeps the best STARTS structures, best first; of neighbours the better one, so that they do
+// not all lead to the same optimum.
 static void keep(struct spot *best, int *n, const struct spot *s)
 {
     int at = *n;
+    if (*n == STARTS && !better(&s->is, &best[*n - 1].is))
+        return;
     while (at > 0 && better(&s->is, &best[at - 1].is))
         at--;
-    if (at == STARTS)
-        return;
-    if (*n < STARTS)
-        ++*n;
-    memmove(&best[at + 1], &best[at], (size_t)(*n - at - 1) * sizeof *best);
+    for (int i = 0; i < at; i++)
+        if (neighbours(&best[i], s))
+            return;
+    for (int i = *n - 1; i >= at; i--)
+        if (neighbours(&best[i], s))
+            drop(best, n, i);
+    if (*n == STARTS)
+        --*n;
+    memmove(&best[at + 1], &best[at], (size_t)(*n - at) * sizeof *best);
     best[at] = *s;
+    ++*n;
 }
 
 static void walk_grid(const struct walk *w, int *place[], const int count[], struct spot *best,

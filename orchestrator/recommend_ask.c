@@ -175,6 +175,7 @@ static enum err experts(const struct ask *a, struct choosing *c)
            "recommend: --experts: the model is dense; expected --set N_e=.. or K=.. beside it");
     if (r->lo == r->hi) // the rule says what it may be instead
         *r = (struct range){RANGE_STEPS, 1, 1024, 1, 0};
+    r->step = 1;
     if (strcmp(text, "pow2") == 0) {
         k.experts = RANGE_POW2;
         return ask_add(c, k, "--experts pow2");

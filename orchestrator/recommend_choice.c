@@ -51,39 +51,65 @@ static json_t *instead_json(const struct choosing *c, const struct arch *with,
     return o;
 }
 
-static enum err constraint_json(const struct choosing *c, uint64_t without, const char *name,
-                                const struct choice *with, json_t *list)
+// What would be chosen without each constraint, and without all of them. Looking for these, the
+// search may come upon a better structure that keeps everything after all: that is chosen then.
+struct others {
+    struct choice without[CHOOSE_MAX_CONSTRAINTS + 1];
+    int n; // the last one: without all; 0: there are no constraints
+};
+
+static enum err look_at_others(const struct choosing *all, struct choice *chosen,
+                               struct others *o)
 {
-    struct choice other;
-    TRY(choose(c, without, &other));
-    // Looking for another, the search may come upon what keeps the constraint after all.
-    json_t *instead = instead_json(c, &with->arch, &other.arch);
-    bool binds = json_object_size(instead) > 0;
-    json_t *o = json_pack("{s:s, s:b, s:o, s:o}", "name", name, "binds", binds, "cost",
-                          cost_json(&c->surface, with, &other), "without", instead);
-    ENSURE(o, ERR_FAILED, "out of memory");
-    json_array_append_new(list, o);
+    struct choosing c = *all;
+    bool again = true;
+    c.has_start = true;
+    o->n = c.n_constraints + (c.n_constraints > 1);
+    while (again) {
+        again = false;
+        c.start = chosen->arch;
+        for (int i = 0; i < o->n; i++) {
+            struct choice *other = &o->without[i];
+            TRY(choose(&c, i < c.n_constraints ? UINT64_C(1) << i : CHOOSE_ALL, other));
+            if (other->cost < chosen->cost && choose_keeps(&c, &other->arch)) {
+                other->all = chosen->all;
+                *chosen = *other;
+                again = true;
+            }
+        }
+    }
     return OK;
 }
 
-static enum err constraints_json(const struct choosing *c, const struct choice *chosen,
-                                 json_t *doc, json_t *notes)
+static json_t *constraint_json(const struct choosing *c, const char *name,
+                               const struct choice *with, const struct choice *without)
 {
-    json_t *list = json_array(), *o;
-    size_t i;
+    json_t *instead = instead_json(c, &with->arch, &without->arch);
+    return json_pack("{s:s, s:b, s:o, s:o}", "name", name, "binds",
+                     json_object_size(instead) > 0, "cost",
+                     cost_json(&c->surface, with, without), "without", instead);
+}
+
+static enum err constraints_json(const struct choosing *c, struct choice *chosen, json_t *doc,
+                                 json_t *notes)
+{
+    json_t *list = json_array();
     bool gains = false;
+    struct others *o = calloc(1, sizeof *o);
     json_object_set_new(doc, "constraints", list);
-    for (int k = 0; k < c->n_constraints; k++)
-        TRY(constraint_json(c, UINT64_C(1) << k, c->constraint[k].name, chosen, list));
-    if (c->n_constraints > 1)
-        TRY(constraint_json(c, CHOOSE_ALL, "all of these", chosen, list));
-    json_array_foreach(list, i, o) gains =
-        gains || jnum(json_object_get(o, "cost"), "value") < -NOTABLE;
+    enum err e = o ? look_at_others(c, chosen, o) : err_set(ERR_FAILED, "out of memory");
+    for (int i = 0; e == OK && i < o->n; i++) {
+        const struct choice *other = &o->without[i];
+        const char *name = i < c->n_constraints ? c->constraint[i].name : "all of these";
+        gains = gains || chosen->ln_loss < other->ln_loss - NOTABLE;
+        json_array_append_new(list, constraint_json(c, name, chosen, other));
+    }
     if (gains)
         json_array_append_new(
             notes, json_string("Negative costs: without the constraint the choice keeps nearer "
                                "to the conventions, for shapes that the law does not see."));
-    return OK;
+    free(o);
+    return e;
 }
 
 // Of a structure that is taken as it is.
@@ -151,6 +177,7 @@ enum err recommend_choose(const struct choosing *c, const struct ask *ask,
         if (e == ERR_INPUT || (e == OK && chosen->broken > 0))
             return choose_refuse(c, e == OK ? chosen : NULL);
         TRY(e);
+        TRY(constraints_json(c, chosen, doc, notes));
         ASSERT(choose_keeps(c, &chosen->arch));
         if (!chosen->all)
             json_array_append_new(
@@ -158,8 +185,6 @@ enum err recommend_choose(const struct choosing *c, const struct ask *ask,
                                    "by looking at every structure."));
     }
     structure_json(c, ask, chosen, doc);
-    if (!plain)
-        TRY(constraints_json(c, chosen, doc, notes));
     json_object_set_new(doc, "bands", bands_json(c, ask, chosen));
     return OK;
 }

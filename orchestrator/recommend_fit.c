@@ -9,11 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
-// Conventions for what a law does not see. d/L: 128 as in GPT-3 and the Llamas; (K + n_shared)
-// d_m/d: the middle of 3 to 5, in which arXiv 2603.21862 (appendix E) sees less than .5 % of
-// loss. A shape that is 10 % off weighs as much as 1e-5 of loss, or as a size 3 % off.
-#define ASPECT 128
-#define WIDTH 4
+// Conventions for what a law does not see, and how far from them a structure may be: beyond,
+// nothing that the law was fitted to is like it. d/L: 128 as in GPT-3 and the Llamas; (K +
+// n_shared) d_m/d: the middle of 3 to 5, in which arXiv 2603.21862 (appendix E) sees less than
+// .5 % of loss. A shape that is 10 % off weighs as much as 1e-5 of loss, or as a size 3 % off.
+static const struct convention {
+    int q;
+    const char *name;
+    double at, least, most;
+} aspect = {QUANTITY_aspect, "d/L", 128, 16, 512},
+  width = {QUANTITY_width, "(K + n_shared) d_m/d", 4, 2, 8};
 #define WEIGHT 1e-3
 // N/N_a where a law sees total parameters, which cost no FLOPs, but no share of them: the end
 // of the practical range of arXiv 2509.23678, N_a/N of 5 to 9 %.
@@ -77,12 +82,26 @@ static void ranges(const struct surface *s, const struct arch *set, double C,
     r[DIM_n_shared] = !moe ? fixed(0) : shared ? steps(0, 8, 1) : fixed(1);
 }
 
-static void conventions(struct surface *s, bool moe)
+static enum err hold(struct choosing *c, const struct ask *ask, const struct convention *v)
 {
+    struct surface *s = &c->surface;
+    struct constraint k = {
+        .kind = CONSTRAINT_LIMIT, .q = v->q, .least = v->least, .most = v->most};
+    s->pull[s->n_pulls++] = (struct surface_pull){v->q, v->at, WEIGHT};
+    if (ask->extrapolate)
+        return OK;
+    return ask_add(c, k, "%s from %g to %g, by convention (--extrapolate)", v->name, v->least,
+                   v->most);
+}
+
+static enum err conventions(struct choosing *c, const struct ask *ask)
+{
+    const struct surface *s = &c->surface;
     if (!SEES(s, QUANTITY_aspect, QUANTITY_L, DIM(d), DIM(L_d), DIM(L_m)))
-        s->pull[s->n_pulls++] = (struct surface_pull){QUANTITY_aspect, ASPECT, WEIGHT};
-    if (moe && !SEES(s, COORD(r), QUANTITY_width, DIM(d_m)))
-        s->pull[s->n_pulls++] = (struct surface_pull){QUANTITY_width, WIDTH, WEIGHT};
+        TRY(hold(c, ask, &aspect));
+    if (c->range[DIM_L_m].hi > 0 && !SEES(s, COORD(r), QUANTITY_width, DIM(d_m)))
+        TRY(hold(c, ask, &width));
+    return OK;
 }
 
 // A law is believed about proportions inside its data alone.
@@ -223,7 +242,7 @@ static json_t *undetermined(const struct choosing *c, const struct choice *chose
             notes, json_sprintf("Not determined by the law, by default (--set): %s.", text));
     for (int i = 0; i < c->surface.n_pulls; i++) {
         const struct surface_pull *p = &c->surface.pull[i];
-        const char *what = p->q == QUANTITY_aspect ? "d/L" : "(K + n_shared) d_m/d";
+        const char *what = p->q == aspect.q ? aspect.name : width.name;
         json_array_append_new(list, json_string(quantity_name(p->q)));
         json_array_append_new(
             notes, json_sprintf("Not determined by the law: %s, drawn to %g by convention, is "
@@ -261,7 +280,6 @@ static enum err build(struct choosing *c, const struct fit_file *f, const struct
     struct job defaults;
     TRY(ask_set(ask, &set));
     ranges(&c->surface, &set, ask->C, c->range);
-    conventions(&c->surface, c->range[DIM_L_m].hi > 0);
     job_init(&defaults);
     c->model = defaults.model;
     c->per_token = ask->scores ? TOKEN_M : TOKEN_6N;
@@ -270,6 +288,7 @@ static enum err build(struct choosing *c, const struct fit_file *f, const struct
     if (!ask->extrapolate)
         TRY(inside_data(c, f));
     TRY(limit_expansion(c, ask));
+    TRY(conventions(c, ask));
     TRY(recommend_choose(c, ask, NULL, &chosen, doc, notes));
     surface_vars(&c->surface, chosen.q, x);
     law_fit_predict(&f->fit, x, &v, &lo, &hi);

@@ -108,35 +108,41 @@ static void print_bands(FILE *f, const json_t *doc)
         fputs("  (a parenthesis: the band goes on where nothing was tried)\n", f);
 }
 
+// One constraint that binds: what it costs, and what would be there without it.
+static void print_cost(FILE *f, const json_t *doc, const json_t *c)
+{
+    const json_t *cost = json_object_get(c, "cost");
+    const char *name, *comma = ": ";
+    json_t *v;
+    fprintf(f, "  %s\n      %+.3f %%", jstr(c, "name"), 100 * jnum(cost, "value"));
+    if (isfinite(jnum(cost, "lo")))
+        fprintf(f, " (95 %% %+.3f to %+.3f)", 100 * jnum(cost, "lo"), 100 * jnum(cost, "hi"));
+    json_object_foreach(json_object_get(c, "without"), name, v)
+    {
+        fprintf(f, "%s%s = %.0f instead of %lld", comma, name,
+                jnum(json_object_get(doc, "arch"), name), (long long)json_integer_value(v));
+        comma = ", ";
+    }
+    fputc('\n', f);
+}
+
 static void print_constraints(FILE *f, const json_t *doc)
 {
     size_t i;
-    json_t *c, *v;
-    const char *name;
-    if (json_array_size(json_object_get(doc, "constraints")) == 0)
-        return;
-    fputs("\n  what each constraint costs in predicted loss\n", f);
-    json_array_foreach(json_object_get(doc, "constraints"), i, c)
+    json_t *c, *list = json_object_get(doc, "constraints");
+    bool binding = false, slack = false;
+    json_array_foreach(list, i, c)
     {
-        const json_t *cost = json_object_get(c, "cost");
-        const char *comma = ": ";
-        fprintf(f, "  %-44s", jstr(c, "name"));
-        if (!jtrue(c, "binds")) {
-            fputs(" changes nothing\n", f);
-            continue;
-        }
-        fprintf(f, " %+.3f %%", 100 * jnum(cost, "value"));
-        if (isfinite(jnum(cost, "lo")))
-            fprintf(f, " (95 %% %+.3f to %+.3f)", 100 * jnum(cost, "lo"),
-                    100 * jnum(cost, "hi"));
-        json_object_foreach(json_object_get(c, "without"), name, v)
-        {
-            fprintf(f, "%s%s = %.0f instead of %lld", comma, name,
-                    jnum(json_object_get(doc, "arch"), name), (long long)json_integer_value(v));
-            comma = ", ";
-        }
-        fputc('\n', f);
+        binding = binding || jtrue(c, "binds");
+        slack = slack || !jtrue(c, "binds");
     }
+    if (binding)
+        fputs("\n  what each constraint costs in predicted loss\n", f);
+    json_array_foreach(list, i, c) if (jtrue(c, "binds")) print_cost(f, doc, c);
+    if (slack)
+        fputs("\n  constraints that change nothing\n", f);
+    json_array_foreach(list, i, c) if (!jtrue(c, "binds"))
+        fprintf(f, "  %s\n", jstr(c, "name"));
 }
 
 enum err recommend_text(const json_t *doc, char **out)

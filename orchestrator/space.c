@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/space.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,20 @@ static bool takes(const struct range *r, int64_t v)
     return false;
 }
 
+static enum err nothing_left(const struct range *r, enum arch_dim dim)
+{
+    char what[80] = "value";
+    if (r->kind == RANGE_POW2)
+        snprintf(what, sizeof what, "power of two");
+    if (r->kind == RANGE_DIVISOR)
+        snprintf(what, sizeof what, "divisor of %" PRId64, r->of);
+    size_t n = strlen(what);
+    if (r->step > 1)
+        snprintf(what + n, sizeof what - n, ", multiple of %" PRId64 ",", r->step);
+    return err_set(ERR_INPUT, "%s: no %s is left between %" PRId64 " and %" PRId64,
+                   arch_dim_name(dim), what, r->lo, r->hi);
+}
+
 static enum err list(const struct range *r, enum arch_dim dim, struct choices *out)
 {
     ASSERT(r->step >= 1);
@@ -29,11 +44,8 @@ static enum err list(const struct range *r, enum arch_dim dim, struct choices *o
     int64_t first = (r->lo + r->step - 1) / r->step * r->step, n = 0;
     for (int64_t v = first; v <= r->hi; v += r->step)
         n += takes(r, v);
-    ENSURE(n > 0, ERR_INPUT, "%s: no %svalue is left between %" PRId64 " and %" PRId64 "%s",
-           arch_dim_name(dim), r->step > 1 ? "such " : "", r->lo, r->hi,
-           r->kind == RANGE_POW2      ? " that is a power of two"
-           : r->kind == RANGE_DIVISOR ? " that divides as asked"
-                                      : "");
+    if (n == 0)
+        return nothing_left(r, dim);
     out->value = malloc((size_t)n * sizeof *out->value);
     ENSURE(out->value, ERR_FAILED, "out of memory");
     for (int64_t v = first; v <= r->hi; v += r->step)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/surface.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,8 @@ static void row_make(struct row *r, const double *q)
         r->value[i] = q ? q[i] : 1;
         r->col[i] = (struct table_column){.name = r->name[i], .number = &r->value[i]};
     }
-    r->t = (struct table){.n = 1, .n_cols = N_QUANTITIES, .col = r->col};
+    static char path[] = "an architecture"; // what errors call the table
+    r->t = (struct table){.path = path, .n = 1, .n_cols = N_QUANTITIES, .col = r->col};
 }
 
 static double value_of(const struct surface *s, int var, const double *q)
@@ -115,6 +117,20 @@ bool surface_sees(const struct surface *s, int q)
 
 // ---- a law's variables
 
+static enum err wrong_variable(const struct law *l, const char *found)
+{
+    char list[128] = "";
+    const char *const *names;
+    const int n = law_vars(l, &names);
+    for (int k = 0; k < n; k++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", k ? ", " : "",
+                 names[k]);
+    return err_set(ERR_INPUT,
+                   "recommend: --map: expected each variable of %s (%s) at most once, as "
+                   "NAME=EXPRESSION, found '%s'",
+                   law_name(l), list, table_quote(found).s);
+}
+
 static enum err take(struct surface *s, const char *map, bool defaults_only,
                      const struct table *t)
 {
@@ -128,10 +144,7 @@ static enum err take(struct surface *s, const char *map, bool defaults_only,
             *eq = 0;
         int k = eq ? law_var_find(l, p) : -1;
         if (k < 0 || (s->map[k] && !defaults_only))
-            e = err_set(ERR_INPUT,
-                        "recommend: --map: expected %s=EXPRESSION,.. once each, "
-                        "found '%s'",
-                        law_name(l), table_quote(p).s);
+            e = wrong_variable(l, p);
         else if (!s->map[k]) {
             s->text[k] = strdup(eq + 1);
             e = s->text[k] ? expr_parse(eq + 1, "recommend: --map", t, &s->map[k])
