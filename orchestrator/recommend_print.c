@@ -71,13 +71,20 @@ static void print_structure(FILE *f, const json_t *doc)
     fputc('\n', f);
 }
 
+// In percent, without a sign before nothing.
+static double percent(double share)
+{
+    const double shown = 5e-6;
+    return fabs(share) < shown ? 0 : 100 * share;
+}
+
 static void print_band(FILE *f, const json_t *b)
 {
     fprintf(f, "  %-8s %11.5g %11.5g", jstr(b, "name"), jnum(b, "built"), jnum(b, "best"));
     if (isfinite(jnum(b, "cost")))
         fprintf(f, "   %s%.4g to %.4g%s   %+.3f %%\n", jtrue(b, "lo_open") ? "(" : "",
                 jnum(b, "lo"), jnum(b, "hi"), jtrue(b, "hi_open") ? ")" : "",
-                100 * jnum(b, "cost"));
+                percent(jnum(b, "cost")));
     else
         fputs("   not resolved\n", f);
 }
@@ -114,9 +121,10 @@ static void print_cost(FILE *f, const json_t *doc, const json_t *c)
     const json_t *cost = json_object_get(c, "cost");
     const char *name, *comma = ": ";
     json_t *v;
-    fprintf(f, "  %s\n      %+.3f %%", jstr(c, "name"), 100 * jnum(cost, "value"));
+    fprintf(f, "  %s\n      %+.3f %%", jstr(c, "name"), percent(jnum(cost, "value")));
     if (isfinite(jnum(cost, "lo")))
-        fprintf(f, " (95 %% %+.3f to %+.3f)", 100 * jnum(cost, "lo"), 100 * jnum(cost, "hi"));
+        fprintf(f, " (95 %% %+.3f to %+.3f)", percent(jnum(cost, "lo")),
+                percent(jnum(cost, "hi")));
     json_object_foreach(json_object_get(c, "without"), name, v)
     {
         fprintf(f, "%s%s = %.0f instead of %lld", comma, name,
