@@ -363,7 +363,7 @@ static enum err build(json_t *law, const char *source, const struct ask *ask, st
     // What the laws ask for, where it keeps every constraint as it is.
     struct choice chosen = {.arch = sol.arch};
     quantity_all(&sol.arch, &c.model, b->C, c.per_token, chosen.q);
-    bool keeps = choose_keeps(&c, &sol.arch);
+    bool keeps = c.n_constraints == 0 || choose_keeps(&c, &sol.arch);
     TRY(recommend_choose(&c, &with, keeps ? &chosen : NULL, &chosen, doc, notes));
     if (!keeps) {
         memcpy(b->spec.solve.want, b->w.coord, sizeof b->spec.solve.want);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define DIM_MAX (INT64_C(1) << 24) // as core/arch.c
+enum { MOST = 1 << 16 };           // candidates of a dimension
 
 static bool takes(const struct range *r, int64_t v)
 {
@@ -46,6 +47,10 @@ static enum err list(const struct range *r, enum arch_dim dim, struct choices *o
         n += takes(r, v);
     if (n == 0)
         return nothing_left(r, dim);
+    ENSURE(n <= MOST, ERR_INPUT,
+           "%s: expected at most %d values to choose from, found %" PRId64
+           " (--free with a larger step)",
+           arch_dim_name(dim), MOST, n);
     out->value = malloc((size_t)n * sizeof *out->value);
     ENSURE(out->value, ERR_FAILED, "out of memory");
     for (int64_t v = first; v <= r->hi; v += r->step)

@@ -432,6 +432,7 @@ static void test_refusals(void)
         {{.C = 1e20, .set = "N_e=4"}, "--set N_e=4"},
         {{.C = 1e20, .set = "N_e=300"}, "E inside the data"},
         {{.C = 1e20, .free = "d=3"}, "LO:HI:STEP"},
+        {{.C = 1e20, .free = "d=1:16777216:1"}, "larger step"},
         {{.C = 1e20, .multiple = "d=0"}, "--multiple d"},
         {{.C = 1e20, .multiple = "d=100", .set = "d=128"}, "multiple of 100"},
         {{.C = 1e20, .experts = "prime"}, "pow2"},

@@ -175,6 +175,42 @@ static enum err recommended_at(json_t *law, double C, double max_total, json_t *
     return recommend_sweep(law, "law", &ask, arch);
 }
 
+// 1 + the costs of what a document builds.
+static double built(const json_t *doc)
+{
+    size_t i;
+    json_t *b;
+    double sum = 1;
+    json_array_foreach(json_object_get(doc, "bands"), i, b)
+    {
+        double cost = json_number_value(json_object_get(b, "cost")); // 0 where it is not known
+        sum += cost;
+    }
+    return sum;
+}
+
+// Constraints beside a limit are kept exactly, and the loss rises by what the bands say.
+static void check_constrained(json_t *law)
+{
+    const struct ask ask = {.experts = "pow2", .multiple = "d=12,d_m=6"};
+    json_t *plain, *arch;
+    CHECK(recommended_at(law, 0, 0, &plain) == OK);
+    CHECK(recommend_sweep(law, "law", &ask, &arch) == OK);
+    int64_t N_e = (int64_t)number(arch, "arch", "N_e", NULL);
+    CHECK(N_e > 0 && (N_e & (N_e - 1)) == 0);
+    CHECK(fmod(number(arch, "arch", "d", NULL), 12) == 0);
+    CHECK(fmod(number(arch, "arch", "d_m", NULL), 6) == 0);
+    CHECK_REL(number(arch, "loss", "predicted", NULL) /
+                  number(plain, "loss", "predicted", NULL),
+              built(arch) / built(plain), 1e-9);
+    CHECK(json_array_size(json_object_get(arch, "constraints")) == 4); // and all of these
+    json_decref(plain);
+    json_decref(arch);
+    CHECK(recommend_sweep(law, "law", &(struct ask){.experts = "divisor:1"}, &arch) ==
+          ERR_INPUT);
+    CHECK(strstr(err_message(), "--experts divisor:1") != NULL);
+}
+
 static void test_finds_what_was_planted(const struct sweep *cfg)
 {
     struct steer *s = run(cfg, 3, 0.002, 0);
@@ -198,6 +234,7 @@ static void test_finds_what_was_planted(const struct sweep *cfg)
         CHECK_REL(json_number_value(json_object_get(arch, "extrapolation")), 10, 1e-12);
         json_decref(arch);
     }
+    check_constrained(law);
     CHECK(json_array_size(json_object_get(law, "rank_preservation")) == 1);
     CHECK(json_is_object(json_object_get(law, "holdout")));
     json_decref(law);
