@@ -7,9 +7,10 @@
 #include <string.h>
 
 enum {
-    GRID = 100000, // structures of the first grid
-    STARTS = 16,   // of them that are improved
-    REACH = 16     // steps in a list of candidates that a pair of dimensions takes together
+    GRID = 20000, // structures of a grid
+    STARTS = 16,  // of them that are improved
+    ROUNDS = 8,   // of grids around the best so far
+    REACH = 16    // steps in a list of candidates that a pair of dimensions takes together
 };
 
 // A structure under consideration: where it stands in the space.
@@ -23,6 +24,8 @@ struct walk {
     uint64_t without;
     struct space space;
     int moves[N_DIMS], n_moves; // dimensions with more than one candidate
+    // The grid: count[k] places in the list of moves[k]; the lists are owned.
+    int *place[N_DIMS], count[N_DIMS];
 };
 
 // ---- constraints
@@ -117,30 +120,49 @@ static bool look(const struct walk *w, struct spot *s)
     return true;
 }
 
-// ---- the first grid
+// ---- grids
 
-// Places in a list so that neighbours differ by at least that factor; the ends stay.
-static int thin(const struct choices *c, double factor, int *place)
+// Candidates of a grid in the list of a dimension, from `from` to `to`, so that neighbours
+// differ by at least that factor; the ends stay.
+static int thin(const struct choices *c, int from, int to, double factor, int *place)
 {
     int n = 0;
-    for (int i = 0; i < c->n; i++)
-        if (n == 0 || i == c->n - 1 ||
-            (double)c->value[i] >= factor * (double)c->value[place[n - 1]])
+    for (int i = from; i <= to; i++)
+        if (n == 0 || i == to || (double)c->value[i] >= factor * (double)c->value[place[n - 1]])
             place[n++] = i;
     return n;
 }
 
-// The places of every moving dimension; their product is at most `most`. place[k]: of moves[k].
-static bool thin_all(const struct walk *w, int most, int *place[], int n[])
+// All candidates, or those within a factor of two of where `around` stands.
+static void reach_of(const struct choices *c, const int *around, int *from, int *to)
 {
+    *from = 0;
+    *to = c->n - 1;
+    if (!around)
+        return;
+    int64_t v = c->value[*around];
+    while (2 * c->value[*from] < v)
+        ++*from;
+    while (*to > *around && c->value[*to] > 2 * v)
+        --*to;
+}
+
+// Sets the grid to as many structures as it may have, around one (NULL: everywhere). True where
+// that is every structure.
+static bool lay_grid(struct walk *w, const struct spot *around)
+{
+    const int most = w->c->grid > 0 ? w->c->grid : GRID;
     for (double step = 0;; step = step > 0 ? 1.3 * step : 0.005) {
         double product = 1;
         for (int k = 0; k < w->n_moves; k++) {
-            n[k] = thin(&w->space.dim[w->moves[k]], 1 + step, place[k]);
-            product *= n[k];
+            const struct choices *c = &w->space.dim[w->moves[k]];
+            int from, to;
+            reach_of(c, around ? &around->at[w->moves[k]] : NULL, &from, &to);
+            w->count[k] = thin(c, from, to, 1 + step, w->place[k]);
+            product *= w->count[k];
         }
         if (product <= most || step > 1e9)
-            return step <= 0;
+            return step <= 0 && !around;
     }
 }
 
@@ -180,18 +202,17 @@ static void keep(struct spot *best, int *n, const struct spot *s)
     ++*n;
 }
 
-static void walk_grid(const struct walk *w, int *place[], const int count[], struct spot *best,
-                      int *n)
+static void walk_grid(const struct walk *w, struct spot *best, int *n)
 {
     int digit[N_DIMS] = {0}, k = 0;
     struct spot s;
     while (k < w->n_moves || w->n_moves == 0) {
         memset(s.at, 0, sizeof s.at);
         for (int i = 0; i < w->n_moves; i++)
-            s.at[w->moves[i]] = place[i][digit[i]];
+            s.at[w->moves[i]] = w->place[i][digit[i]];
         if (look(w, &s))
             keep(best, n, &s);
-        for (k = 0; k < w->n_moves && ++digit[k] == count[k]; k++)
+        for (k = 0; k < w->n_moves && ++digit[k] == w->count[k]; k++)
             digit[k] = 0;
         if (w->n_moves == 0)
             return;
@@ -240,17 +261,32 @@ static bool improve_once(const struct walk *w, struct spot *s)
     return moved;
 }
 
-static void improve(const struct walk *w, struct spot *best, int *n)
+// Steps from all that are kept; the best of where they end comes first.
+static void step_all(const struct walk *w, struct spot *best, int n)
 {
-    struct spot s;
-    if (w->c->has_start && space_find(&w->space, &w->c->start, s.at) && look(w, &s))
-        keep(best, n, &s);
-    for (int i = 0; i < *n; i++)
+    for (int i = 0; i < n; i++)
         while (improve_once(w, &best[i]))
             ;
-    for (int i = 1; i < *n; i++)
+    for (int i = 1; i < n; i++)
         if (better(&best[i].is, &best[0].is))
             best[0] = best[i];
+}
+
+// Steps, and another grid around what they lead to, until that is no better.
+static void improve(struct walk *w, struct spot *best, int *n)
+{
+    struct spot s, before;
+    if (w->c->has_start && space_find(&w->space, &w->c->start, s.at) && look(w, &s))
+        keep(best, n, &s);
+    for (int i = 0; i<ROUNDS && * n> 0; i++) {
+        step_all(w, best, *n);
+        if (i > 0 && !better(&best[0].is, &before.is))
+            return;
+        before = best[0];
+        *n = 1;
+        lay_grid(w, &before);
+        walk_grid(w, best, n);
+    }
 }
 
 // ---- the whole
@@ -258,29 +294,18 @@ static void improve(const struct walk *w, struct spot *best, int *n)
 static enum err search(struct walk *w, struct choice *out)
 {
     struct spot best[STARTS + 1];
-    int *place[N_DIMS] = {NULL}, count[N_DIMS], n = 0;
-    enum err e = OK;
-    for (int k = 0; k < w->n_moves; k++) {
-        place[k] = malloc((size_t)w->space.dim[w->moves[k]].n * sizeof **place);
-        if (!place[k])
-            e = err_set(ERR_FAILED, "out of memory");
-    }
-    if (e == OK) {
-        bool all = thin_all(w, w->c->grid > 0 ? w->c->grid : GRID, place, count);
-        walk_grid(w, place, count, best, &n);
-        if (!all)
-            improve(w, best, &n);
-        if (n == 0)
-            e = err_set(ERR_INPUT, "recommend: no architecture is left: heads, experts and "
-                                   "layers of what is set do not go together");
-        else {
-            *out = best[0].is;
-            out->all = all;
-        }
-    }
-    for (int k = 0; k < w->n_moves; k++)
-        free(place[k]);
-    return e;
+    int n = 0;
+    bool all = lay_grid(w, NULL);
+    walk_grid(w, best, &n);
+    if (!all)
+        improve(w, best, &n);
+    ENSURE(
+        n > 0, ERR_INPUT,
+        "recommend: no architecture is left: heads, experts and layers of what is set do not "
+        "go together");
+    *out = best[0].is;
+    out->all = all;
+    return OK;
 }
 
 enum err choose(const struct choosing *c, uint64_t without, struct choice *out)
@@ -291,10 +316,19 @@ enum err choose(const struct choosing *c, uint64_t without, struct choice *out)
     enum err e = space_make(range, &w.space);
     if (e != OK)
         return err_prefix(e, "recommend");
-    for (int i = 0; i < N_DIMS; i++)
-        if (w.space.dim[i].n > 1)
-            w.moves[w.n_moves++] = i;
-    e = search(&w, out);
+    for (int i = 0; i < N_DIMS && e == OK; i++) {
+        int n = w.space.dim[i].n;
+        if (n < 2)
+            continue;
+        w.place[w.n_moves] = malloc((size_t)n * sizeof *w.place[0]);
+        if (!w.place[w.n_moves])
+            e = err_set(ERR_FAILED, "out of memory");
+        w.moves[w.n_moves++] = i;
+    }
+    if (e == OK)
+        e = search(&w, out);
+    for (int k = 0; k < w.n_moves; k++)
+        free(w.place[k]);
     space_free(&w.space);
     return e;
 }

@@ -33,7 +33,7 @@ struct choosing {
     struct constraint constraint[CHOOSE_MAX_CONSTRAINTS];
     bool has_start; // a structure to begin at besides the grid
     struct arch start;
-    int grid; // most structures of the first grid; 0: the default. Fewer: a search, no
+    int grid; // most structures of a grid; 0: the default. Fewer: a search, no
               // enumeration
 };
 

@@ -44,7 +44,7 @@ same() { # WHAT A B
     check "$1: $2 and $3" [ "$2" = "$3" ]
 }
 
-asked=(--compute 1e20 --set V=32000,S=4096 --gpu --experts pow2 --gpus 64 --memory 1e9)
+asked=(--compute 1e20 --set "V=32000,S=4096" --gpu --experts pow2 --gpus 64 --memory 1e9)
 expect 0 table "$moesweep" recommend law.json "${asked[@]}" --hf config.json --megatron megatron
 says table table '^Recommended architecture for C = 1e\+20 FLOPs, by the law jointmoe'
 says table table '^  predicted loss [0-9.]+ nats per token, 95 % [0-9.]+ to [0-9.]+$'
