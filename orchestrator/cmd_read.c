@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Commands that read a sweep's directory: report, export, recommend, why.
+// Commands that read a sweep's directory: report, export, why.
 #include "core/json.h"
 #include "orchestrator/cmd.h"
 #include "orchestrator/outputs.h"
-#include "orchestrator/recommend.h"
 #include "orchestrator/run.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -121,48 +120,6 @@ enum err cmd_export(int argc, char **argv)
     }
     unload(&l);
     return e;
-}
-
-// ---- recommend
-
-static enum err law_of(const char *path, json_t **law)
-{
-    struct stat st;
-    ENSURE(stat(path, &st) == 0, ERR_INPUT, "recommend: %s: %s", path, strerror(errno));
-    if (!S_ISDIR(st.st_mode))
-        return json_read_file(path, law);
-    struct loaded l;
-    TRY(load(path, &l));
-    enum err e = steer_law(l.steer, law);
-    unload(&l);
-    return e;
-}
-
-enum err cmd_recommend(int argc, char **argv)
-{
-    const char *path = NULL;
-    double C = 0, max_total = 0;
-    int json = 0;
-    const struct cmd_option options[] = {{"DIR|LAW.json", .text = &path, .required = 1},
-                                         {"--compute", .number = &C},
-                                         {"--max-total-params", .number = &max_total},
-                                         {"--json", .flag = &json},
-                                         {0}};
-    TRY(cmd_parse(argc, argv, options));
-    json_t *law, *arch = NULL;
-    TRY(law_of(path, &law));
-    enum err e = recommend_build(law, path, C, max_total, &arch);
-    json_decref(law);
-    TRY(e);
-    if (json)
-        return cmd_print_json(arch);
-    char *text;
-    e = recommend_text(arch, &text);
-    json_decref(arch);
-    TRY(e);
-    fputs(text, stdout);
-    free(text);
-    return OK;
 }
 
 // ---- why

@@ -86,9 +86,11 @@ static enum err read_law(json_t *doc, const char *ctx, struct law_fit *f)
     char name[32];
     int64_t v, terms;
     const char *t = json_string_value(json_object_get(doc, "t"));
-    ENSURE(json_is_object(doc) && t && strcmp(t, "fit") == 0, ERR_INPUT,
+    // What `fit --json` prints is the same without resamples and without these two.
+    bool report = !t && json_object_get(doc, "params") && json_object_get(doc, "range");
+    ENSURE(json_is_object(doc) && (report || (t && strcmp(t, "fit") == 0)), ERR_INPUT,
            "%s: expected a law file (written by moesweep fit --save), found another", ctx);
-    TRY(json_get_i64(doc, ctx, "v", true, 1, 1, &v));
+    TRY(json_get_i64(doc, ctx, "v", !report, 1, 1, &v));
     TRY(json_get_str(doc, ctx, "law", true, name, sizeof name));
     TRY(json_get_i64(doc, ctx, "terms", true, 1, LAW_MAX_VARS, &terms));
     f->law = law_find(name, (int)terms);

@@ -5,6 +5,7 @@
 #include "fit/power.h"
 #include "orchestrator/law_quantity.h"
 #include "orchestrator/recommend.h"
+#include "orchestrator/recommend_spec.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
 #include <stdio.h>

@@ -72,10 +72,33 @@ static const struct command commands[] = {
      cmd_report},
     {"export", "DIR --csv OUT", "all results as CSV (OUT: a file, or - for standard output)",
      "  --csv OUT               an existing file is not overwritten\n", cmd_export},
-    {"recommend", "DIR|LAW.json [--compute C]", "a complete architecture for a budget",
+    {"recommend", "DIR|LAW.json [--compute C] [constraints] [outputs]",
+     "a complete architecture for a budget, within constraints, and what each of them costs",
+     "  DIR|LAW.json            a sweep's directory or its law.json, or a law of moesweep fit\n"
      "  --compute C             training FLOPs; default: the budget of the sweep's "
      "configuration\n"
-     "  --max-total-params N    limits y\n"
+     "constraints\n"
+     "  --max-total-params N    --max-active-params N    --max-expansion Y (N/N_a)\n"
+     "  --max-inference-flops F a token's forward pass, M/3\n"
+     "  --memory BYTES          a GPU, of --gpus G (default 1): 18 bytes a parameter, evenly "
+     "spread\n"
+     "  --multiple NAME=n,..    dimensions in multiples; --gpu: d, d_d and d_m in multiples of "
+     "128\n"
+     "  --experts RULE          N_e: pow2, divisor:G, or divisor (of --gpus)\n"
+     "  --set NAME=VALUE,..     dimensions as they must be (V: the vocabulary)\n"
+     "  --free NAME=LO:HI:STEP,..  dimensions that may move\n"
+     "  --model NAME=VALUE,..   router=softmax|sigmoid_bias, norm_topk, qk_norm, "
+     "tied=true|false,\n"
+     "                          rope_base\n"
+     "with a law of moesweep fit\n"
+     "  --map VARIABLE=EXPR,..  what its variables are of an architecture (E=N_e/K, X1=d, ..)\n"
+     "  --extrapolate           proportions beyond the data and conventions\n"
+     "  --scores                attention scores count in C: D = C/M instead of C/(6 N_a)\n"
+     "outputs\n"
+     "  --tolerance T           of the near-optimal bands; default 0.001, or a sweep's own\n"
+     "  --hf FILE               config.json of the stock transformers class\n"
+     "  --megatron FILE         Megatron-LM arguments, one a line (-: standard output)\n"
+     "  --force                 write over what --hf and --megatron name\n"
      "  --json                  one JSON document (as architecture.json)\n",
      cmd_recommend},
     {"why", "DIR JOB", "which decisions led to a job, and which used it",

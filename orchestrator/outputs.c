@@ -15,7 +15,7 @@ static enum err write_all(const char *dir, const struct steer *s, const json_t *
     json_t *arch = NULL;
     snprintf(path, sizeof path, "%s/law.json", dir);
     TRY(json_write_file(path, law));
-    enum err e = recommend_build(law, path, 0, 0, &arch);
+    enum err e = recommend_sweep(law, path, &(struct ask){0}, &arch);
     if (e == ERR_INPUT) {
         *why = err_message();
         arch = NULL;

@@ -2,154 +2,21 @@
 #include "orchestrator/recommend.h"
 #include "core/executed.h"
 #include "core/json.h"
-#include "orchestrator/candidate.h"
+#include "core/search.h"
+#include "orchestrator/recommend_choice.h"
+#include "orchestrator/recommend_spec.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// ---- the part of a sweep that travels with its law
-
-static json_t *rule_json(const struct rule *r)
-{
-    json_t *breaks = json_array(), *values = json_array();
-    for (int i = 0; i < r->n_steps; i++)
-        json_array_append_new(breaks, json_real(r->breaks[i]));
-    for (int i = 0; r->n_steps && i <= r->n_steps; i++)
-        json_array_append_new(values, json_real(r->values[i]));
-    return json_pack("{s:o, s:f, s:f, s:f, s:f, s:o, s:o}", "value", json_num(r->value), "at",
-                     r->at, "exponent", r->exponent, "N_exp", r->N_exp, "D_exp", r->D_exp,
-                     "breaks", breaks, "values", values);
-}
-
-static enum err rule_from(json_t *obj, const char *ctx, struct rule *r)
-{
-    const double big = 1e300;
-    memset(r, 0, sizeof *r);
-    TRY(json_get_num(obj, ctx, "at", true, 0, big, &r->at));
-    TRY(json_get_num(obj, ctx, "exponent", true, -100, 100, &r->exponent));
-    TRY(json_get_num(obj, ctx, "N_exp", true, -100, 100, &r->N_exp));
-    TRY(json_get_num(obj, ctx, "D_exp", true, -100, 100, &r->D_exp));
-    json_t *breaks = json_object_get(obj, "breaks"), *values = json_object_get(obj, "values");
-    size_t n = json_array_size(breaks);
-    const size_t most = sizeof r->breaks / sizeof *r->breaks;
-    ENSURE(n <= most && json_array_size(values) == (n ? n + 1 : 0), ERR_INPUT,
-           "%s: expected 0 to %zu breaks and one value more, found %zu and %zu", ctx, most, n,
-           json_array_size(values));
-    r->n_steps = (int)n;
-    for (size_t i = 0; i < n; i++)
-        r->breaks[i] = json_number_value(json_array_get(breaks, i));
-    for (size_t i = 0; n && i <= n; i++)
-        r->values[i] = json_number_value(json_array_get(values, i));
-    if (n == 0)
-        TRY(json_get_num(obj, ctx, "value", true, -big, big, &r->value));
-    return OK;
-}
-
-enum err recommend_spec_json(const struct sweep *cfg, json_t **out)
-{
-    json_t *base = json_object(), *free_dims = json_object(), *tol = json_object(),
-           *start = json_object();
-    for (int i = 0; i < N_DIMS; i++) {
-        int64_t v = arch_dim_get(&cfg->solve.base, (enum arch_dim)i);
-        json_object_set_new(base, arch_dim_name((enum arch_dim)i),
-                            v == ARCH_UNSET ? json_null() : json_integer(v));
-    }
-    for (int i = 0; i < cfg->solve.n_free; i++) {
-        const struct solve_free *f = &cfg->solve.free[i];
-        json_object_set_new(
-            free_dims, arch_dim_name(f->dim),
-            json_pack("[I, I, I]", (json_int_t)f->lo, (json_int_t)f->hi, (json_int_t)f->step));
-    }
-    for (int i = 0; i < N_COORDS; i++)
-        json_object_set_new(tol, coord_name((enum coord)i), json_num(cfg->solve.tol[i]));
-    for (int i = 0; i < cfg->n_start; i++)
-        json_object_set_new(start, cfg->start[i].var.name, rule_json(&cfg->start[i].rule));
-    double limit = cfg->recommend.max_total_params;
-    *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:b}", "base", base, "free",
-                     free_dims, "tolerance", tol, "start", start, "lr", rule_json(&cfg->lr),
-                     "batch_tokens", rule_json(&cfg->batch_tokens), "budget",
-                     cfg->recommend.budget_factor * cfg->scales[cfg->n_scales - 1],
-                     "max_total_params", limit > 0 ? json_real(limit) : json_null(), "tied",
-                     cfg->base.model.tied);
-    ENSURE(*out, ERR_FAILED, "out of memory");
-    return OK;
-}
-
-struct spec {
-    struct solve_spec solve;
-    struct wish start;
-    struct rule lr, batch_tokens;
-    double budget, max_total_params;
-    bool tied;
+// What every structure of a sweep is judged by: its laws at one budget.
+struct basis {
+    struct recommend_spec spec;
+    struct wish w;
+    double C, top; // budget, and the largest trained
+    json_t *loss;  // of the best structure; owned
 };
-
-static enum err spec_dims(json_t *spec, const char *ctx, struct solve_spec *s)
-{
-    json_t *base, *free_dims, *v;
-    const char *name;
-    TRY(json_get_obj(spec, ctx, "base", true, &base));
-    TRY(json_get_obj(spec, ctx, "free", true, &free_dims));
-    s->base = arch_unset();
-    json_object_foreach(base, name, v)
-    {
-        int dim = arch_dim_find(name);
-        ENSURE(dim >= 0, ERR_INPUT, "%s.base: '%s' is no dimension", ctx, name);
-        if (!json_is_null(v))
-            TRY(json_get_i64(base, ctx, name, true, -1, (int64_t)1 << 24,
-                             arch_dim(&s->base, (enum arch_dim)dim)));
-    }
-    json_object_foreach(free_dims, name, v)
-    {
-        int dim = arch_dim_find(name);
-        json_int_t r[3] = {0, 0, 0};
-        ENSURE(dim >= 0 && s->n_free < SOLVE_MAX_FREE, ERR_INPUT,
-               "%s.free: '%s' is no dimension", ctx, name);
-        bool ok = json_unpack(v, "[I, I, I]", &r[0], &r[1], &r[2]) == 0;
-        ENSURE(ok && r[0] >= 0 && r[1] >= r[0] && r[1] <= 1 << 24 && r[2] >= 1, ERR_INPUT,
-               "%s.free.%s: expected [lo, hi, step]", ctx, name);
-        s->free[s->n_free++] = (struct solve_free){(enum arch_dim)dim, r[0], r[1], r[2]};
-    }
-    return OK;
-}
-
-static enum err spec_read(json_t *law, const char *ctx, double C, struct spec *out)
-{
-    json_t *spec, *tol, *start, *v;
-    const char *name;
-    memset(out, 0, sizeof *out);
-    TRY(json_get_obj(law, ctx, "spec", true, &spec));
-    TRY(spec_dims(spec, ctx, &out->solve));
-    TRY(json_get_obj(spec, ctx, "tolerance", true, &tol));
-    for (int i = 0; i < N_COORDS; i++) {
-        out->solve.want[i] = NAN;
-        out->solve.tol[i] = 0.03; // where the document is silent
-        if (!json_is_null(json_object_get(tol, coord_name((enum coord)i))))
-            TRY(json_get_num(tol, ctx, coord_name((enum coord)i), false, 0, 1,
-                             &out->solve.tol[i]));
-    }
-    TRY(json_get_num(spec, ctx, "budget", true, 1, 1e40, &out->budget));
-    if (!json_is_null(json_object_get(spec, "max_total_params")))
-        TRY(json_get_num(spec, ctx, "max_total_params", false, 1, 1e18,
-                         &out->max_total_params));
-    TRY(json_get_bool(spec, ctx, "tied", true, &out->tied));
-    TRY(json_get_obj(spec, ctx, "lr", true, &v));
-    TRY(rule_from(v, ctx, &out->lr));
-    TRY(json_get_obj(spec, ctx, "batch_tokens", true, &v));
-    TRY(rule_from(v, ctx, &out->batch_tokens));
-    TRY(json_get_obj(spec, ctx, "start", true, &start));
-    wish_init(&out->start);
-    json_object_foreach(start, name, v)
-    {
-        struct rule r;
-        struct var var;
-        ENSURE(var_find(name, &var) && (var.kind == VAR_COORD || var.kind == VAR_DIM),
-               ERR_INPUT, "%s.start: '%s' is neither coordinate nor dimension", ctx, name);
-        TRY(rule_from(v, ctx, &r));
-        wish_set(&out->start, &var, rule_at(&r, C > 0 ? C : out->budget));
-    }
-    return OK;
-}
 
 // ---- values at a budget
 
@@ -273,7 +140,8 @@ static json_t *loss_at(json_t *law, double C, json_t *notes)
 
 // A width that is carried as a place in the feasible list: the d that stand there at this
 // budget.
-static void ask_for_d(const struct spec *s, const struct wish *w, json_t *law_d, json_t *asked)
+static void ask_for_d(const struct recommend_spec *s, const struct wish *w, json_t *law_d,
+                      json_t *asked)
 {
     static const char *const names[] = {"fraction", "fraction_lo", "fraction_hi"};
     double d[3];
@@ -292,7 +160,7 @@ static void ask_for_d(const struct spec *s, const struct wish *w, json_t *law_d,
 }
 
 // The nearest structure; tolerances are doubled, and that is said, until one exists.
-static enum err nearest(struct spec *s, const struct wish *w, struct solution *sol,
+static enum err nearest(struct recommend_spec *s, const struct wish *w, struct solution *sol,
                         json_t *notes)
 {
     enum { MAX_DOUBLINGS = 3 };
@@ -310,53 +178,133 @@ static enum err nearest(struct spec *s, const struct wish *w, struct solution *s
     return OK;
 }
 
-// Fewer experts, as the structure has more parameters than it may: y gives way, M and x stay.
-static enum err limit_total(struct spec *s, struct wish *w, double most, struct solution *sol,
-                            json_t *notes)
+// ---- what moving off an optimum costs
+
+// A fit of the largest scale at which this axis has a bracketed optimum with an edge of its
+// band inside the range tried; NULL if none.
+static const json_t *fit_of(const json_t *law, const char *axis)
 {
-    double N_a = (double)sol->counts.N_a;
-    struct wish upper;
-    ENSURE(most > N_a, ERR_INPUT, "max_total_params = %.4g: %.4g parameters are active already",
-           most, N_a);
-    wish_init(&upper);
-    upper.coord[COORD_y] = most / N_a;
-    wish_layer(w, &upper);
-    json_array_append_new(notes,
-                          json_sprintf("y is limited to %.3g by max_total_params = %.4g.",
-                                       upper.coord[COORD_y], most));
-    TRY(nearest(s, w, sol, notes));
-    if ((double)sol->counts.N > most)
-        json_array_append_new(
-            notes, json_sprintf("N exceeds it by %.2g %%, within the tolerance of y.",
-                                100 * ((double)sol->counts.N / most - 1)));
-    return OK;
+    const json_t *found = NULL;
+    double largest = 0;
+    size_t i, k;
+    json_t *cell, *fit;
+    json_array_foreach(json_object_get(law, "cells"), i, cell)
+        json_array_foreach(json_object_get(cell, "fits"), k, fit)
+    {
+        const json_t *band = json_object_get(fit, "band");
+        bool closed = !jtrue(band, "lo_open") || !jtrue(band, "hi_open");
+        if (strcmp(jstr(fit, "axis"), axis) == 0 &&
+            strcmp(jstr(fit, "verdict"), "interior") == 0 && closed &&
+            jnum(cell, "C") >= largest) {
+            largest = jnum(cell, "C");
+            found = fit;
+        }
+    }
+    return found;
 }
 
-static enum err build(json_t *law, const char *source, double C, double max_total, json_t *doc,
-                      json_t *notes)
+// The fitted curve between its optimum and the edge of its band, as a parabola in the
+// logarithm: the band's tolerance at its edge. 0: that edge is open.
+static double side(const json_t *fit, const char *edge, const char *open)
 {
-    struct spec s;
-    json_t *laws, *asked = json_object();
-    json_object_set_new(doc, "asked", asked);
-    TRY(spec_read(law, source, C, &s));
-    if (C <= 0)
-        C = s.budget;
-    if (max_total <= 0)
-        max_total = s.max_total_params;
+    const json_t *band = json_object_get(fit, "band");
+    double at = jnum(json_object_get(fit, "optimum"), "value"),
+           off = log(jnum(band, edge) / at);
+    double k = jnum(band, "tolerance") / (off * off);
+    return jtrue(band, open) || !(k > 0) || !isfinite(k) ? 0 : k;
+}
+
+// How firmly the search holds on to what a sweep asks for without knowing what it is worth, in
+// ln loss per square of ln: 3 % off weighs 1e-5.
+#define HOLD 1e-2
+
+static void add_term(const json_t *law, int q, double at, struct surface *s)
+{
+    struct surface_term t = {.q = q, .at = at};
+    const json_t *fit = fit_of(law, quantity_name(q));
+    if (fit) {
+        t.k_lo = side(fit, "lo", "lo_open");
+        t.k_hi = side(fit, "hi", "hi_open");
+        t.k_lo = t.k_lo > 0 ? t.k_lo : t.k_hi;
+        t.k_hi = t.k_hi > 0 ? t.k_hi : t.k_lo;
+        t.tolerance = jnum(json_object_get(fit, "band"), "tolerance");
+    }
+    s->term[s->n_terms++] = t;
+    if (!(t.k_lo > 0))
+        s->pull[s->n_pulls++] = (struct surface_pull){q, at, HOLD};
+}
+
+static void surface_of_sweep(const json_t *law, const struct basis *b, const json_t *asked,
+                             const struct solution *plain, struct surface *s)
+{
+    double best = jnum(b->loss, "predicted");
+    *s = (struct surface){.C = b->C, .ln_best = best > 0 ? log(best) : 0};
+    for (int i = 0; i < N_COORDS; i++)
+        if (b->w.coord[i] > 0)
+            add_term(law, QUANTITY_COORD(i), b->w.coord[i], s);
+    for (int i = 0; i < N_DIMS; i++) {
+        double at = i == DIM_d ? jnum(json_object_get(asked, "d"), "value") : b->w.dim[i];
+        if (at > 0)
+            add_term(law, QUANTITY_DIM(i), at, s);
+    }
+    if (isnan(b->w.dim[DIM_d]) &&
+        !json_object_get(asked, "d")) // the median of what is feasible
+        s->pull[s->n_pulls++] =
+            (struct surface_pull){QUANTITY_DIM(DIM_d), (double)plain->arch.d, HOLD};
+}
+
+// What the sweep varied, and what it held.
+static void ranges_of_sweep(const struct basis *b, const struct solution *plain,
+                            struct range r[N_DIMS])
+{
+    const struct solve_spec *s = &b->spec.solve;
+    for (int i = 0; i < N_DIMS; i++) {
+        int64_t v = arch_dim_get(&plain->arch, (enum arch_dim)i);
+        bool follows = (i == DIM_d_d || i == DIM_N_kv) &&
+                       arch_dim_get(&s->base, (enum arch_dim)i) == ARCH_UNSET &&
+                       isnan(b->w.dim[i]) && isnan(b->w.last[i]);
+        r[i] = (struct range){follows ? RANGE_FOLLOWS : RANGE_STEPS, follows ? 0 : v,
+                              follows ? 0 : v, 1, 0};
+    }
+    for (int i = 0; i < s->n_free; i++) {
+        const struct solve_free *f = &s->free[i];
+        if (f->dim == DIM_d || isnan(b->w.dim[f->dim]))
+            r[f->dim] = (struct range){RANGE_STEPS, f->lo, f->hi, f->step, 0};
+    }
+}
+
+// ---- the whole
+
+static enum err read_basis(json_t *law, const char *source, double C, struct basis *b,
+                           json_t *asked, json_t *notes)
+{
+    json_t *laws;
+    memset(b, 0, sizeof *b);
+    TRY(recommend_spec_read(law, source, C, &b->spec));
+    b->C = C > 0 ? C : b->spec.budget;
     TRY(json_get_obj(law, source, "laws", true, &laws));
     ENSURE(json_object_get(laws, "M") || json_object_get(laws, "N_a"), ERR_INPUT,
            "%s: holds no law for the size of a model (M or N_a): no phase adopted one", source);
-    struct wish w = s.start;
-    TRY(wishes_at(laws, source, C, &w, asked));
-    struct solution sol;
-    enum err e = nearest(&s, &w, &sol, notes);
-    if (e == OK && max_total > 0 && (double)sol.counts.N > max_total)
-        e = limit_total(&s, &w, max_total, &sol, notes);
-    if (e != OK)
-        return err_prefix(e, "%s: at C = %.4g (M = %.4g, x = %.3g, y = %.3g)", source, C,
-                          w.coord[COORD_M], w.coord[COORD_x], w.coord[COORD_y]);
-    ask_for_d(&s, &w, json_object_get(laws, "d"), asked);
-    struct training t = wish_training(&w, &s.lr, &s.batch_tokens, &sol, C);
+    b->w = b->spec.start;
+    TRY(wishes_at(laws, source, b->C, &b->w, asked));
+    b->top = jnum_at(json_object_get(json_object_get(law, "range"), "C"), 1);
+    ENSURE(b->top > 0, ERR_INPUT, "%s: no run ended well, so there is nothing to go by",
+           source);
+    if (b->C > b->top)
+        json_array_append_new(
+            notes, json_sprintf("EXTRAPOLATION: %.3g times beyond the largest budget "
+                                "trained (%.3g).",
+                                b->C / b->top, b->top));
+    b->loss = loss_at(law, b->C, notes);
+    return OK;
+}
+
+// How the structure is trained, and how near it comes to what the laws ask for.
+static enum err describe(const struct basis *b, const char *source, const struct solution *sol,
+                         double cost, json_t *doc)
+{
+    double C = b->C;
+    struct training t = wish_training(&b->w, &b->spec.lr, &b->spec.batch_tokens, sol, C);
     ENSURE(t.batch_tokens >= 1 && t.batch_tokens <= 0x1p53 && t.lr > 0 && isfinite(t.lr),
            ERR_INPUT,
            "%s: at C = %.4g its rules give a batch of %g tokens and a learning rate of %g",
@@ -365,107 +313,81 @@ static enum err build(json_t *law, const char *source, double C, double max_tota
            "%s: C = %.4g pays for %.3g tokens of this structure, expected at least one batch "
            "(%.6g)",
            source, C, t.tokens, t.batch_tokens);
-    double top = json_number_value(
-        json_array_get(json_object_get(json_object_get(law, "range"), "C"), 1));
-    ENSURE(top > 0, ERR_INPUT, "%s: no run ended well, so there is nothing to go by", source);
-    if (C > top)
-        json_array_append_new(
-            notes, json_sprintf("EXTRAPOLATION: %.3g times beyond the largest budget "
-                                "trained (%.3g).",
-                                C / top, top));
     json_t *dev = json_object();
     for (int i = 0; i < N_COORDS; i++)
-        if (!isnan(sol.deviation[i]))
-            json_object_set_new(dev, coord_name((enum coord)i), json_num(sol.deviation[i]));
+        if (!isnan(sol->deviation[i]))
+            json_object_set_new(dev, coord_name((enum coord)i), json_num(sol->deviation[i]));
     json_object_set_new(doc, "C", json_real(C));
-    json_object_set_new(doc, "extrapolation", json_real(C / top));
-    json_object_set_new(doc, "in_range", json_boolean(C <= top));
-    json_object_set_new(doc, "arch", arch_to_json(&sol.arch));
-    struct job job = executed_job(&sol.arch, s.tied, (int64_t)t.batch_tokens);
+    json_object_set_new(doc, "extrapolation", json_real(C / b->top));
+    json_object_set_new(doc, "in_range", json_boolean(C <= b->top));
+    json_object_set_new(doc, "arch", arch_to_json(&sol->arch));
+    struct job job = executed_job(&sol->arch, b->spec.model.tied, (int64_t)t.batch_tokens);
+    job.model = b->spec.model;
     json_object_set_new(doc, "counts", executed_report_json(&job));
     json_object_set_new(doc, "deviation", dev);
-    json_object_set_new(doc, "loss", loss_at(law, C, notes));
+    const char *const keys[] = {"predicted", "lo", "hi"};
+    json_t *loss = json_object();
+    for (int i = 0; i < 3; i++)
+        json_object_set_new(loss, keys[i], json_num(jnum(b->loss, keys[i]) * (1 + cost)));
+    json_object_set_new(doc, "loss", loss);
     json_object_set_new(doc, "train",
                         json_pack("{s:f, s:f, s:f}", "tokens", t.tokens, "batch_tokens",
                                   t.batch_tokens, "lr", t.lr));
     return OK;
 }
 
-enum err recommend_build(json_t *law, const char *source, double C, double max_total_params,
-                         json_t **out)
+static enum err build(json_t *law, const char *source, const struct ask *ask, struct basis *b,
+                      json_t *doc, json_t *notes)
+{
+    struct solution sol;
+    struct choosing c = {0};
+    struct ask with = *ask;
+    json_t *asked = json_object();
+    json_object_set_new(doc, "asked", asked);
+    TRY(read_basis(law, source, ask->C, b, asked, notes));
+    enum err e = nearest(&b->spec, &b->w, &sol, notes);
+    if (e != OK)
+        return err_prefix(e, "%s: at C = %.4g (M = %.4g, x = %.3g, y = %.3g)", source, b->C,
+                          b->w.coord[COORD_M], b->w.coord[COORD_x], b->w.coord[COORD_y]);
+    ask_for_d(&b->spec, &b->w, json_object_get(json_object_get(law, "laws"), "d"), asked);
+    surface_of_sweep(law, b, asked, &sol, &c.surface);
+    c.model = b->spec.model;
+    c.start = sol.arch;
+    c.has_start = true;
+    ranges_of_sweep(b, &sol, c.range);
+    if (!(with.max_total_params > 0) && (double)sol.counts.N > b->spec.max_total_params)
+        with.max_total_params = b->spec.max_total_params;
+    TRY(ask_model(&with, &c.model));
+    b->spec.model = c.model;
+    TRY(ask_constrain(&with, &c));
+    // What the laws ask for, where it keeps every constraint as it is.
+    struct choice chosen = {.arch = sol.arch};
+    quantity_all(&sol.arch, &c.model, b->C, c.per_token, chosen.q);
+    bool keeps = c.n_constraints == 0 || choose_keeps(&c, &sol.arch);
+    TRY(recommend_choose(&c, &with, keeps ? &chosen : NULL, &chosen, doc, notes));
+    if (!keeps) {
+        memcpy(b->spec.solve.want, b->w.coord, sizeof b->spec.solve.want);
+        sol = search_solution(&b->spec.solve, &chosen.arch);
+    }
+    double ln_loss = surface_ln_loss(&c.surface, chosen.q);
+    return describe(b, source, &sol, expm1(ln_loss - c.surface.ln_best), doc);
+}
+
+enum err recommend_sweep(json_t *law, const char *source, const struct ask *ask, json_t **out)
 {
     int64_t v = 0;
+    struct basis b;
     TRY(json_get_i64(law, source, "v", true, 1, 1, &v));
     const char *name = json_string_value(json_object_get(law, "sweep"));
     json_t *notes = json_array();
     json_t *doc = json_pack("{s:i, s:s}", "v", 1, "sweep", name ? name : "");
-    enum err e = build(law, source, C, max_total_params, doc, notes);
+    memset(&b, 0, sizeof b);
+    enum err e = build(law, source, ask, &b, doc, notes);
+    json_decref(b.loss);
     json_object_set_new(doc, "notes", notes);
     if (e == OK)
         *out = doc;
     else
         json_decref(doc);
     return e;
-}
-
-static void row(FILE *f, const json_t *arch, const char *name, const char *what, double got)
-{
-    const json_t *a = json_object_get(json_object_get(arch, "asked"), name);
-    const json_t *lo = json_object_get(a, "lo"), *hi = json_object_get(a, "hi");
-    fprintf(f, "  %-4s %-34s %12.5g", name, what, got);
-    if (json_is_number(lo) && json_is_number(hi))
-        fprintf(f, "   law %.4g, 95 %% %.4g to %.4g",
-                json_number_value(json_object_get(a, "value")), json_number_value(lo),
-                json_number_value(hi));
-    else if (json_is_number(json_object_get(a, "value")))
-        fprintf(f, "   law %.4g, no interval", json_number_value(json_object_get(a, "value")));
-    fputc('\n', f);
-}
-
-enum err recommend_text(const json_t *arch, char **out)
-{
-    size_t size;
-    FILE *f = open_memstream(out, &size);
-    ENSURE(f, ERR_FAILED, "out of memory");
-    const json_t *c = json_object_get(arch, "counts"), *dims = json_object_get(arch, "arch"),
-                 *v;
-    const json_t *train = json_object_get(arch, "train"), *loss = json_object_get(arch, "loss");
-    double ratio = json_number_value(json_object_get(arch, "extrapolation"));
-    fprintf(f, "Recommended architecture for C = %.4g FLOPs%s",
-            json_number_value(json_object_get(arch, "C")),
-            ratio > 1 ? "" : " (inside the range trained)\n");
-    if (ratio > 1)
-        fprintf(f, " -- EXTRAPOLATION, %.3g times the largest budget trained\n", ratio);
-    static const struct {
-        const char *name, *what;
-    } rows[] = {{"M", "FLOPs per token"},  {"N_a", "active parameters"},
-                {"N", "total parameters"}, {"x", "M/N_a, compute density"},
-                {"y", "N/N_a, expansion"}, {"r", "feed-forward / attention FLOPs"}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        row(f, arch, rows[i].name, rows[i].what,
-            json_number_value(json_object_get(c, rows[i].name)));
-    row(f, arch, "D", "training tokens", json_number_value(json_object_get(train, "tokens")));
-    row(f, arch, "d", "hidden dimension", json_number_value(json_object_get(dims, "d")));
-    fprintf(f, "  structure:");
-    for (int i = 0; i < N_DIMS; i++) {
-        v = json_object_get(dims, arch_dim_name((enum arch_dim)i));
-        fprintf(f, " %s=%lld", arch_dim_name((enum arch_dim)i),
-                (long long)json_integer_value(v));
-    }
-    fprintf(f, "\n  training: lr %.3g, batch %.6g tokens",
-            json_number_value(json_object_get(train, "lr")),
-            json_number_value(json_object_get(train, "batch_tokens")));
-    if (json_is_number(json_object_get(loss, "predicted")))
-        fprintf(f, "; predicted loss %.4g nats per token",
-                json_number_value(json_object_get(loss, "predicted")));
-    if (json_is_number(json_object_get(loss, "lo")))
-        fprintf(f, ", 95 %% %.4g to %.4g", json_number_value(json_object_get(loss, "lo")),
-                json_number_value(json_object_get(loss, "hi")));
-    fputc('\n', f);
-    size_t i;
-    json_array_foreach(json_object_get(arch, "notes"), i, v)
-        fprintf(f, "  note: %s\n", json_string_value(v));
-    bool ok = fclose(f) == 0;
-    ENSURE(ok, ERR_FAILED, "out of memory");
-    return OK;
 }

@@ -169,6 +169,48 @@ static void test_order(const struct sweep *cfg)
     steer_free(first);
 }
 
+static enum err recommended_at(json_t *law, double C, double max_total, json_t **arch)
+{
+    const struct ask ask = {.C = C, .max_total_params = max_total};
+    return recommend_sweep(law, "law", &ask, arch);
+}
+
+// 1 + the costs of what a document builds.
+static double built(const json_t *doc)
+{
+    size_t i;
+    json_t *b;
+    double sum = 1;
+    json_array_foreach(json_object_get(doc, "bands"), i, b)
+    {
+        double cost = json_number_value(json_object_get(b, "cost")); // 0 where it is not known
+        sum += cost;
+    }
+    return sum;
+}
+
+// Constraints beside a limit are kept exactly, and the loss rises by what the bands say.
+static void check_constrained(json_t *law)
+{
+    const struct ask ask = {.experts = "pow2", .multiple = "d=12,d_m=6"};
+    json_t *plain, *arch;
+    CHECK(recommended_at(law, 0, 0, &plain) == OK);
+    CHECK(recommend_sweep(law, "law", &ask, &arch) == OK);
+    int64_t N_e = (int64_t)number(arch, "arch", "N_e", NULL);
+    CHECK(N_e > 0 && (N_e & (N_e - 1)) == 0);
+    CHECK(fmod(number(arch, "arch", "d", NULL), 12) == 0);
+    CHECK(fmod(number(arch, "arch", "d_m", NULL), 6) == 0);
+    CHECK_REL(number(arch, "loss", "predicted", NULL) /
+                  number(plain, "loss", "predicted", NULL),
+              built(arch) / built(plain), 1e-9);
+    CHECK(json_array_size(json_object_get(arch, "constraints")) == 4); // and all of these
+    json_decref(plain);
+    json_decref(arch);
+    CHECK(recommend_sweep(law, "law", &(struct ask){.experts = "divisor:1"}, &arch) ==
+          ERR_INPUT);
+    CHECK(strstr(err_message(), "--experts divisor:1") != NULL);
+}
+
 static void test_finds_what_was_planted(const struct sweep *cfg)
 {
     struct steer *s = run(cfg, 3, 0.002, 0);
@@ -182,7 +224,7 @@ static void test_finds_what_was_planted(const struct sweep *cfg)
     json_t *cell = json_array_get(json_object_get(law, "cells"), 0);
     CHECK_STR(json_string_value(json_object_get(cell, "phase")), "allocation");
     CHECK(json_array_size(json_object_get(cell, "inputs")) >= 10);
-    if (recommend_build(law, "law", 0, 0, &arch) != OK) {
+    if (recommended_at(law, 0, 0, &arch) != OK) {
         CHECK(false); // no recommendation
         fprintf(stderr, "%s\n", err_message());
     } else {
@@ -192,6 +234,7 @@ static void test_finds_what_was_planted(const struct sweep *cfg)
         CHECK_REL(json_number_value(json_object_get(arch, "extrapolation")), 10, 1e-12);
         json_decref(arch);
     }
+    check_constrained(law);
     CHECK(json_array_size(json_object_get(law, "rank_preservation")) == 1);
     CHECK(json_is_object(json_object_get(law, "holdout")));
     json_decref(law);
@@ -217,7 +260,7 @@ static void test_diverging(const struct sweep *cfg)
     CHECK(steer_law(s, &law) == OK);
     CHECK(json_object_size(json_object_get(law, "laws")) == 0);
     json_t *arch;
-    CHECK(recommend_build(law, "law", 0, 0, &arch) == ERR_INPUT);
+    CHECK(recommended_at(law, 0, 0, &arch) == ERR_INPUT);
     json_decref(law);
     steer_free(s);
 }
@@ -349,7 +392,7 @@ static void test_one_scale(void)
     CHECK(steer_law(s, &law) == OK);
     CHECK(json_is_false(
         json_object_get(json_object_get(json_object_get(law, "laws"), "M"), "fitted")));
-    CHECK(recommend_build(law, "law", 2e11, 0, &arch) == OK);
+    CHECK(recommended_at(law, 2e11, 0, &arch) == OK);
     const char *names[] = {"M", "D"};
     for (int i = 0; i < 2; i++) {
         double v = number(arch, "asked", names[i], "value");
@@ -379,7 +422,7 @@ static void test_no_bootstrap(void)
     CHECK(steer_law(s, &law) == OK);
     json_array_foreach(json_object_get(law, "notes"), i, note)
         CHECK(!strstr(json_string_value(note), "0.000 to 0.000"));
-    CHECK(recommend_build(law, "law", 0, 0, &arch) == OK);
+    CHECK(recommended_at(law, 0, 0, &arch) == OK);
     const json_t *asked = json_object_get(arch, "asked");
     CHECK(json_is_number(json_object_get(json_object_get(asked, "x"), "value")));
     CHECK(json_is_null(json_object_get(json_object_get(asked, "x"), "lo")));
@@ -436,7 +479,7 @@ static void test_nothing_feasible(void)
     CHECK(steer_n_jobs(s) == 1);
     CHECK(steer_law(s, &law) == OK);
     CHECK(json_object_size(json_object_get(law, "laws")) == 0);
-    CHECK(recommend_build(law, "law", 0, 0, &arch) == ERR_INPUT);
+    CHECK(recommended_at(law, 0, 0, &arch) == ERR_INPUT);
     json_decref(law);
     steer_free(s);
     config_free(&cfg);
@@ -447,7 +490,7 @@ static enum err recommended(const json_t *good, const char *name, const char *ke
 {
     json_t *law = json_deep_copy(good), *arch = NULL;
     json_object_set_new(json_object_get(json_object_get(law, "laws"), name), key, value);
-    enum err e = recommend_build(law, "law", C, 0, &arch);
+    enum err e = recommended_at(law, C, 0, &arch);
     json_decref(arch);
     json_decref(law);
     return e;
@@ -471,16 +514,22 @@ static void test_hostile_laws(void)
     CHECK(recommended(law, "M", "p", json_null(), 0) == ERR_INPUT);
     CHECK(recommended(law, "M", "k", json_real(1e300), 0) == ERR_INPUT);
     CHECK(recommended(law, "M", "rule", json_null(), 1e6) == ERR_INPUT); // not one batch
-    // A limit on all parameters: kept within the tolerance of y (5 %), or refused.
+    // A limit on all parameters is kept; even below what would be active; one that no model
+    // keeps is refused by name.
     json_t *arch;
-    CHECK(recommend_build(law, "law", 0, 0, &arch) == OK);
+    CHECK(recommended_at(law, 0, 0, &arch) == OK);
     double N = number(arch, "counts", "N", NULL), N_a = number(arch, "counts", "N_a", NULL);
     json_decref(arch);
-    double limit = sqrt(N * N_a);
-    CHECK(recommend_build(law, "law", 0, limit, &arch) == OK);
-    CHECK(number(arch, "counts", "N", NULL) <= 1.05 * limit);
-    json_decref(arch);
-    CHECK(recommend_build(law, "law", 0, 0.9 * N_a, &arch) == ERR_INPUT);
+    const double limits[] = {sqrt(N * N_a), 0.9 * N_a};
+    for (int i = 0; i < 2; i++) {
+        CHECK(recommended_at(law, 0, limits[i], &arch) == OK);
+        CHECK(number(arch, "counts", "N", NULL) <= limits[i]);
+        CHECK(number(json_array_get(json_object_get(arch, "constraints"), 0), "cost", "value",
+                     NULL) > 0);
+        json_decref(arch);
+    }
+    CHECK(recommended_at(law, 0, 10, &arch) == ERR_INPUT);
+    CHECK(strstr(err_message(), "--max-total-params 10") != NULL);
     json_decref(law);
     steer_free(s);
     config_free(&cfg);

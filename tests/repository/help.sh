@@ -37,7 +37,7 @@ refuses() {
 refuses "$MOESWEEP_BIN/moesweep"
 refuses "$MOESWEEP_BIN/moesweep" no-such-command
 refuses "$MOESWEEP_BIN/moesweep" arch --no-such-option
-for command in fit predict compare; do
+for command in fit predict compare recommend; do
     refuses "$MOESWEEP_BIN/moesweep" $command
     refuses "$MOESWEEP_BIN/moesweep" $command --no-such-option
 done

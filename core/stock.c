@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "worker/stock.h"
+#include "core/stock.h"
 #include "core/json.h"
 #include <inttypes.h>
 #include <stdio.h>
