@@ -50,6 +50,7 @@ LAW_FORM(routed);
 LAW_FORM(finegrained);
 LAW_FORM(jointmoe);
 LAW_FORM(fivefactor);
+LAW_FORM(fivefactor_c);
 LAW_FORM(allocation);
 LAW_FORM(allocation_q);
 LAW_FORM(wang);

@@ -146,6 +146,25 @@ LAW_FORM(fivefactor) // e f m n k h a alpha b beta c eps; ln N, ln D, ln N_a, G,
     return shape * size + p[6] * u + p[8] * v + p[10] * w + p[11];
 }
 
+// The same and q_G q_s: f C^(2 q_G) for f, n + q_s ln C for n, C = 6 N_a D in 1e20 FLOPs. So
+// the optima move with scale, G* = sqrt(f/e) C^q_G and s* = -(n + q_s ln C)/(2 m), and the
+// claim that they do not is q_G = q_s = 0.
+LAW_FORM(fivefactor_c)
+{
+    double at[12], c = log(6) + t[1] + t[2] - log(1e20), grow = exp(2 * p[12] * c);
+    for (int j = 0; j < 12; j++)
+        at[j] = p[j];
+    at[1] *= grow;
+    at[3] += p[13] * c;
+    double value = form_fivefactor(l, at, t, g);
+    if (g) {
+        g[12] = g[1] * at[1] * 2 * c;
+        g[13] = g[3] * c;
+        g[1] *= grow;
+    }
+    return value;
+}
+
 // a alpha b beta c gamma lambda d tau [r0]; ln N, ln D, ln(1-z), ln r. Both share all but the
 // factor of d.
 static double allocation(const double *p, const double *t, double factor, double *g)
