@@ -17,8 +17,10 @@ enum err analysis_estimate(const struct law_fit *f, analysis_fn *fn, const void 
     double *all = malloc(((size_t)n * (size_t)n_out + 1) * sizeof *all);
     ENSURE(all, ERR_FAILED, "out of memory for %d resamples", n);
     fn(f->law, f->value, context, v);
+    int sound = 0; // resamples whose fit ended
     for (int b = 0; b < n; b++) {
         double one[ANALYSIS_MAX_OUT];
+        sound += isfinite(f->boot[(int64_t)b * p]);
         fn(f->law, f->boot + (int64_t)b * p, context, one);
         for (int k = 0; k < n_out; k++)
             all[k * n + b] = one[k];
@@ -27,7 +29,8 @@ enum err analysis_estimate(const struct law_fit *f, analysis_fn *fn, const void 
         int exist = 0;
         for (int b = 0; b < n; b++)
             exist += isfinite(all[k * n + b]);
-        out[k] = (struct estimate){.value = v[k], .share = n ? (double)exist / n : (double)NAN};
+        out[k] = (struct estimate){.value = v[k],
+                                   .share = sound ? (double)exist / sound : (double)NAN};
         fit_interval(all + k * n, n, &out[k].lo, &out[k].hi);
     }
     free(all);
@@ -101,6 +104,12 @@ double analysis_root(double (*f)(double, void *), void *context, double from, do
         fa = fb;
     }
     return (double)NAN;
+}
+
+double analysis_beyond(double v, double lo, double hi)
+{
+    const double slack = 1 + 1e-9;
+    return v > hi * slack ? v / hi : v < lo / slack && lo > 0 ? lo / v : 1;
 }
 
 // ---- along a variable

@@ -9,7 +9,7 @@
 enum { ANALYSIS_MAX_OUT = 8 };
 struct estimate {
     double value, lo, hi; // NaN: does not exist; no interval
-    double share;         // of the resamples, those in which it exists; NaN without resamples
+    double share; // of the resamples whose fit ended, those in which it exists; NaN without any
 };
 // out[n_out] from a law's parameters; NaN for what does not exist there.
 typedef void analysis_fn(const struct law *l, const double *params, const void *context,
@@ -26,6 +26,9 @@ double analysis_minimum(double (*f)(double u, void *context), void *context, dou
 // and bisection; NaN: nowhere.
 double analysis_root(double (*f)(double u, void *context), void *context, double from,
                      double to);
+
+// How many times v is beyond [lo, hi]; 1: inside, but for rounding, or the range is not known.
+double analysis_beyond(double v, double lo, double hi);
 
 // ---- along one variable
 

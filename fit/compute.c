@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fit/compute.h"
 #include "fit/isoflop.h"
+#include "fit/law_form.h"
 #include <math.h>
 #include <string.h>
 
@@ -33,14 +34,27 @@ static double split_loss(double ln, void *context)
     return law_value(s->l, s->params, s->x, NULL);
 }
 
+// In closed form; NaN where a term does not fall.
+static void chinchilla_split(const double *p, double C, double *N, double *D)
+{
+    *N = *D = (double)NAN;
+    if (p[3] > 0 && p[4] > 0)
+        chinchilla_optimum(p, C, N, D, NULL);
+}
+
 void compute_optimum(const struct law *l, const double *params, double C, double *x)
 {
     struct split s = {.l = l, .params = params, .C = C, .x = x};
     if (!compute_vars(l, &s.size, &s.tokens))
         return;
     if (is(l, "chinchilla")) {
-        double L;
-        chinchilla_optimum(params, C, &x[s.size], &x[s.tokens], &L);
+        chinchilla_split(params, C, &x[s.size], &x[s.tokens]);
+        return;
+    }
+    if (is(l, "jointmoe")) {
+        double at_E[5];
+        jointmoe_at(params, x[law_var_find(l, "E")], at_E);
+        chinchilla_split(at_E, C, &x[s.size], &x[s.tokens]);
         return;
     }
     const int N = law_var_find(l, "N");

@@ -9,9 +9,9 @@
 // Where size and tokens stand among the law's variables; false: C = 6 N D does not hold (N
 // counts parameters that are not at work), or the law lacks one of them.
 bool compute_vars(const struct law *l, int *size, int *tokens);
-// x holds the law's other variables; its size and tokens are set: chinchilla in closed form
-// (fit/isoflop.h), others by search. NaN where the law has no minimum inside 1 <= N <= C/6 (and
-// N_a <= N where x holds N).
+// x holds the law's other variables; its size and tokens are set: chinchilla and jointmoe in
+// closed form (fit/isoflop.h), others by search. NaN where the law has no minimum inside 1 <= N
+// <= C/6 (and N_a <= N where x holds N).
 void compute_optimum(const struct law *l, const double *params, double C, double *x);
 
 struct budget {

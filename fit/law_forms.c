@@ -121,6 +121,16 @@ LAW_FORM(jointmoe) // a delta alpha gamma b omega beta zeta c E_s E_m; ln N_a, l
     return A + B + p[8];
 }
 
+void jointmoe_at(const double *p, double E, double *chinchilla)
+{
+    double d[2], e = saturated(E - 1, p[9], p[10], d);
+    chinchilla[0] = p[8];
+    chinchilla[1] = p[0] * exp(p[1] * e);
+    chinchilla[2] = p[4] * exp(p[5] * e);
+    chinchilla[3] = -(p[2] + p[3] * e);
+    chinchilla[4] = -(p[6] + p[7] * e);
+}
+
 LAW_FORM(fivefactor) // e f m n k h a alpha b beta c eps; ln N, ln D, ln N_a, G, s
 {
     (void)l;

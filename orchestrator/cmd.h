@@ -16,6 +16,7 @@ enum err cmd_recommend(int argc, char **argv);
 enum err cmd_why(int argc, char **argv);
 enum err cmd_fit(int argc, char **argv);
 enum err cmd_predict(int argc, char **argv);
+enum err cmd_analyze(int argc, char **argv);
 enum err cmd_compare(int argc, char **argv);
 
 // ---- reading command lines ----

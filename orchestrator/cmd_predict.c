@@ -11,16 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Beyond the data by more than rounding.
-static double beyond(double v, double lo, double hi)
-{
-    const double slack = 1 + 1e-9;
-    return v > hi * slack ? v / hi : v < lo / slack && lo > 0 ? lo / v : 1;
-}
-
 static int note_beyond(json_t *notes, const char *name, double v, double lo, double hi)
 {
-    const double times = beyond(v, lo, hi);
+    const double times = analysis_beyond(v, lo, hi);
     if (!(times > 1))
         return 0;
     json_array_append_new(

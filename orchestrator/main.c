@@ -94,6 +94,22 @@ static const struct command commands[] = {
      "                          gives what else the law depends on\n"
      "  --json                  one JSON document\n",
      cmd_predict},
+    {"analyze", "LAW.json | DATA --law NAME [--map ..] [--where ..] [--at N=..,..] ..",
+     "what a law says: effects, optima, budgets, against dense models, claims of papers",
+     "  LAW.json                written by moesweep fit --save; or\n"
+     "  DATA --law NAME         a table: the law is fitted first, as moesweep fit does; --map, "
+     "--where,\n"
+     "                          --objective, --bootstrap and --seed as there. Raw minima and "
+     "the test of\n"
+     "                          the five-factor law's claim need the table\n"
+     "  --at NAME=VALUE,..      where the other variables are held; default: the middle of the "
+     "data\n"
+     "  --compute C,..          budgets; default: over the data's range and ten times beyond\n"
+     "  --tolerance T           of the ranges around optima, relative; default 0.001\n"
+     "  --plot FILE.svg         the law along each variable, with intervals and optima\n"
+     "  --force                 write over what --plot names\n"
+     "  --json                  one JSON document\n",
+     cmd_analyze},
     {"compare", "DATA --laws A,B,.. [--map ..] [--where ..] [--holdout ..]",
      "compares laws on the same rows by held-out error and AICc",
      "  DATA, --map, --where, --objective, --threads   as moesweep fit has them\n"
