@@ -57,8 +57,8 @@ void along_range(const struct law *l, const double *x, int k, double lo, double 
 struct claim {
     struct law_fit fit;                 // of fivefactor_c
     struct estimate G_decade, s_decade; // G*'s factor and s*'s change for ten times the C
-    double p_G, p_s, p; // probability of so large a change, of each and of both, where there
-                        // is none (Wald's test); NaN with too few resamples
+    double p_G, p_s, p; // two-sided, of each change and of both (the smaller, doubled); NaN
+                        // with too few resamples
 };
 // d: rows of the variables N D N_a G s. Release with law_fit_free(&out->fit).
 enum err claim_test(const struct law_data *d, const struct law_options *o, struct claim *out);

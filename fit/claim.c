@@ -26,33 +26,31 @@ static void changes(const struct law *l, const double *params, const void *conte
     out[1] = -params[at->q_s] * log(10) / (2 * params[at->m]);
 }
 
-// Wald's test with the resamples' covariance: v' S^-1 v is chi-square with two degrees of
-// freedom where both are zero, and with one for each alone.
-static void wald(const struct law_fit *f, const struct places *at, struct claim *out)
+// Twice the share of resamples on the other side of no change than the fit, the fit itself
+// counted among them. By sign and not by spread, for s* is a ratio whose resamples have long
+// tails; nor of q_s alone, which together with e, f, m and n may be any number of times larger,
+// k and h making up for it.
+static void p_values(const struct law_fit *f, const struct places *at, struct claim *out)
 {
-    const int p = law_params(f->law, NULL), where[2] = {at->q_G, at->q_s};
-    const double v[2] = {f->value[at->q_G], f->value[at->q_s]};
-    double mean[2] = {0}, S[2][2] = {{0}};
-    int n = 0;
-    out->p_G = out->p_s = out->p = (double)NAN;
-    for (int b = 0; b < f->n_boot; b++)
-        if (isfinite(f->boot[b * p])) {
-            n++;
-            for (int k = 0; k < 2; k++)
-                mean[k] += f->boot[b * p + where[k]];
-        }
-    if (n < FIT_MIN_BOOT)
-        return;
-    for (int b = 0; b < f->n_boot; b++)
-        for (int k = 0; k < 4 && isfinite(f->boot[b * p]); k++)
-            S[k / 2][k % 2] += (f->boot[b * p + where[k / 2]] - mean[k / 2] / n) *
-                               (f->boot[b * p + where[k % 2]] - mean[k % 2] / n) / (n - 1);
-    const double det = S[0][0] * S[1][1] - S[0][1] * S[1][0];
-    const double both =
-        (v[0] * v[0] * S[1][1] - 2 * v[0] * v[1] * S[0][1] + v[1] * v[1] * S[0][0]) / det;
-    out->p_G = erfc(fabs(v[0]) / sqrt(2 * S[0][0]));
-    out->p_s = erfc(fabs(v[1]) / sqrt(2 * S[1][1]));
-    out->p = exp(-both / 2);
+    const int p = law_params(f->law, NULL);
+    int n = 0, above[2] = {0};
+    for (int b = 0; b < f->n_boot; b++) {
+        double v[2];
+        changes(f->law, f->boot + (int64_t)b * p, at, v);
+        if (!isfinite(v[0]) || !isfinite(v[1]))
+            continue;
+        n++;
+        above[0] += v[0] > 1;
+        above[1] += v[1] > 0;
+    }
+    double each[2];
+    for (int k = 0; k < 2; k++) {
+        const int less = above[k] < n - above[k] ? above[k] : n - above[k];
+        each[k] = n >= FIT_MIN_BOOT ? fmin(1, 2. * (less + 1) / (n + 1)) : (double)NAN;
+    }
+    out->p_G = each[0];
+    out->p_s = each[1];
+    out->p = fmin(1, 2 * fmin(each[0], each[1]));
 }
 
 enum err claim_test(const struct law_data *d, const struct law_options *o, struct claim *out)
@@ -69,6 +67,6 @@ enum err claim_test(const struct law_data *d, const struct law_options *o, struc
     }
     out->G_decade = change[0];
     out->s_decade = change[1];
-    wald(&out->fit, &at, out);
+    p_values(&out->fit, &at, out);
     return OK;
 }

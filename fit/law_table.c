@@ -83,7 +83,7 @@ static const struct law table[] = {
      "fivefactor with optima that move with scale", 5, 14,
      .var_name = {"N", "D", "N_a", "G", "s"}, .var = {LN, LN, LN, PLAIN(1e-300), SHARE},
      .param = {SCALE("e", L), SCALE("f", L), FREE("m", L), FREE("n", L),
-               POSITIVE("k", "", 0, 1e6), POSITIVE("h", "", 0, 1e6), SCALE("a", L),
+               POSITIVE("k", "", 0, 100), POSITIVE("h", "", 0, 1e6), SCALE("a", L),
                EXPONENT("alpha"), SCALE("b", L), EXPONENT("beta"), SCALE("c", L), FLOOR("eps"),
                SIGNED("q_G", 1), FREE("q_s", L)},
      .tune = {IN_LN, IN_LN, AS_IS, AS_IS, FROM(0, 2), FROM(0, .5), IN_LN, FALLING, IN_LN,
