@@ -55,6 +55,12 @@ static double mean_ln(const double *v, int n)
     return n ? sum : (double)NAN;
 }
 
+double learning_excess(const struct learning_run *r, double share)
+{
+    const int n = points_until(r, share);
+    return r->law ? mean_ln(r->loss, n) - mean_ln(r->law, n) : (double)NAN;
+}
+
 static enum err fit_form(const struct learning_run *r, double share, int boot,
                          struct law_fit *f)
 {
@@ -102,7 +108,7 @@ static enum err regressors(const struct learning_run *r, enum learning_method m,
     if (m == LEARNING_form)
         TRY(form_end(r, share, &g[1]));
     if (m == LEARNING_law) {
-        g[(*p)++] = r->law ? g[1] - mean_ln(r->law, n) : (double)NAN;
+        g[(*p)++] = learning_excess(r, share);
         g[1] = log(r->law_end);
     }
     return OK;

@@ -34,6 +34,8 @@ struct learning_run {
     double C;               // its scale; NaN: not known
 };
 double learning_share(const struct learning_run *r); // seen of the whole run
+// ln of the curve over the law, mean of the last points up to that share; NaN without either.
+double learning_excess(const struct learning_run *r, double share);
 
 enum { LEARNING_LEAST = 8 }; // runs that have ended to calibrate on
 // Leave-one-out over the runs that have ended, cut at a share of their tokens; and the largest

@@ -52,8 +52,11 @@ static const struct command commands[] = {
      cmd_status},
     {"report", "DIR", "writes DIR/report.html (and law.json, architecture.json) anew", "",
      cmd_report},
-    {"export", "DIR --csv OUT", "all results as CSV (OUT: a file, or - for standard output)",
-     "  --csv OUT               an existing file is not overwritten\n", cmd_export},
+    {"export", "DIR --csv OUT | --curves OUT",
+     "all results, or learning curves, as CSV (OUT: a file, or - for standard output)",
+     "  --csv OUT               a line a job; an existing file is not overwritten\n"
+     "  --curves OUT            a line a point of a learning curve, for moesweep curve\n",
+     cmd_export},
     {"recommend", "DIR|LAW.json [--compute C]", "a complete architecture for a budget",
      "  --compute C             training FLOPs; default: the budget of the sweep's "
      "configuration\n"
@@ -110,6 +113,21 @@ static const struct command commands[] = {
      "  --force                 write over what --plot names\n"
      "  --json                  one JSON document\n",
      cmd_analyze},
+    {"curve", "CURVES [--part S] [--law LAW.json] [--run NAME] ..",
+     "final losses from the first part of learning curves; curves against a law",
+     "  CURVES                  a line a point: run, D (tokens so far), loss, D_end (of the "
+     "whole "
+     "run),\n"
+     "                          final (empty: not ended), C; moesweep export DIR --curves "
+     "CURVES\n"
+     "  --part S                the share of a run's tokens that is looked at; default 0.5\n"
+     "  --law LAW.json          a law of D: its other variables are columns too\n"
+     "  --map NAME=EXPR,..      as moesweep fit has it; run must be a column\n"
+     "  --run NAME              this run's prediction, whether it has ended or not\n"
+     "  --plot FILE.svg         predicted against final losses, curves over the law, the run\n"
+     "  --force                 write over what --plot names\n"
+     "  --json                  one JSON document\n",
+     cmd_curve},
     {"compare", "DATA --laws A,B,.. [--map ..] [--where ..] [--holdout ..]",
      "compares laws on the same rows by held-out error and AICc",
      "  DATA, --map, --where, --objective, --threads   as moesweep fit has them\n"
