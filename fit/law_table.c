@@ -79,7 +79,8 @@ static const struct law table[] = {
               FALLING, IN_LN, AS_IS},
      .form = form_fivefactor},
     {"fivefactor_c",
-     "fivefactor with f C^(2 q_G) for f, n + q_s ln C for n; C = 6 N_a D in 1e20 FLOPs",
+     "L = (e G + f C^(2 q_G)/G + m s^2 + (n + q_s ln C) s)(N^-alpha + k N_a^-alpha + h N_a/N) "
+     "+ a N^-alpha + b D^-beta + c N_a^-alpha + eps; C = 6 N_a D/1e20",
      "fivefactor with optima that move with scale", 5, 14,
      .var_name = {"N", "D", "N_a", "G", "s"}, .var = {LN, LN, LN, PLAIN(1e-300), SHARE},
      .param = {SCALE("e", L), SCALE("f", L), FREE("m", L), FREE("n", L),
