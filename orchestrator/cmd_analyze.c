@@ -93,7 +93,9 @@ static enum err load(const struct analyze_args *a, struct analyze_input *in, str
         ENSURE(!a->map && !a->where.n && !a->objective && !(a->bootstrap > 0), ERR_INPUT,
                "analyze: --map, --where, --objective and --bootstrap belong to a table: "
                "expected --law NAME with them");
-        TRY(fit_file_read(a->file, &s->file));
+        enum err e = fit_file_read(a->file, &s->file);
+        if (e != OK)
+            return err_prefix(e, "analyze: expected a law file, or --law NAME for a table");
     }
     analyze_defaults(&s->file, in);
     return OK;

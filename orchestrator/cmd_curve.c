@@ -167,7 +167,12 @@ static void add_law(const struct curve_subject *s, json_t *doc)
     for (int k = 0; k < N_POSITIONS; k++)
         json_array_append_new(rows, excess_json(s, positions[k]));
     json_object_set_new(doc, "against_law", rows);
-    json_object_set_new(doc, "final_over_law", excess_json(s, 2));
+    json_t *end = excess_json(s, 2);
+    json_object_set_new(doc, "final_over_law", end);
+    if (fabs(jnum(end, "excess")) > 2 * jnum(end, "sd"))
+        json_array_append_new(json_object_get(doc, "notes"),
+                              json_string("the final losses are not those of the law: was it "
+                                          "fitted to other columns (--map), or other runs?"));
 }
 
 // ---- the document

@@ -83,6 +83,9 @@ expect 0 log "${curve[@]}" --law law.json --map N=N_a --run 7 --plot curve.svg
 says "a run" '^  7, from 50 % of its tokens \(it ended at 1\.'
 says "the law" 'the final loss itself +[+-]0\.'
 command -v gnuplot >/dev/null && check "three charts" [ "$(grep -c 'class="plot"' curve.svg)" = 3 ]
+expect 0 log "${curve[@]}" --law law.json # N here are all parameters
+says "a law of other columns" 'fitted to other columns'
+refused "a table without a law" 'or --law NAME for a table' "$moesweep" analyze final.csv
 head -n 200 "$src/tests/data/curves.csv" >few.csv
 expect 0 log "$moesweep" curve few.csv
 says "few runs" 'with fewer than 9 nothing says'
