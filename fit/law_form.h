@@ -50,6 +50,7 @@ LAW_FORM(routed);
 LAW_FORM(finegrained);
 LAW_FORM(jointmoe);
 LAW_FORM(fivefactor);
+LAW_FORM(fivefactor_c);
 LAW_FORM(allocation);
 LAW_FORM(allocation_q);
 LAW_FORM(wang);
@@ -63,5 +64,7 @@ LAW_FORM(quadratic); // width, width_q
 LAW_FORM(power);     // power, cmd
 LAW_FORM(power_offset);
 LAW_FORM(powersum);
+// jointmoe with E experts is chinchilla in N_a and D: its five parameters.
+void jointmoe_at(const double *p, double E, double *chinchilla);
 void start_kaplan(const double *t_mid, double y_mid, double *p);
 #endif

@@ -121,6 +121,16 @@ LAW_FORM(jointmoe) // a delta alpha gamma b omega beta zeta c E_s E_m; ln N_a, l
     return A + B + p[8];
 }
 
+void jointmoe_at(const double *p, double E, double *chinchilla)
+{
+    double d[2], e = saturated(E - 1, p[9], p[10], d);
+    chinchilla[0] = p[8];
+    chinchilla[1] = p[0] * exp(p[1] * e);
+    chinchilla[2] = p[4] * exp(p[5] * e);
+    chinchilla[3] = -(p[2] + p[3] * e);
+    chinchilla[4] = -(p[6] + p[7] * e);
+}
+
 LAW_FORM(fivefactor) // e f m n k h a alpha b beta c eps; ln N, ln D, ln N_a, G, s
 {
     (void)l;
@@ -144,6 +154,25 @@ LAW_FORM(fivefactor) // e f m n k h a alpha b beta c eps; ln N, ln D, ln N_a, G,
         g[11] = 1;
     }
     return shape * size + p[6] * u + p[8] * v + p[10] * w + p[11];
+}
+
+// The same and q_G q_s: f C^(2 q_G) for f, n + q_s ln C for n, C = 6 N_a D in 1e20 FLOPs. So
+// the optima move with scale, G* = sqrt(f/e) C^q_G and s* = -(n + q_s ln C)/(2 m), and the
+// claim that they do not is q_G = q_s = 0.
+LAW_FORM(fivefactor_c)
+{
+    double at[12], c = log(6) + t[1] + t[2] - log(1e20), grow = exp(2 * p[12] * c);
+    for (int j = 0; j < 12; j++)
+        at[j] = p[j];
+    at[1] *= grow;
+    at[3] += p[13] * c;
+    double value = form_fivefactor(l, at, t, g);
+    if (g) {
+        g[12] = g[1] * at[1] * 2 * c;
+        g[13] = g[3] * c;
+        g[1] *= grow;
+    }
+    return value;
 }
 
 // a alpha b beta c gamma lambda d tau [r0]; ln N, ln D, ln(1-z), ln r. Both share all but the

@@ -17,6 +17,8 @@ enum err cmd_recommend(int argc, char **argv);
 enum err cmd_why(int argc, char **argv);
 enum err cmd_fit(int argc, char **argv);
 enum err cmd_predict(int argc, char **argv);
+enum err cmd_analyze(int argc, char **argv);
+enum err cmd_curve(int argc, char **argv);
 enum err cmd_compare(int argc, char **argv);
 
 // ---- reading command lines ----

@@ -2,25 +2,18 @@
 // moesweep predict: a law file's value at a point, or its compute-optimal split, with
 // intervals, and how far from the data that is.
 #include "core/json.h"
+#include "fit/compute.h"
 #include "fit/fit.h"
 #include "orchestrator/assign.h"
 #include "orchestrator/cmd.h"
 #include "orchestrator/fit_report.h"
-#include "orchestrator/optimum.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Beyond the data by more than rounding.
-static double beyond(double v, double lo, double hi)
-{
-    const double slack = 1 + 1e-9;
-    return v > hi * slack ? v / hi : v < lo / slack && lo > 0 ? lo / v : 1;
-}
-
 static int note_beyond(json_t *notes, const char *name, double v, double lo, double hi)
 {
-    const double times = beyond(v, lo, hi);
+    const double times = analysis_beyond(v, lo, hi);
     if (!(times > 1))
         return 0;
     json_array_append_new(
@@ -51,11 +44,20 @@ static json_t *notes_of(const struct fit_file *f, const double *x, double C, int
     return notes;
 }
 
+static enum err size_and_tokens(const struct law *l, int *size, int *tokens)
+{
+    ENSURE(compute_vars(l, size, tokens), ERR_INPUT,
+           "predict: --compute: expected a law of size and tokens for which C = 6 N D "
+           "(chinchilla, kaplan, jointmoe, fivefactor), found %s; --at evaluates it",
+           law_name(l));
+    return OK;
+}
+
 // The compute of a point, where the law has C = 6 N D; NaN otherwise.
 static double compute_of(const struct law *l, const double *x)
 {
     int size, tokens;
-    return optimum_vars(l, &size, &tokens) == OK ? 6 * x[size] * x[tokens] : (double)NAN;
+    return compute_vars(l, &size, &tokens) ? 6 * x[size] * x[tokens] : (double)NAN;
 }
 
 static json_t *value_json(const struct fit_file *f, const double *x)
@@ -88,14 +90,14 @@ static enum err optimum_json(const struct fit_file *f, double C, const double *b
     const char *const *names;
     int size, tokens;
     law_vars(l, &names);
-    TRY(optimum_vars(l, &size, &tokens));
+    TRY(size_and_tokens(l, &size, &tokens));
     double *v = malloc((size_t)(n + 1) * 3 * sizeof *v), lo[3], hi[3];
     ENSURE(v, ERR_FAILED, "out of memory");
     for (int i = 0; i < n; i++) {
         const double *params = f->fit.boot + (size_t)i * (size_t)p;
         double x[LAW_MAX_VARS];
         memcpy(x, best, (size_t)vars * sizeof *x);
-        optimum_find(l, params, C, x);
+        compute_optimum(l, params, C, x);
         v[i] = x[size];
         v[n + i] = x[tokens];
         v[2 * n + i] = law_value(l, params, x, NULL);
@@ -148,7 +150,7 @@ static enum err predict(const struct fit_file *f, const char *text, double C, js
     double x[LAW_MAX_VARS];
     int size = -1, tokens = -1;
     if (C > 0)
-        TRY(optimum_vars(l, &size, &tokens));
+        TRY(size_and_tokens(l, &size, &tokens));
     const char *asked[LAW_MAX_VARS]; // what --at is to give
     int at[LAW_MAX_VARS], n_asked = 0;
     double given[LAW_MAX_VARS];
@@ -162,7 +164,7 @@ static enum err predict(const struct fit_file *f, const char *text, double C, js
     for (int k = 0; k < n_asked; k++)
         x[at[k]] = given[k];
     if (C > 0)
-        optimum_find(l, f->fit.value, C, x);
+        compute_optimum(l, f->fit.value, C, x);
     ENSURE(isfinite(law_value(l, f->fit.value, x, NULL)), ERR_INPUT,
            "predict: %s has no %s there", law_name(l), C > 0 ? "minimum" : "value");
     json_t *doc = json_object();

@@ -2,6 +2,7 @@
 // Commands that read a sweep's directory: report, export, why.
 #include "core/json.h"
 #include "orchestrator/cmd.h"
+#include "orchestrator/curve_table.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/run.h"
 #include <errno.h>
@@ -83,7 +84,7 @@ static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj
     fputc('\n', f);
 }
 
-static enum err csv_write(FILE *f, const struct loaded *l, const char *path)
+static enum err csv_jobs(FILE *f, const struct loaded *l)
 {
     fputs("job,phase,C,M,N_a,N,D,x,y,r,G,s,z", f);
     for (int i = 0; i < N_DIMS; i++)
@@ -93,31 +94,44 @@ static enum err csv_write(FILE *f, const struct loaded *l, const char *path)
           f);
     for (int i = 0; i < steer_n_jobs(l->steer); i++)
         csv_row(f, &l->cfg, steer_job_at(l->steer, i));
+    return OK;
+}
+
+static enum err csv_write(FILE *f, const struct loaded *l, bool curves, const char *path)
+{
+    TRY(curves ? curve_table_write(f, l->steer, l->records) : csv_jobs(f, l));
     ENSURE(fflush(f) == 0 && !ferror(f), ERR_FAILED, "export: cannot write %s: %s", path,
            strerror(errno));
     return OK;
 }
 
+static enum err csv_file(const struct loaded *l, bool curves, const char *path)
+{
+    if (strcmp(path, "-") == 0)
+        return csv_write(stdout, l, curves, "standard output");
+    FILE *f = fopen(path, "wx");
+    ENSURE(f, ERR_INPUT, "export: %s %s: %s", curves ? "--curves" : "--csv", path,
+           errno == EEXIST ? "exists already; expected a new file" : strerror(errno));
+    enum err e = csv_write(f, l, curves, path);
+    if (fclose(f) != 0 && e == OK)
+        e = err_set(ERR_FAILED, "export: cannot write %s: %s", path, strerror(errno));
+    return e;
+}
+
 enum err cmd_export(int argc, char **argv)
 {
-    const char *dir = NULL, *path = NULL;
-    const struct cmd_option options[] = {
-        {"DIR", .text = &dir, .required = 1}, {"--csv", .text = &path, .required = 1}, {0}};
+    const char *dir = NULL, *path = NULL, *curves = NULL;
+    const struct cmd_option options[] = {{"DIR", .text = &dir, .required = 1},
+                                         {"--csv", .text = &path},
+                                         {"--curves", .text = &curves},
+                                         {0}};
     TRY(cmd_parse(argc, argv, options));
+    ENSURE(path || curves, ERR_INPUT, "export: expected --csv OUT or --curves OUT");
     struct loaded l;
     TRY(load(dir, &l));
-    enum err e;
-    if (strcmp(path, "-") == 0) {
-        e = csv_write(stdout, &l, "standard output");
-    } else {
-        FILE *f = fopen(path, "wx");
-        e = f ? csv_write(f, &l, path)
-              : err_set(ERR_INPUT, "export: --csv %s: %s", path,
-                        errno == EEXIST ? "exists already; expected a new file"
-                                        : strerror(errno));
-        if (f && fclose(f) != 0 && e == OK)
-            e = err_set(ERR_FAILED, "export: cannot write %s: %s", path, strerror(errno));
-    }
+    enum err e = path ? csv_file(&l, false, path) : OK;
+    if (e == OK && curves)
+        e = csv_file(&l, true, curves);
     unload(&l);
     return e;
 }

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/fit_plot.h"
-#include "core/file.h"
 #include "core/json.h"
-#include "orchestrator/report/plot.h"
+#include "orchestrator/plot_stack.h"
 #include "orchestrator/report/style.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 760, HIGH = 420, LOW = 230, CURVE = 96, MAX_GROUPS = 30, MAX_POINTS = 5000 };
+enum {
+    WIDTH = STACK_WIDTH,
+    HIGH = 420,
+    LOW = 230,
+    CURVE = 96,
+    MAX_GROUPS = 30,
+    MAX_POINTS = 5000
+};
 
 struct picture {
     const struct law_fit *f;
@@ -21,9 +27,7 @@ struct picture {
     int n_groups;
     bool scales;
     int64_t stride; // a picture of more rows than MAX_POINTS shows every so many
-    FILE *out;
-    int charts, height;
-    bool refused; // by gnuplot
+    struct stack stack;
 };
 
 static bool wide(double lo, double hi)
@@ -169,27 +173,6 @@ static void curves(struct picture *p, struct plot *c, int k)
     }
 }
 
-// Puts a chart below the others: gnuplot's has no place or size of its own.
-static enum err close_chart(struct picture *p, struct plot *c, int height, const char *alt)
-{
-    static const char open[] = "<svg ";
-    char *text = NULL;
-    size_t len = 0;
-    FILE *f = open_memstream(&text, &len);
-    ENSURE(f, ERR_FAILED, "out of memory for a chart");
-    enum err e = plot_close(c, p->charts++, alt, f);
-    if (fclose(f) != 0 && e == OK)
-        e = err_set(ERR_FAILED, "out of memory for a chart");
-    const bool drawn = e == OK && strncmp(text, open, sizeof open - 1) == 0;
-    p->refused = p->refused || !drawn;
-    if (drawn)
-        fprintf(p->out, "<svg x=\"0\" y=\"%d\" width=\"%d\" height=\"%d\" %s", p->height, WIDTH,
-                height, text + sizeof open - 1);
-    free(text);
-    p->height += height;
-    return e;
-}
-
 // ---- the charts
 
 // Along a variable: data, and the law at each scale (or each value of the other variable).
@@ -218,7 +201,7 @@ static enum err chart_along(struct picture *p, int k)
     curves(p, &c, k);
     points(p, &c, variable, k, observed);
     snprintf(alt, sizeof alt, "%s against %s: runs and the fitted law", p->d->y_name, label);
-    return close_chart(p, &c, HIGH, alt);
+    return stack_chart(&p->stack, &c, HIGH, alt);
 }
 
 // Observed against fitted: for laws of several variables.
@@ -239,7 +222,7 @@ static enum err chart_fitted(struct picture *p)
     plot_data_end(&c);
     plot_draw(&c, "$d%d using 1:2 with lines linewidth 1 linecolor rgb '" COLOUR_DIM "'", data);
     points(p, &c, fitted, 0, observed);
-    return close_chart(p, &c, HIGH, "runs against what the law gives for them");
+    return stack_chart(&p->stack, &c, HIGH, "runs against what the law gives for them");
 }
 
 static enum err chart_residuals(struct picture *p, int k)
@@ -263,7 +246,7 @@ static enum err chart_residuals(struct picture *p, int k)
     plot_draw(&c, "$d%d using 1:2 with lines linewidth 1 linecolor rgb '" COLOUR_DIM "'", data);
     points(p, &c, variable, k, residual);
     snprintf(alt, sizeof alt, "residuals against %s", p->names[k]);
-    return close_chart(p, &c, LOW, alt);
+    return stack_chart(&p->stack, &c, LOW, alt);
 }
 
 // The rise of the objective over a parameter's values, in units of the 95 % interval's.
@@ -295,7 +278,7 @@ static enum err chart_profile(struct picture *p, const char *name, const json_t 
     plot_draw(&c, "$d%d using 1:2 with lines linewidth 1.4 linecolor rgb '%s'", data,
               colour_scale(0, 1).s);
     snprintf(alt, sizeof alt, "profile of the objective over %s", name);
-    return close_chart(p, &c, LOW, alt);
+    return stack_chart(&p->stack, &c, LOW, alt);
 }
 
 static enum err charts(struct picture *p)
@@ -313,52 +296,17 @@ static enum err charts(struct picture *p)
     return OK;
 }
 
-static enum err write_picture(const char *path, const struct picture *p, const char *body,
-                              const char **why)
-{
-    if (p->refused) {
-        *why = "gnuplot refuses to draw it";
-        return OK;
-    }
-    char *text = NULL;
-    size_t len = 0;
-    FILE *f = open_memstream(&text, &len);
-    ENSURE(f, ERR_FAILED, "out of memory for a chart");
-    fprintf(
-        f,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" "
-        "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%d\" height=\"%d\" "
-        "viewBox=\"0 0 %d %d\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n"
-        "%s</svg>\n",
-        WIDTH, p->height, WIDTH, p->height, body);
-    const bool whole = fclose(f) == 0;
-    enum err e = whole ? file_replace(path, text, len)
-                       : err_set(ERR_FAILED, "out of memory for a chart");
-    free(text);
-    return e;
-}
-
 enum err fit_plot(const char *path, const struct law_fit *f, const struct dataset *d,
                   const double *x, const json_t *profiles, const char **why)
 {
-    char version[64], *body = NULL;
-    size_t len = 0;
-    *why = NULL;
-    if (!plot_available(version, sizeof version)) {
-        *why = "gnuplot cannot be started";
-        return OK;
-    }
     struct picture p = {.f = f, .d = d, .x = x, .profiles = profiles};
+    TRY(stack_open(&p.stack, why));
+    if (*why)
+        return OK;
     p.stride = d->n / MAX_POINTS + 1;
     p.v = law_vars(f->law, &p.names);
     p.group = calloc((size_t)d->n, sizeof *p.group);
-    p.out = open_memstream(&body, &len);
-    enum err e = p.group && p.out ? charts(&p) : err_set(ERR_FAILED, "out of memory");
-    if (p.out && fclose(p.out) != 0 && e == OK)
-        e = err_set(ERR_FAILED, "out of memory for a chart");
-    if (e == OK)
-        e = write_picture(path, &p, body, why);
-    free(body);
+    enum err e = p.group ? charts(&p) : err_set(ERR_FAILED, "out of memory");
     free(p.group);
-    return e;
+    return stack_close(&p.stack, e, path, why);
 }

@@ -70,8 +70,11 @@ static const struct command commands[] = {
      cmd_status},
     {"report", "DIR", "writes DIR/report.html (and law.json, architecture.json) anew", "",
      cmd_report},
-    {"export", "DIR --csv OUT", "all results as CSV (OUT: a file, or - for standard output)",
-     "  --csv OUT               an existing file is not overwritten\n", cmd_export},
+    {"export", "DIR --csv OUT | --curves OUT",
+     "all results, or learning curves, as CSV (OUT: a file, or - for standard output)",
+     "  --csv OUT               a line a job; an existing file is not overwritten\n"
+     "  --curves OUT            a line a point of a learning curve, for moesweep curve\n",
+     cmd_export},
     {"recommend", "DIR|LAW.json [--compute C] [constraints] [outputs]",
      "a complete architecture for a budget, within constraints, and what each of them costs",
      "  DIR|LAW.json            a sweep's directory or its law.json, or a law of moesweep fit\n"
@@ -136,6 +139,37 @@ static const struct command commands[] = {
      "                          gives what else the law depends on\n"
      "  --json                  one JSON document\n",
      cmd_predict},
+    {"analyze", "LAW.json | DATA --law NAME [--map ..] [--where ..] [--at N=..,..] ..",
+     "what a law says: effects, optima, budgets, against dense models, claims of papers",
+     "  LAW.json                written by moesweep fit --save; or\n"
+     "  DATA --law NAME         a table: the law is fitted first, as moesweep fit does; --map, "
+     "--where,\n"
+     "                          --objective, --bootstrap and --seed as there. Raw minima and "
+     "the test of\n"
+     "                          the five-factor law's claim need the table\n"
+     "  --at NAME=VALUE,..      where the other variables are held; default: the middle of the "
+     "data\n"
+     "  --compute C,..          budgets; default: over the data's range and ten times beyond\n"
+     "  --tolerance T           of the ranges around optima, relative; default 0.001\n"
+     "  --plot FILE.svg         the law along each variable, with intervals and optima\n"
+     "  --force                 write over what --plot names\n"
+     "  --json                  one JSON document\n",
+     cmd_analyze},
+    {"curve", "CURVES [--part S] [--law LAW.json] [--run NAME] ..",
+     "final losses from the first part of learning curves; curves against a law",
+     "  CURVES                  a line a point: run, D (tokens so far), loss, D_end (of the "
+     "whole "
+     "run),\n"
+     "                          final (empty: not ended), C; moesweep export DIR --curves "
+     "CURVES\n"
+     "  --part S                the share of a run's tokens that is looked at; default 0.5\n"
+     "  --law LAW.json          a law of D: its other variables are columns too\n"
+     "  --map NAME=EXPR,..      as moesweep fit has it; run must be a column\n"
+     "  --run NAME              this run's prediction, whether it has ended or not\n"
+     "  --plot FILE.svg         predicted against final losses, curves over the law, the run\n"
+     "  --force                 write over what --plot names\n"
+     "  --json                  one JSON document\n",
+     cmd_curve},
     {"compare", "DATA --laws A,B,.. [--map ..] [--where ..] [--holdout ..]",
      "compares laws on the same rows by held-out error and AICc",
      "  DATA, --map, --where, --objective, --threads   as moesweep fit has them\n"

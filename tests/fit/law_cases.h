@@ -88,6 +88,16 @@ static const struct law_case law_cases[] = {
      {1.4, 60, .55, 2.5, .7, 900, .34},
      {{128, 4096, 6, false}, {3, 80, 6, false}, {1e9, 1e12, 6, false}},
      ""},
+    {"fivefactor_c",
+     0,
+     {.1577, 7.2446, 5.1395, -3.2363, .0013, .0450, 38.051, .2383, 27129.05, .4694, 31.096,
+      1.8182, .02, -.15},
+     {{5e7, 2e10, 4, false},
+      {1e9, 1e12, 3, false},
+      {2e7, 2e9, 4, false},
+      {1, 20, 4, false},
+      {0, .6, 3, true}},
+     ""},
 };
 enum { N_LAW_CASES = sizeof law_cases / sizeof *law_cases };
 

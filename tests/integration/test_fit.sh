@@ -16,33 +16,6 @@ runs() { # FILE [AWK-BLOCK]
             L = (1.8172 + 482.01 / N^.3478 + 2085.43 / D^.3658) * (1 + .003 * sin(i * i))
             ${2:-} ; printf \"%.10g,%.10g,%s\n\", N, D, L } }" >"$1"
 }
-number() { # FILE KEY...: a value of a JSON document as moesweep indents it
-    local file=$1
-    shift
-    awk -v want="$*" '{ line = $0; match(line, /^ */); depth = RLENGTH / 2; sub(/^ */, "", line)
-        if (match(line, /^"[^"]*": /)) {
-            name[depth] = substr(line, 2, RLENGTH - 4); line = substr(line, RLENGTH + 1)
-            index_of[depth + 1] = 0
-        } else if (line == "{") name[depth] = index_of[depth]++
-        path = name[1]; for (i = 2; i <= depth; i++) path = path " " name[i]
-        if (path == want) { gsub(/^"|"?,?$/, "", line); print line; found = 1; exit } }
-        END { exit !found }' "$file"
-}
-within() { # VALUE LO HI
-    awk -v v="$1" -v lo="$2" -v hi="$3" 'BEGIN { exit !(v != "" && v >= lo && v <= hi) }'
-}
-says() { # WHAT PATTERN
-    check "$1: says '$2'" grep -qE -e "$2" log
-}
-refused() { # WHAT PATTERN COMMAND...: one line, nothing on stdout
-    local what=$1 pattern=$2
-    shift 2
-    "$@" >out 2>log
-    check "$what: exit code 2" [ $? -eq 2 ]
-    check "$what: one line" [ "$(wc -l <log)" = 1 ]
-    check "$what: nothing on stdout" [ ! -s out ]
-    says "$what" "$pattern"
-}
 
 # ---- the demonstration: about a second (ten under sanitizers), a plot that is there and sound
 mkdir demo && cd demo || exit 1
