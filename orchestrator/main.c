@@ -43,9 +43,25 @@ static const struct command commands[] = {
      "  --silence SECONDS       a worker without a sign of life for so long is lost; default "
      "60\n"
      "  --allow-mixed           resume although build or instruction set changed\n"
+     "  --tell FILE             where rank 0 says its process and exit code, for moesweep "
+     "launch\n"
      "  SIGINT, SIGTERM and SIGUSR1 drain: trainers write checkpoints, the same command "
      "resumes\n",
      cmd_run},
+    {"launch", "SWEEP.cfg [-n P] [--out DIR]",
+     "mpirun moesweep run with the right flags, again when the manager dies",
+     "  -n P                    ranks: one manages, P - 1 train; default: the tasks of the "
+     "Slurm job,\n"
+     "                          else the processors of this machine, and one\n"
+     "  --out DIR               default: the configuration's name without .cfg\n"
+     "  --mpirun COMMAND        in place of mpirun, with words of your own\n"
+     "  --restarts N            after so many deaths in a row without a new result it gives "
+     "up; default 5\n"
+     "  --margin SECONDS        drains so long before the Slurm job's time limit; default 90\n"
+     "  --requeue               then queues the job again, unless this run got nowhere\n"
+     "  --time-limit, --silence, --progress, --allow-mixed   as moesweep run has them\n"
+     "  SIGINT, SIGTERM, SIGHUP and SIGUSR1 drain; a second one stops at once\n",
+     cmd_launch},
     {"status", "DIR", "how a sweep stands, from its directory alone",
      "  --watch                 again every second, until it has ended\n"
      "  --json                  one JSON document\n",

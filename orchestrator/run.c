@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/run.h"
+#include "orchestrator/attempt.h"
 #include "orchestrator/journal.h"
 #include "orchestrator/manage.h"
 #include "orchestrator/records.h"
@@ -49,6 +50,7 @@ static enum err run_manager(struct link *l, const char *config_path, const char 
     else
         e = agreed;
     manage_free(m);
+    attempt_tell_code(opt->tell, e);
     link_close(l, clean);
     if (!clean)
         leave(e);
@@ -59,6 +61,7 @@ enum err run_sweep(const char *config_path, const char *out_dir, const struct ru
 {
     struct link *l = NULL;
     signals_block();
+    attempt_tell_start(opt->tell);
     TRY(link_open(&l));
     return link_rank(l) == 0 ? run_manager(l, config_path, out_dir, opt) : run_worker(l);
 }

@@ -16,7 +16,7 @@ for program in "$MOESWEEP_BIN/moesweep" "$MOESWEEP_BIN/moetrain"; do
     version=$("$program" --version)
     [[ $version == *[0-9].[0-9]* ]] || fail "$program --version says '$version'"
 done
-for command in arch plan run status report export recommend why fit predict compare; do
+for command in arch plan run launch status report export recommend why fit predict compare; do
     explains "$MOESWEEP_BIN/moesweep" "$command" --help
     grep -qw "$command" <("$MOESWEEP_BIN/moesweep" --help) ||
         fail "moesweep --help does not name $command"
