@@ -41,14 +41,14 @@ struct watch {
 
 // ---- rank 0's half
 
-static void tell(const char *path, const char *text, int flags)
+static bool tell(const char *path, const char *text)
 {
-    int fd = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0600) : -1;
+    int fd = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW) : -1;
     if (fd < 0)
-        return; // another machine than mpirun's: the status file must do
-    if (write(fd, text, strlen(text)) < 0)
-        fprintf(stderr, "moesweep: %s: %s\n", path, strerror(errno));
+        return false; // another machine than mpirun's: the status file must do
+    bool told = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
     close(fd);
+    return told;
 }
 
 void attempt_tell_start(const char *path)
@@ -60,14 +60,14 @@ void attempt_tell_start(const char *path)
         return;
     snprintf(text, sizeof text, "manager %ld\njob %s\nsession %s\n", (long)getpid(),
              job ? job : "0", session ? session : "");
-    tell(path, text, 0);
+    tell(path, text);
 }
 
-void attempt_tell_code(const char *path, int code)
+bool attempt_tell_code(const char *path, int code)
 {
     char text[32];
     snprintf(text, sizeof text, "code %d\n", code);
-    tell(path, text, 0);
+    return tell(path, text);
 }
 
 static void listen(const char *path, struct told *t)

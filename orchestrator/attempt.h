@@ -29,5 +29,5 @@ int attempt_wait(double seconds);
 // Rank 0's half: writes its process number (and what names its segments and session) before
 // MPI starts, the exit code when it is known. path NULL: nothing.
 void attempt_tell_start(const char *path);
-void attempt_tell_code(const char *path, int code);
+bool attempt_tell_code(const char *path, int code); // whether it was told
 #endif

@@ -21,6 +21,16 @@ static void leave(enum err e)
     _exit((int)e);
 }
 
+// `moesweep launch` hears the exit code from us; mpirun need not comment on it.
+static enum err last_word(const struct run_options *opt, enum err e)
+{
+    if (!attempt_tell_code(opt->tell, e) || e == OK)
+        return e;
+    if (*err_message())
+        fprintf(stderr, "moesweep: %s\n", err_message());
+    return err_set(OK, "%s", "");
+}
+
 static enum err run_worker(struct link *l)
 {
     enum err e = link_agree(l, OK);
@@ -50,7 +60,7 @@ static enum err run_manager(struct link *l, const char *config_path, const char 
     else
         e = agreed;
     manage_free(m);
-    attempt_tell_code(opt->tell, e);
+    e = last_word(opt, e);
     link_close(l, clean);
     if (!clean)
         leave(e);
