@@ -235,15 +235,14 @@ static enum err advise(const struct launch *l, const struct attempt *a, const st
                    l->out);
 }
 
-// The time is over: back into the queue, unless that would go on for ever.
-static enum err requeue(const struct launch *l)
+// Back into the queue, unless that would go on for ever.
+static enum err requeue(const struct launch *l, const char *why)
 {
     ENSURE(further(look(l->out), l->first), ERR_FAILED,
            "launch: no result and no checkpoint is new in this run: not queued again. Longer "
            "time, smaller jobs, or a trainer that writes checkpoints would help");
     TRY(slurm_requeue(slurm_job()));
-    return err_set(ERR_STOPPED, "launch: stopped at the time limit; job %s is queued again",
-                   slurm_job());
+    return err_set(ERR_STOPPED, "launch: stopped %s; job %s is queued again", why, slurm_job());
 }
 
 static enum err finish(const struct launch *l, const struct attempt *a, const struct outcome *o)
@@ -252,21 +251,34 @@ static enum err finish(const struct launch *l, const struct attempt *a, const st
         return OK;
     bool over = a->asked == SIGUSR1 || (!a->asked && time_left(l) <= 0);
     if (o->code == ERR_STOPPED && l->opt->requeue && slurm_job() && over)
-        return requeue(l);
+        return requeue(l, "at the time limit");
     return advise(l, a, o);
+}
+
+// It will not work here and now. In a Slurm job, elsewhere perhaps: a node may be dead.
+static enum err give_up(const struct launch *l, int deaths)
+{
+    if (l->opt->requeue && slurm_job() && further(look(l->out), l->first))
+        return requeue(l, "after too many deaths");
+    return err_set(ERR_FAILED,
+                   "launch: the manager died %d times without a new result in between; was it "
+                   "killed for want of memory (dmesg)? The same command goes on",
+                   deaths);
 }
 
 static enum err attempts(struct launch *l)
 {
     int in_a_row = 0;
     double nap = BACK_OFF;
+    bool worked = false;
     struct mark before = l->first;
     for (;;) {
         struct attempt a;
         double updated = status_updated(l->out);
         TRY(attempt(l, &a));
         struct outcome o = judge(l, &a, updated);
-        if (o.code >= 0)
+        worked = worked || a.manager != 0;
+        if (o.code >= 0 && !(o.code == ERR_FAILED && a.manager == 0 && worked))
             return finish(l, &a, &o);
         struct mark now = look(l->out);
         if (further(now, before)) {
@@ -274,10 +286,8 @@ static enum err attempts(struct launch *l)
             nap = BACK_OFF;
         }
         before = now;
-        ENSURE(in_a_row++ < l->opt->restarts, ERR_FAILED,
-               "launch: the manager died %d times without a new result in between; was it "
-               "killed for want of memory (dmesg)? The same command goes on",
-               in_a_row);
+        if (in_a_row++ == l->opt->restarts)
+            return give_up(l, in_a_row);
         fprintf(stderr, "moesweep launch: the manager died after %.0f s; again in %.0f s\n",
                 a.seconds, nap);
         a.asked = attempt_wait(nap);

@@ -123,8 +123,25 @@ static const struct command commands[] = {
      cmd_compare},
     {"simulate", "SWEEP.cfg --truth LAW.json", "a sweep against a planted loss surface", "",
      NULL},
-    {"submit", "SWEEP.cfg", "a batch script for the site (see slurm/moesweep.sbatch)", "",
-     NULL},
+    {"submit", "SWEEP.cfg --workers W | --gpus G ..",
+     "a Slurm batch script that survives its time limit, and sbatch",
+     "  --nodes N               default 1\n"
+     "  --workers W             trainings at a time on each node, `threads` processors each\n"
+     "  --gpus G                GPUs of each node, a worker for each\n"
+     "  --out DIR               default: the configuration's name without .cfg\n"
+     "  --time LIMIT            as sbatch takes it: MINUTES, H:MM:SS, D-HH:MM:SS\n"
+     "  --account A, --partition P, --sbatch=--OPTION[=VALUE]   for sbatch; the last may "
+     "repeat\n"
+     "  --margin SECONDS        drains so long before the limit and queues the job again; "
+     "default 120\n"
+     "  --mpirun COMMAND        as moesweep launch has it\n"
+     "  --template FILE         in place of slurm/moesweep.sbatch\n"
+     "  --script FILE           where it is written; default: the configuration's name with "
+     ".sbatch\n"
+     "  --dry-run               prints it, writes nothing\n"
+     "  --yes                   submits it without asking; the job's number goes to stdout\n"
+     "  --force                 write over a script that is there\n",
+     cmd_submit},
     {"doctor", "", "what this machine and allocation offer", "", NULL},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What happens to a Slurm job of moesweep: the time limit (drained, queued again, resumed, completed), a
+# limit at which nothing gets on, scancel, and the death of a node; with scripts as submit writes them.
+. "$(dirname "$0")/../integration/lib.sh"
+. "$(dirname "$0")/cluster.sh"
+slurm_install
+trap 'slurm_down; for p in $(survivors); do kill -9 "$p"; done; rm -rf "$work"' EXIT
+check "Slurm starts" slurm_up 3 4
+cd "$work" || exit 1
+
+# SECONDS: how long each training takes
+slow_trainer() {
+    fake_trainer trainer.sh "trap 'kill \$!; echo {\\\"t\\\":\\\"result\\\",\\\"status\\\":\\\"stopped\\\"}; exit 3' TERM
+sleep $1 & wait \$!"
+}
+submit() { # OUT OPTION...: prints the job's number
+    local out=$1
+    shift
+    "$bin/moesweep" submit sweep.cfg --out "$out" --script "$out.sbatch" --yes "$@" 2>>"$work/submit.log"
+}
+# JOB STATE..: waits until it is in one of them; a job put back into the queue may start at once
+wait_for() {
+    local job=$1 state
+    shift
+    for _ in $(seq 1500); do
+        state=$(job_field "$job" JobState)
+        [[ " $* " == *" $state "* ]] && return 0
+        [[ $state == PENDING ]] && scontrol update JobId="$job" StartTime=now 2>/dev/null
+        sleep 0.2
+    done
+    echo "job $job is $state, expected $*" >&2
+    return 1
+}
+results() { # OUT N
+    for _ in $(seq 600); do
+        [ "$(count result "$1")" -ge "$2" ] && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+fake_trainer trainer.sh
+fake_config "$work/sweep.cfg" "/bin/sh $work/trainer.sh {job}" 4
+expect 0 "$work/log" "$bin/moesweep" launch sweep.cfg -n 3 --out good
+
+echo "== time limit"
+slow_trainer 4
+job=$(submit limit --workers 2 --time 1 --margin 25)
+check "limit: the job is there" [ -n "$job" ]
+check "limit: completes in the end" wait_for "$job" COMPLETED FAILED CANCELLED TIMEOUT
+log=fake-$job.log
+check "limit: completed" [ "$(job_field "$job" JobState)" = COMPLETED ]
+check "limit: started again" [ "$(job_field "$job" Restarts)" -ge 1 ]
+check "limit: says so" grep -q "job $job is queued again" "$log"
+check "limit: as many sessions" [ "$(count session limit)" = $(($(job_field "$job" Restarts) + 1)) ]
+check "limit: each job once" each_once limit
+check "limit: no retry consumed" [ "$(count failure limit)" = 0 ]
+check "limit: law" cmp good/law.json limit/law.json
+echo "restarts: $(job_field "$job" Restarts)"
+
+echo "== no progress"
+slow_trainer 1000
+job=$(submit stuck --workers 2 --time 1 --margin 25)
+check "stuck: ends" wait_for "$job" COMPLETED FAILED CANCELLED TIMEOUT
+check "stuck: failed" [ "$(job_field "$job" JobState)" = FAILED ]
+check "stuck: not started again" [ "$(job_field "$job" Restarts)" = 0 ]
+check "stuck: says why" grep -q "not queued again" "fake-$job.log"
+
+echo "== scancel"
+slow_trainer 2
+job=$(submit cancel --workers 2 --time 10)
+check "cancel: under way" results cancel 2
+scancel "$job"
+check "cancel: ends" wait_for "$job" CANCELLED COMPLETED FAILED
+for _ in $(seq 300); do
+    [ -z "$(survivors | xargs -r -n1 -I{} cat /proc/{}/cmdline 2>/dev/null | grep -a moesweep.*cancel)" ] && break
+    sleep 0.1
+done
+check "cancel: cancelled" [ "$(job_field "$job" JobState)" = CANCELLED ]
+check "cancel: a stop record" grep -q '"t":"stop"' <(tail -n 1 cancel/journal)
+check "cancel: no retry consumed" [ "$(count failure cancel)" = 0 ]
+fake_trainer trainer.sh
+expect 0 "$work/log" "$bin/moesweep" launch sweep.cfg -n 3 --out cancel
+check "cancel: law" cmp good/law.json cancel/law.json
+
+echo "== node death"
+slow_trainer 2
+job=$(submit dead --nodes 2 --workers 1 --time 10)
+check "dead: under way" results dead 2
+nodes=$(job_field "$job" NodeList)
+last=n${nodes//[!0-9]/ }
+last=n${last##* } # of n[1-2]
+# Its daemon, and everything that its daemon started, at once.
+victims=$(tree "$(cat "$slurm/slurmd-$last.pid")")
+steps=$(pgrep -f "slurmstepd: \[$job\.[0-9]" | while read -r p; do tree "$p"; done)
+# shellcheck disable=SC2086
+kill -9 $victims $steps 2>/dev/null
+check "dead: completes in the end" wait_for "$job" COMPLETED FAILED CANCELLED TIMEOUT
+check "dead: completed" [ "$(job_field "$job" JobState)" = COMPLETED ]
+check "dead: each job once" each_once dead
+check "dead: law" cmp good/law.json dead/law.json
+cat "fake-$job.log"
+slurm_down
+killed=1 # daemons leave their folders
+finish
