@@ -2,6 +2,7 @@
 #include "orchestrator/link.h"
 #include <limits.h>
 #include <mpi.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -33,6 +34,16 @@ const char *link_kind_name(enum link_kind k)
     return names[k];
 }
 
+void link_library(char *buf, size_t size)
+{
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "", number[32];
+    int n = 0;
+    buf[0] = '\0';
+    if (MPI_Get_library_version(text, &n) == MPI_SUCCESS &&
+        sscanf(text, "Open MPI v%31[0-9.a-z]", number) == 1)
+        snprintf(buf, size, "Open MPI %s", number);
+}
+
 static enum err mpi_error(int code, const char *what)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
@@ -57,15 +68,17 @@ static enum err refuse_singleton(void)
     if (tasks && atoi(tasks) > 1)
         return err_set(
             ERR_INPUT,
-            "run: this is a world of one rank although the Slurm step has %s tasks: srun "
+            "this is a world of one rank although the Slurm step has %s tasks: srun "
             "started "
             "them without a PMI that this MPI understands, so each believes to be alone. Use "
-            "`mpirun moesweep run ..` inside the allocation, or `srun --mpi=pmix`",
+            "`moesweep launch` or `mpirun moesweep run ..` inside the allocation, or `srun "
+            "--mpi=pmix`",
             tasks);
     return err_set(
         ERR_INPUT,
-        "run: expected at least 2 MPI ranks (one manages, the others train), found 1. Use "
-        "`mpirun -np P moesweep run ..` with P = workers + 1. (Plain `srun` without PMIx also "
+        "expected at least 2 MPI ranks (one manages, the others train), found 1. Use "
+        "`moesweep launch`, or `mpirun -np P moesweep run ..` with P = workers + 1. (Plain "
+        "`srun` without PMIx also "
         "starts tasks that each believe to be alone.)");
 }
 

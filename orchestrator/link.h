@@ -29,6 +29,8 @@ enum link_kind {
         N_LINK_KINDS
 };
 const char *link_kind_name(enum link_kind k);
+// The MPI library, "Open MPI 4.1.4", without starting it; "" if it has another kind of name.
+void link_library(char *buf, size_t size);
 
 struct link;
 struct link_msg {

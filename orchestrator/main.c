@@ -142,7 +142,17 @@ static const struct command commands[] = {
      "  --yes                   submits it without asking; the job's number goes to stdout\n"
      "  --force                 write over a script that is there\n",
      cmd_submit},
-    {"doctor", "", "what this machine and allocation offer", "", NULL},
+    {"doctor", "[--out DIR] [--trainer COMMAND]",
+     "what this machine, allocation or trainer offers, and what is wrong",
+     "  mpirun -np P moesweep doctor --out DIR   in an allocation: ranks, GPUs, folder on all "
+     "nodes\n"
+     "  --out DIR               the folder of results that is looked at; default: this one\n"
+     "  --mpirun COMMAND        in place of mpirun\n"
+     "  --trainer COMMAND       instead: holds a trainer of your own against the protocol\n"
+     "                          ({job} stands for the job file, as in `trainer`)\n"
+     "  --json                  one JSON document\n"
+     "  exit code 1 if something is bad\n",
+     cmd_doctor},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -19,17 +19,24 @@ submit() { # OUT OPTION...: prints the job's number
     shift
     "$bin/moesweep" submit sweep.cfg --out "$out" --script "$out.sbatch" --yes "$@" 2>>"$work/submit.log"
 }
-# JOB STATE..: waits until it is in one of them; a job put back into the queue may start at once
+# JOB STATE..: waits until it is in one of them and stays there (on its way back into the queue a job
+# passes through others); from the queue it starts at once
 wait_for() {
-    local job=$1 state
+    local job=$1 state was="" now
     shift
     for _ in $(seq 1500); do
-        state=$(job_field "$job" JobState)
-        [[ " $* " == *" $state "* ]] && return 0
-        [[ $state == PENDING ]] && scontrol update JobId="$job" StartTime=now 2>/dev/null
+        now=$(job_field "$job" JobState)
+        [[ $now == "$was" ]] || echo "  job $job: $now"
+        state=$was
+        was=$now
+        [[ $now == PENDING ]] && scontrol update JobId="$job" StartTime=now 2>/dev/null
         sleep 0.2
+        if [[ " $* " == *" $now "* && $now == "$state" ]]; then
+            sleep 3
+            [[ $(job_field "$job" JobState) == "$now" ]] && return 0
+        fi
     done
-    echo "job $job is $state, expected $*" >&2
+    echo "job $job is $now, expected $*" >&2
     return 1
 }
 results() { # OUT N
@@ -88,9 +95,7 @@ echo "== node death"
 slow_trainer 2
 job=$(submit dead --nodes 2 --workers 1 --time 10)
 check "dead: under way" results dead 2
-nodes=$(job_field "$job" NodeList)
-last=n${nodes//[!0-9]/ }
-last=n${last##* } # of n[1-2]
+last=$(scontrol show hostnames "$(job_field "$job" NodeList)" | tail -n 1)
 # Its daemon, and everything that its daemon started, at once.
 victims=$(tree "$(cat "$slurm/slurmd-$last.pid")")
 steps=$(pgrep -f "slurmstepd: \[$job\.[0-9]" | while read -r p; do tree "$p"; done)
