@@ -21,7 +21,7 @@ static const double TURN = 0.2;
 static const double DRAIN = 60;     // from a request to stop to SIGTERM
 static const double TERM_KILL = 40; // from SIGTERM to SIGKILL of mpirun
 static const double SURVIVORS = 25; // for what mpirun leaves behind
-static const double ALONE = 3;      // mpirun without rank 0
+static const double ALONE = 2;      // mpirun without rank 0
 static const double BURST = 1;      // two signals within it are one
 
 struct told {
@@ -303,9 +303,10 @@ static void keep_deadlines(struct watch *w, double now)
 {
     if (!w->ended && now - w->asked_at > DRAIN && !isfinite(w->term_at))
         end_mpirun(w, now);
-    // Workers of a dead manager wait for it in vain; only their trainers need time.
-    bool in_vain =
-        w->a->manager_died && now - w->term_at > 1 && !any_process(is_grandchild, w->mpirun);
+    // Without rank 0 only trainers need time; workers would wait, and mpirun sleeps between
+    // its SIGTERM and SIGKILL even if nobody is left.
+    bool in_vain = isfinite(w->alone_since) && now - w->term_at > 1 &&
+                   !any_process(is_grandchild, w->mpirun);
     if (!w->ended && (now - w->term_at > TERM_KILL || in_vain))
         end_mpirun(w, now);
     if (w->ended && now - w->ended_at > SURVIVORS)

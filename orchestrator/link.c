@@ -59,10 +59,25 @@ static enum err post_receive(struct link *l)
     return rc == MPI_SUCCESS ? OK : mpi_error(rc, "receive");
 }
 
+static const char *step_tasks(void)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    return tasks ? tasks : getenv("SLURM_NTASKS");
+}
+
+// Whether srun started several tasks and told them nothing about each other. Open MPI would
+// abort with a page on how Slurm is built, or believe to be alone.
+static bool strangers(void)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    return tasks && atoi(tasks) > 1 && !getenv("PMIX_RANK") && !getenv("PMI_RANK") &&
+           !getenv("OMPI_COMM_WORLD_SIZE");
+}
+
 static enum err refuse_singleton(void)
 {
     // N tasks that do not find each other would each say this: the first one does.
-    const char *proc = getenv("SLURM_PROCID"), *tasks = getenv("SLURM_NTASKS");
+    const char *proc = getenv("SLURM_PROCID"), *tasks = step_tasks();
     if (proc && strcmp(proc, "0") != 0)
         return err_set(ERR_INPUT, "%s", "");
     if (tasks && atoi(tasks) > 1)
@@ -84,6 +99,8 @@ static enum err refuse_singleton(void)
 
 enum err link_open(struct link **out)
 {
+    if (strangers())
+        return refuse_singleton();
     int rc = MPI_Init(NULL, NULL);
     ENSURE(rc == MPI_SUCCESS, ERR_FAILED, "MPI_Init failed");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);

@@ -141,6 +141,7 @@ static enum err stopped_together(struct supervisor *s, bool *together)
     for (int i = 0; terminated && !*together && i < 100; i++) {
         if (signals_pending()) {
             *together = true;
+            s->beat = 0; // tell the manager now
             return stop(s);
         }
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # moesweep doctor: the machine, ranks, folders that will not do, and trainers: ours, one in Python that
 # keeps to the protocol (and goes through a sweep), and the same one broken in each way.
+#
+#     test_doctor.sh [full]
 . "$(dirname "$0")/lib.sh"
+full=${1:-}
 doctor=("$bin/moesweep" doctor)
 says() { # WHAT PATTERN
     check "$1" grep -qE "$2" "$work/log"
@@ -47,16 +50,17 @@ expect 0 "$work/log" "${doctor[@]}" --trainer "$reference"
 for part in "short job" progress repetition stop resume "wrong job"; do
     says "reference: $part" "ok +$part"
 done
-for how in chatter silent zero code ${1:+deaf}; do
+for how in chatter silent zero code ${full:+deaf}; do
     expect 1 "$work/log" "${doctor[@]}" --trainer "$reference --broken $how"
     says "$how: bad" "^  bad"
 done
-for how in forgetful random; do
+for how in ${full:+forgetful random}; do
     expect 0 "$work/log" "${doctor[@]}" --trainer "$reference --broken $how"
     says "$how: warned of" "^  warn"
 done
 
 fake_config "$work/sweep.cfg" "$reference" 1
+sed -i 's/^scales = .*/scales = [1e9, 3e9];/; s/at = 1e10; exponent = 0.4/at = 1e9; exponent = 0.1/' "$work/sweep.cfg"
 expect 0 "$work/log" "$bin/moesweep" launch "$work/sweep.cfg" -n 3 --out "$work/sweep"
 check "a sweep with the trainer in Python: each job once" each_once "$work/sweep"
 finish

@@ -5,8 +5,8 @@
 #
 #     test_launch.sh [quick]
 . "$(dirname "$0")/lib.sh"
-signals="TERM INT USR1 HUP"
-[ "${1:-}" = quick ] && signals=TERM
+signals="ALL TERM INT USR1 HUP" # ALL: SIGTERM to every process, as batch systems send it
+[ "${1:-}" = quick ] && signals="ALL TERM"
 
 fake_trainer trainer.sh
 fake_config "$work/sweep.cfg" "/bin/sh $work/trainer.sh {job}"
@@ -71,7 +71,12 @@ for signal in $signals; do
     launch "$work/stop" >"$work/log" 2>&1 &
     pid=$!
     check "$signal: under way" results "$work/stop" $((had + 1))
-    kill -$signal $pid
+    if [ $signal = ALL ]; then
+        # shellcheck disable=SC2046
+        kill -TERM $(tree $pid) 2>/dev/null
+    else
+        kill -$signal $pid
+    fi
     wait $pid
     code=$?
     check "$signal: exit code 3, not $code" [ $code -eq 3 ]
@@ -81,6 +86,7 @@ done
 launch "$work/stop" >"$work/log" 2>&1 &
 wait $!
 check "stop: resumed to the end" [ $? -eq 0 ]
+check "stop: no retry consumed" [ "$(count failure "$work/stop")" = 0 ]
 check "stop: law" cmp "$work/sweep/law.json" "$work/stop/law.json"
 
 if [ "${1:-}" != quick ]; then

@@ -27,7 +27,13 @@ for rank in 1 2 3 4; do
     check "rank $rank worked" grep -q "\"worker\":$rank," "$work/o'u t/journal"
 done
 check "the time limit is known" grep -qE 'drains after (4[0-9][0-9]|5[0-9][0-9]) s' "$work/fake-$job.log"
-cat "$work/fake-$job.log"
+
+# Tasks that do not find each other are told so, once; doctor sees an allocation.
+expect 2 "$work/log" srun --mpi=none -n 3 "$bin/moesweep" run sweep.cfg --out alone
+check "plain srun: the explanation, once" [ "$(grep -c "world of one rank although the Slurm step has 3" "$work/log")" = 1 ]
+expect 0 "$work/log" srun --mpi=pmix -N 2 -n 3 "$bin/moesweep" doctor --out "$work"
+check "doctor: ranks of srun" grep -q "ranks  *3, on 1 machine" "$work/log"
+check "doctor: time left" grep -qE "time left +no limit" "$work/log"
 slurm_down
 killed=1 # daemons leave their folders
 finish

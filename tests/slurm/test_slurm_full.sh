@@ -47,6 +47,15 @@ results() { # OUT N
     return 1
 }
 
+# OUT: nobody works on it any more
+results_end() {
+    for _ in $(seq 400); do
+        grep -qzxF -e "$work/$1" /proc/[0-9]*/cmdline 2>/dev/null || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
 fake_trainer trainer.sh
 fake_config "$work/sweep.cfg" "/bin/sh $work/trainer.sh {job}" 4
 expect 0 "$work/log" "$bin/moesweep" launch sweep.cfg -n 3 --out good
@@ -80,10 +89,7 @@ job=$(submit cancel --workers 2 --time 10)
 check "cancel: under way" results cancel 2
 scancel "$job"
 check "cancel: ends" wait_for "$job" CANCELLED COMPLETED FAILED
-for _ in $(seq 300); do
-    [ -z "$(survivors | xargs -r -n1 -I{} cat /proc/{}/cmdline 2>/dev/null | grep -a moesweep.*cancel)" ] && break
-    sleep 0.1
-done
+check "cancel: everything of it" results_end cancel
 check "cancel: cancelled" [ "$(job_field "$job" JobState)" = CANCELLED ]
 check "cancel: a stop record" grep -q '"t":"stop"' <(tail -n 1 cancel/journal)
 check "cancel: no retry consumed" [ "$(count failure cancel)" = 0 ]
@@ -105,7 +111,11 @@ check "dead: completes in the end" wait_for "$job" COMPLETED FAILED CANCELLED TI
 check "dead: completed" [ "$(job_field "$job" JobState)" = COMPLETED ]
 check "dead: each job once" each_once dead
 check "dead: law" cmp good/law.json dead/law.json
-cat "fake-$job.log"
+
+echo "== srun with PMIx"
+fake_trainer trainer.sh
+expect 0 "$work/log" srun --mpi=pmix -N 2 -n 4 "$bin/moesweep" run sweep.cfg --out pmix
+check "pmix: law" cmp good/law.json pmix/law.json
 slurm_down
 killed=1 # daemons leave their folders
 finish
