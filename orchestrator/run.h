@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A sweep under MPI, and a sweep's directory read back. Rank 0 manages: it steers, schedules
-// and keeps the journal; every other rank supervises trainers. docs/cluster.md,
+// and keeps the journal; every other rank supervises trainers. docs/clusters.md,
 // docs/journal.md.
 #ifndef ORCHESTRATOR_RUN_H
 #define ORCHESTRATOR_RUN_H

@@ -116,6 +116,14 @@ echo "== srun with PMIx"
 fake_trainer trainer.sh
 expect 0 "$work/log" srun --mpi=pmix -N 2 -n 4 "$bin/moesweep" run sweep.cfg --out pmix
 check "pmix: law" cmp good/law.json pmix/law.json
+slow_trainer 2
+srun --mpi=pmix -N 2 -n 3 "$bin/moesweep" run sweep.cfg --out pmix-stop >"$work/log" 2>&1 &
+pid=$!
+check "pmix stop: under way" results pmix-stop 2
+scancel --signal=USR1 "$(squeue -h -o %i | tail -n 1)"
+wait $pid
+check "pmix stop: exit code 3" [ $? -eq 3 ]
+check "pmix stop: a stop record" grep -q '"t":"stop"' <(tail -n 1 pmix-stop/journal)
 slurm_down
 killed=1 # daemons leave their folders
 finish
