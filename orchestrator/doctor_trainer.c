@@ -19,7 +19,7 @@ static const int64_t SHORT = 5120;            // tokens; 20 steps
 static const int64_t LONG = INT64_C(1) << 40; // more than can be done before it is stopped
 static const double GRACE = 20;               // s, as a worker gives (supervise.c)
 static const double PATIENCE = 300;           // s for a start-up and the short job
-static const double UNDER_WAY = 0.5;            // s of training before it is stopped
+static const double UNDER_WAY = 0.5;          // s of training before it is stopped
 
 struct bench {
     json_t *findings;
