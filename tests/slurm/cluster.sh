@@ -109,7 +109,7 @@ slurm_up() { # NODES CPUS
 
 slurm_down() {
     local pid_file pid
-    [ -e "$slurm/slurmctld.pid" ] || return 0
+    [ -e "$slurm/munged.pid" ] || return 0
     scancel --user="$(id -un)" 2>/dev/null
     for _ in $(seq 100); do
         [ -z "$(squeue -h 2>/dev/null)" ] && break
@@ -118,6 +118,7 @@ slurm_down() {
     for pid_file in "$slurm"/slurmd-*.pid "$slurm/slurmctld.pid" "$slurm/munged.pid"; do
         pid=$(cat "$pid_file" 2>/dev/null) && kill "$pid" 2>/dev/null
     done
+    rm -f "$slurm/munged.pid" # it is down
 }
 
 job_state() {
