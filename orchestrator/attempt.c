@@ -241,12 +241,13 @@ static void remove_segments(long job)
         closedir(d);
 }
 
-// The session's folder ends in mpirun's number: only that one is ours to remove.
+// The session's folder ends in mpirun's number (ompi.HOST.UID/pid.N, ompi.N): only that one is
+// ours to remove.
 static void remove_session(const struct watch *w)
 {
     char tail[32];
     const char *session = w->told.session;
-    int n = snprintf(tail, sizeof tail, "pid.%ld", (long)w->mpirun);
+    int n = snprintf(tail, sizeof tail, ".%ld", (long)w->mpirun);
     size_t len = strlen(session);
     if (len > (size_t)n && session[0] == '/' && strcmp(session + len - (size_t)n, tail) == 0)
         nftw(session, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);

@@ -2,6 +2,9 @@
 #include "orchestrator/link.h"
 #include <limits.h>
 #include <mpi.h>
+#if defined(OPEN_MPI) && OMPI_MAJOR_VERSION >= 5
+#include <mpi-ext.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +46,35 @@ void link_library(char *buf, size_t size)
         sscanf(text, "Open MPI v%31[0-9.a-z]", number) == 1)
         snprintf(buf, size, "Open MPI %s", number);
 }
+
+#if defined(OMPI_HAVE_MPI_EXT_FTMPI)
+bool link_ulfm(void)
+{
+    return true;
+}
+
+// A receive from anybody reports each death once; what is known to be dead no longer disturbs
+// it. Whose death it was shows by silence, as it does without ULFM.
+static bool acknowledge_death(int rc)
+{
+    int class = MPI_SUCCESS;
+    MPI_Error_class(rc, &class);
+    if (class != MPIX_ERR_PROC_FAILED && class != MPIX_ERR_PROC_FAILED_PENDING)
+        return false;
+    return MPIX_Comm_failure_ack(MPI_COMM_WORLD) == MPI_SUCCESS;
+}
+#else
+bool link_ulfm(void)
+{
+    return false;
+}
+
+static bool acknowledge_death(int rc)
+{
+    (void)rc;
+    return false;
+}
+#endif
 
 static enum err mpi_error(int code, const char *what)
 {
@@ -212,6 +244,8 @@ enum err link_poll(struct link *l, struct link_msg *out, bool *got)
     int done = 0, n = 0;
     MPI_Status status;
     int rc = MPI_Test(&l->receive, &done, &status);
+    if (rc != MPI_SUCCESS && acknowledge_death(rc))
+        return l->receive == MPI_REQUEST_NULL ? post_receive(l) : OK;
     if (rc != MPI_SUCCESS)
         return mpi_error(rc, "receive");
     if (!done)

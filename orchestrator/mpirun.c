@@ -2,6 +2,7 @@
 #include "orchestrator/mpirun.h"
 #include "orchestrator/capture.h"
 #include "orchestrator/command.h"
+#include "orchestrator/link.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,30 +10,26 @@
 
 static const double ANSWER = 30; // s; a first start from a busy file server
 
-// Runs the launcher with two words more.
-static enum err ask(const struct mpirun *m, const char *a, const char *b, char *out,
-                    size_t size, int *code)
+static enum err ask_version(const struct mpirun *m, char *out, size_t size)
 {
-    const char *argv[MPIRUN_WORDS + 3];
-    int n = 0;
+    const char *argv[MPIRUN_WORDS + 2];
+    int n = 0, code = 0;
     while (m->command[n] && n < MPIRUN_WORDS) {
         argv[n] = m->command[n];
         n++;
     }
-    argv[n] = a;
-    argv[n + 1] = b;
-    argv[n + 2] = NULL;
-    return capture(argv, ANSWER, 1, out, size, code);
+    argv[n] = "--version";
+    argv[n + 1] = NULL;
+    return capture(argv, ANSWER, 1, out, size, &code);
 }
 
 enum err mpirun_find(const char *command, struct mpirun *out)
 {
     char text[4096], *at;
-    int code = 0;
     memset(out, 0, sizeof *out);
     TRY(command_split(command ? command : "mpirun", "{job}", &out->command));
     mpirun_environment();
-    if (ask(out, "--version", NULL, text, sizeof text, &code) != OK) {
+    if (ask_version(out, text, sizeof text) != OK) {
         mpirun_free(out);
         return err_prefix(ERR_FAILED, "the MPI launcher does not answer (install Open MPI, "
                                       "load its module, or name it with --mpirun)");
@@ -41,8 +38,7 @@ enum err mpirun_find(const char *command, struct mpirun *out)
     if (at && sscanf(at, "(Open MPI) %d.%d", &out->major, &out->minor) == 2)
         snprintf(out->version, sizeof out->version, "Open MPI %.*s",
                  (int)strcspn(at + 11, " \n"), at + 11);
-    if (out->major >= 5 && ask(out, "--with-ft", "--help", text, sizeof text, &code) == OK)
-        out->ulfm = strstr(text, "ulfm") != NULL;
+    out->ulfm = out->major >= 5 && link_ulfm();
     return OK;
 }
 

@@ -11,7 +11,7 @@ struct mpirun {
     char **command;               // words of --mpirun; NULL-terminated, freed by mpirun_free
     char version[MPIRUN_VERSION]; // "Open MPI 4.1.4"; "" if it is not Open MPI
     int major, minor;             // 0: not Open MPI
-    bool ulfm;                    // it takes --with-ft ulfm
+    bool ulfm;                    // --with-ft ulfm works: its library and ours have it
 };
 
 // command: as the user wrote it, "mpirun" if NULL. ERR_FAILED with advice when it cannot be
