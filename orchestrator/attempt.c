@@ -22,10 +22,11 @@ static const double DRAIN = 60;     // from a request to stop to SIGTERM
 static const double TERM_KILL = 40; // from SIGTERM to SIGKILL of mpirun
 static const double SURVIVORS = 25; // for what mpirun leaves behind
 static const double ALONE = 2;      // mpirun without rank 0
+static const double START_UP = 120; // after it no shared memory will come any more
 static const double BURST = 1;      // two signals within it are one
 
 struct told {
-    long manager, job; // process of rank 0; MPI's number of the job
+    long manager; // process of rank 0
     int code;
     char session[PATH_MAX + 32];
 };
@@ -35,6 +36,7 @@ struct watch {
     struct told told;
     pid_t mpirun;
     bool ended;
+    char segments[PATH_MAX]; // path of this job's shared memory but for the rank; "": not seen
     int asked_times;
     double began, asked_at, alone_since, term_at, ended_at; // infinite: not yet
 };
@@ -53,13 +55,13 @@ static bool tell(const char *path, const char *text)
 
 void attempt_tell_start(const char *path)
 {
-    const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *job = getenv("OMPI_MCA_ess_base_jobid");
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
     const char *session = getenv("PMIX_SERVER_TMPDIR");
     char text[PATH_MAX + 128];
     if (!path || !rank || strcmp(rank, "0") != 0)
         return;
-    snprintf(text, sizeof text, "manager %ld\njob %s\nsession %s\n", (long)getpid(),
-             job ? job : "0", session ? session : "");
+    snprintf(text, sizeof text, "manager %ld\nsession %s\n", (long)getpid(),
+             session ? session : "");
     tell(path, text);
 }
 
@@ -80,7 +82,6 @@ static void listen(const char *path, struct told *t)
             break; // half written
         *end = '\0';
         sscanf(line, "manager %ld", &t->manager);
-        sscanf(line, "job %ld", &t->job);
         sscanf(line, "code %d", &t->code);
         if (strncmp(line, "session ", 8) == 0)
             snprintf(t->session, sizeof t->session, "%s", line + 8);
@@ -227,15 +228,36 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return 0;
 }
 
-// Open MPI 4 calls a segment vader_segment.HOST.UID.JOB.RANK.
-static void remove_segments(long job)
+// Where rank 0 has its shared memory: FOLDER/vader_segment.HOST.UID.JOB.RANK in Open MPI 4,
+// sm_segment.. in 5. Kept up to the rank; all ranks of the job on this machine have the same.
+static void find_segments(struct watch *w)
 {
-    const char *dir = getenv("OMPI_MCA_btl_vader_backing_directory");
-    char part[64];
-    snprintf(part, sizeof part, ".%ld.%lx.", (long)geteuid(), (unsigned long)job);
-    DIR *d = job > 0 ? opendir(dir ? dir : "/dev/shm") : NULL;
+    char path[64], line[PATH_MAX + 128];
+    snprintf(path, sizeof path, "/proc/%ld/maps", w->told.manager);
+    FILE *f = fopen(path, "re");
+    while (f && !*w->segments && fgets(line, sizeof line, f)) {
+        char *from = strchr(line, '/'), *base = from ? strrchr(from, '/') + 1 : NULL;
+        if (!base ||
+            (strncmp(base, "vader_segment.", 14) != 0 && strncmp(base, "sm_segment.", 11) != 0))
+            continue;
+        base[strcspn(base, " \n")] = '\0';
+        strrchr(base, '.')[1] = '\0';
+        snprintf(w->segments, sizeof w->segments, "%s", from);
+    }
+    if (f)
+        fclose(f);
+}
+
+static void remove_segments(const char *segments)
+{
+    char dir[PATH_MAX];
+    const char *slash = strrchr(segments, '/');
+    if (!slash)
+        return;
+    snprintf(dir, sizeof dir, "%.*s", (int)(slash - segments), segments);
+    DIR *d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));)
-        if (strncmp(e->d_name, "vader_segment.", 14) == 0 && strstr(e->d_name, part))
+        if (strncmp(e->d_name, slash + 1, strlen(slash + 1)) == 0)
             unlinkat(dirfd(d), e->d_name, 0);
     if (d)
         closedir(d);
@@ -289,6 +311,8 @@ static void look_at_manager(struct watch *w, const char *path, double now)
 {
     if (w->told.manager == 0 || w->told.code < 0)
         listen(path, &w->told);
+    if (w->told.manager != 0 && !*w->segments && now - w->began < START_UP)
+        find_segments(w);
     if (w->told.manager == 0 || alive(w->told.manager)) {
         w->alone_since = INFINITY;
     } else if (!isfinite(w->alone_since)) {
@@ -342,7 +366,7 @@ enum err attempt_run(const char *const *argv, const char *path, struct attempt *
     a->manager = (pid_t)w.told.manager;
     a->code = w.told.code;
     a->seconds = signals_clock() - w.began;
-    remove_segments(w.told.job);
+    remove_segments(w.segments);
     remove_session(&w);
     return OK;
 }

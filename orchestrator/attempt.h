@@ -26,7 +26,7 @@ enum err attempt_run(const char *const *argv, const char *tell, struct attempt *
 // Sleeps; the signal that asked to stop meanwhile, 0 if none did.
 int attempt_wait(double seconds);
 
-// Rank 0's half: writes its process number (and what names its segments and session) before
+// Rank 0's half: writes its process number (and MPI's session folder) before
 // MPI starts, the exit code when it is known. path NULL: nothing.
 void attempt_tell_start(const char *path);
 bool attempt_tell_code(const char *path, int code); // whether it was told
