@@ -24,7 +24,7 @@ static void leave(enum err e)
 // `moesweep launch` hears the exit code from us; mpirun need not comment on it.
 static enum err last_word(const struct run_options *opt, enum err e)
 {
-    if (!attempt_tell_code(opt->tell, e) || e == OK)
+    if (!attempt_tell_code(opt->tell, (int)e) || e == OK)
         return e;
     if (*err_message())
         fprintf(stderr, "moesweep: %s\n", err_message());

@@ -108,7 +108,7 @@ slurm_up() { # NODES CPUS
 }
 
 slurm_down() {
-    local pid_file pid
+    local pid_file pid pids=()
     [ -e "$slurm/munged.pid" ] || return 0
     scancel --user="$(id -un)" 2>/dev/null
     for _ in $(seq 100); do
@@ -116,9 +116,15 @@ slurm_down() {
         sleep 0.1
     done
     for pid_file in "$slurm"/slurmd-*.pid "$slurm/slurmctld.pid" "$slurm/munged.pid"; do
-        pid=$(cat "$pid_file" 2>/dev/null) && kill "$pid" 2>/dev/null
+        pid=$(cat "$pid_file" 2>/dev/null) && kill "$pid" 2>/dev/null && pids+=("$pid")
     done
     rm -f "$slurm/munged.pid" # it is down
+    for pid in "${pids[@]}"; do # the controller saves its state; a zombie counts as gone
+        for _ in $(seq 100); do
+            grep -qE '^State:[[:space:]]+[^ZX]' "/proc/$pid/status" 2>/dev/null || break
+            sleep 0.1
+        done
+    done
 }
 
 job_state() {
