@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What moesweep needs from the machine, shared by ./demo and ./check (sourced by bash, not run).
 #   deps_ensure NAME...   installs through apt-get what is missing, or names it and fails
-#   deps_mpirun           sets the array mpirun: the launcher with the flags for this machine
 #   stage NAME            says what begins, and how long the part before took
 
 # name | what it is | apt | dnf | Spack | environment module (names differ a little between sites)
@@ -19,6 +18,7 @@ onednn|oneDNN (or OpenBLAS)|libdnnl-dev|onednn-devel|onednn|oneDNN
 gnuplot|gnuplot|gnuplot-nox|gnuplot-minimal|gnuplot|gnuplot
 clang|clang|clang|clang|llvm|Clang
 debootstrap|debootstrap|debootstrap|debootstrap|-|-
+slurm|Slurm with its daemons, and munge|slurm-client slurmctld slurmd munge|slurm-slurmctld slurm-slurmd munge|slurm|-
 '
 
 # What nothing works without; the rest makes training faster (oneDNN) or draws plots (gnuplot).
@@ -52,6 +52,7 @@ deps_have() {
     libconfig | gsl | jansson) pkg-config --exists "$1" ;;
     isal) deps_links isa-l.h -lisal ;;
     onednn) deps_links dnnl.h -ldnnl || deps_links cblas.h -lopenblas ;;
+    slurm) command -v slurmctld && command -v slurmd && command -v munged ;;
     *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
@@ -128,16 +129,6 @@ deps_ensure() {
             return 1
         fi
     done
-}
-
-deps_mpirun() { # NUMBER-OF-RANKS
-    mpirun=(mpirun -np "$1")
-    if [[ $(mpirun --version 2>/dev/null) == *"Open MPI"* ]]; then
-        mpirun+=(--oversubscribe --bind-to none)
-        if ((EUID == 0)); then
-            export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-        fi
-    fi
 }
 
 stage_name=""

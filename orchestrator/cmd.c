@@ -71,6 +71,14 @@ enum err cmd_parse(int argc, char **argv, const struct cmd_option *options)
     return OK;
 }
 
+enum err cmd_whole(const char *cmd, const char *option, double v, int most, int *out)
+{
+    ENSURE(v == floor(v) && v <= most, ERR_INPUT,
+           "%s: %s: expected a whole number of at most %d, found %g", cmd, option, most, v);
+    *out = (int)v;
+    return OK;
+}
+
 enum err cmd_new_file(const char *cmd, const char *option, const char *path, int force)
 {
     struct stat st;

@@ -10,6 +10,9 @@ enum err cmd_arch(int argc, char **argv);
 enum err cmd_plan(int argc, char **argv);
 enum err cmd_simulate(int argc, char **argv);
 enum err cmd_run(int argc, char **argv);
+enum err cmd_launch(int argc, char **argv);
+enum err cmd_submit(int argc, char **argv);
+enum err cmd_doctor(int argc, char **argv);
 enum err cmd_status(int argc, char **argv);
 enum err cmd_report(int argc, char **argv);
 enum err cmd_export(int argc, char **argv);
@@ -43,6 +46,8 @@ struct cmd_option {
 // Parses argv[1..] against options (ended by a zeroed entry). ERR_INPUT with the command's
 // name, the argument, and what was expected.
 enum err cmd_parse(int argc, char **argv, const struct cmd_option *options);
+// A number that must be whole and at most most.
+enum err cmd_whole(const char *cmd, const char *option, double v, int most, int *out);
 // What option names (NULL: nothing) is not written over unless asked: ERR_INPUT if it exists
 // and force is not set.
 enum err cmd_new_file(const char *cmd, const char *option, const char *path, int force);

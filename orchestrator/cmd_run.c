@@ -25,6 +25,7 @@ enum err cmd_run(int argc, char **argv)
                                          {"--progress", .text = &progress},
                                          {"--time-limit", .number = &opt.time_limit},
                                          {"--silence", .number = &opt.silence},
+                                         {"--tell", .text = &opt.tell},
                                          {"--allow-mixed", .flag = &mixed},
                                          {0}};
     TRY(cmd_parse(argc, argv, options));

@@ -2,6 +2,10 @@
 #include "orchestrator/link.h"
 #include <limits.h>
 #include <mpi.h>
+#if defined(OPEN_MPI) && OMPI_MAJOR_VERSION >= 5
+#include <mpi-ext.h>
+#endif
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -33,6 +37,45 @@ const char *link_kind_name(enum link_kind k)
     return names[k];
 }
 
+void link_library(char *buf, size_t size)
+{
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "", number[32];
+    int n = 0;
+    buf[0] = '\0';
+    if (MPI_Get_library_version(text, &n) == MPI_SUCCESS &&
+        sscanf(text, "Open MPI v%31[0-9.a-z]", number) == 1)
+        snprintf(buf, size, "Open MPI %s", number);
+}
+
+#if defined(OMPI_HAVE_MPI_EXT_FTMPI)
+bool link_ulfm(void)
+{
+    return true;
+}
+
+// A receive from anybody reports each death once; what is known to be dead no longer disturbs
+// it. Whose death it was shows by silence, as it does without ULFM.
+static bool acknowledge_death(int rc)
+{
+    int class = MPI_SUCCESS;
+    MPI_Error_class(rc, &class);
+    if (class != MPIX_ERR_PROC_FAILED && class != MPIX_ERR_PROC_FAILED_PENDING)
+        return false;
+    return MPIX_Comm_failure_ack(MPI_COMM_WORLD) == MPI_SUCCESS;
+}
+#else
+bool link_ulfm(void)
+{
+    return false;
+}
+
+static bool acknowledge_death(int rc)
+{
+    (void)rc;
+    return false;
+}
+#endif
+
 static enum err mpi_error(int code, const char *what)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
@@ -48,29 +91,48 @@ static enum err post_receive(struct link *l)
     return rc == MPI_SUCCESS ? OK : mpi_error(rc, "receive");
 }
 
+static const char *step_tasks(void)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    return tasks ? tasks : getenv("SLURM_NTASKS");
+}
+
+// Whether srun started several tasks and told them nothing about each other. Open MPI would
+// abort with a page on how Slurm is built, or believe to be alone.
+static bool strangers(void)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    return tasks && atoi(tasks) > 1 && !getenv("PMIX_RANK") && !getenv("PMI_RANK") &&
+           !getenv("OMPI_COMM_WORLD_SIZE");
+}
+
 static enum err refuse_singleton(void)
 {
     // N tasks that do not find each other would each say this: the first one does.
-    const char *proc = getenv("SLURM_PROCID"), *tasks = getenv("SLURM_NTASKS");
+    const char *proc = getenv("SLURM_PROCID"), *tasks = step_tasks();
     if (proc && strcmp(proc, "0") != 0)
         return err_set(ERR_INPUT, "%s", "");
     if (tasks && atoi(tasks) > 1)
         return err_set(
             ERR_INPUT,
-            "run: this is a world of one rank although the Slurm step has %s tasks: srun "
+            "this is a world of one rank although the Slurm step has %s tasks: srun "
             "started "
             "them without a PMI that this MPI understands, so each believes to be alone. Use "
-            "`mpirun moesweep run ..` inside the allocation, or `srun --mpi=pmix`",
+            "`moesweep launch` or `mpirun moesweep run ..` inside the allocation, or `srun "
+            "--mpi=pmix`",
             tasks);
     return err_set(
         ERR_INPUT,
-        "run: expected at least 2 MPI ranks (one manages, the others train), found 1. Use "
-        "`mpirun -np P moesweep run ..` with P = workers + 1. (Plain `srun` without PMIx also "
+        "expected at least 2 MPI ranks (one manages, the others train), found 1. Use "
+        "`moesweep launch`, or `mpirun -np P moesweep run ..` with P = workers + 1. (Plain "
+        "`srun` without PMIx also "
         "starts tasks that each believe to be alone.)");
 }
 
 enum err link_open(struct link **out)
 {
+    if (strangers())
+        return refuse_singleton();
     int rc = MPI_Init(NULL, NULL);
     ENSURE(rc == MPI_SUCCESS, ERR_FAILED, "MPI_Init failed");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -182,6 +244,8 @@ enum err link_poll(struct link *l, struct link_msg *out, bool *got)
     int done = 0, n = 0;
     MPI_Status status;
     int rc = MPI_Test(&l->receive, &done, &status);
+    if (rc != MPI_SUCCESS && acknowledge_death(rc))
+        return l->receive == MPI_REQUEST_NULL ? post_receive(l) : OK;
     if (rc != MPI_SUCCESS)
         return mpi_error(rc, "receive");
     if (!done)

@@ -29,6 +29,10 @@ enum link_kind {
         N_LINK_KINDS
 };
 const char *link_kind_name(enum link_kind k);
+// The MPI library, "Open MPI 4.1.4", without starting it; "" if it has another kind of name.
+void link_library(char *buf, size_t size);
+// Whether it can tell of dead ranks (ULFM: Open MPI 5 under mpirun --with-ft ulfm).
+bool link_ulfm(void);
 
 struct link;
 struct link_msg {

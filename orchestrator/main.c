@@ -61,9 +61,25 @@ static const struct command commands[] = {
      "  --silence SECONDS       a worker without a sign of life for so long is lost; default "
      "60\n"
      "  --allow-mixed           resume although build or instruction set changed\n"
+     "  --tell FILE             where rank 0 says its process and exit code, for moesweep "
+     "launch\n"
      "  SIGINT, SIGTERM and SIGUSR1 drain: trainers write checkpoints, the same command "
      "resumes\n",
      cmd_run},
+    {"launch", "SWEEP.cfg [-n P] [--out DIR]",
+     "mpirun moesweep run with the right flags, again when the manager dies",
+     "  -n P                    ranks: one manages, P - 1 train; default: the tasks of the "
+     "Slurm job,\n"
+     "                          else the processors of this machine, and one\n"
+     "  --out DIR               default: the configuration's name without .cfg\n"
+     "  --mpirun COMMAND        in place of mpirun, with words of your own\n"
+     "  --restarts N            after so many deaths in a row without a new result it gives "
+     "up; default 5\n"
+     "  --margin SECONDS        drains so long before the Slurm job's time limit; default 90\n"
+     "  --requeue               then queues the job again, unless this run got nowhere\n"
+     "  --time-limit, --silence, --progress, --allow-mixed   as moesweep run has them\n"
+     "  SIGINT, SIGTERM, SIGHUP and SIGUSR1 drain; a second one stops at once\n",
+     cmd_launch},
     {"status", "DIR", "how a sweep stands, from its directory alone",
      "  --watch                 again every second, until it has ended\n"
      "  --json                  one JSON document\n",
@@ -181,9 +197,36 @@ static const struct command commands[] = {
      "here\n"
      "  --json                  one JSON document\n",
      cmd_compare},
-    {"submit", "SWEEP.cfg", "a batch script for the site (see slurm/moesweep.sbatch)", "",
-     NULL},
-    {"doctor", "", "what this machine and allocation offer", "", NULL},
+    {"submit", "SWEEP.cfg --workers W | --gpus G ..",
+     "a Slurm batch script that survives its time limit, and sbatch",
+     "  --nodes N               default 1\n"
+     "  --workers W             trainings at a time on each node, `threads` processors each\n"
+     "  --gpus G                GPUs of each node, a worker for each\n"
+     "  --out DIR               default: the configuration's name without .cfg\n"
+     "  --time LIMIT            as sbatch takes it: MINUTES, H:MM:SS, D-HH:MM:SS\n"
+     "  --account A, --partition P, --sbatch=--OPTION[=VALUE]   for sbatch; the last may "
+     "repeat\n"
+     "  --margin SECONDS        drains so long before the limit and queues the job again; "
+     "default 120\n"
+     "  --mpirun COMMAND        as moesweep launch has it\n"
+     "  --template FILE         in place of slurm/moesweep.sbatch\n"
+     "  --script FILE           where it is written; default: the configuration's name with "
+     ".sbatch\n"
+     "  --dry-run               prints it, writes nothing\n"
+     "  --yes                   submits it without asking; the job's number goes to stdout\n"
+     "  --force                 write over a script that is there\n",
+     cmd_submit},
+    {"doctor", "[--out DIR] [--trainer COMMAND]",
+     "what this machine, allocation or trainer offers, and what is wrong",
+     "  mpirun -np P moesweep doctor --out DIR   in an allocation: ranks, GPUs, folder on all "
+     "nodes\n"
+     "  --out DIR               the folder of results that is looked at; default: this one\n"
+     "  --mpirun COMMAND        in place of mpirun\n"
+     "  --trainer COMMAND       instead: holds a trainer of your own against the protocol\n"
+     "                          ({job} stands for the job file, as in `trainer`)\n"
+     "  --json                  one JSON document\n"
+     "  exit code 1 if something is bad\n",
+     cmd_doctor},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/run.h"
+#include "orchestrator/attempt.h"
 #include "orchestrator/journal.h"
 #include "orchestrator/manage.h"
 #include "orchestrator/records.h"
@@ -18,6 +19,16 @@ static void leave(enum err e)
         fprintf(stderr, "moesweep: %s\n", err_message());
     fflush(NULL);
     _exit((int)e);
+}
+
+// `moesweep launch` hears the exit code from us; mpirun need not comment on it.
+static enum err last_word(const struct run_options *opt, enum err e)
+{
+    if (!attempt_tell_code(opt->tell, (int)e) || e == OK)
+        return e;
+    if (*err_message())
+        fprintf(stderr, "moesweep: %s\n", err_message());
+    return err_set(OK, "%s", "");
 }
 
 static enum err run_worker(struct link *l)
@@ -49,6 +60,7 @@ static enum err run_manager(struct link *l, const char *config_path, const char 
     else
         e = agreed;
     manage_free(m);
+    e = last_word(opt, e);
     link_close(l, clean);
     if (!clean)
         leave(e);
@@ -59,6 +71,7 @@ enum err run_sweep(const char *config_path, const char *out_dir, const struct ru
 {
     struct link *l = NULL;
     signals_block();
+    attempt_tell_start(opt->tell);
     TRY(link_open(&l));
     return link_rank(l) == 0 ? run_manager(l, config_path, out_dir, opt) : run_worker(l);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A sweep under MPI, and a sweep's directory read back. Rank 0 manages: it steers, schedules
-// and keeps the journal; every other rank supervises trainers. docs/cluster.md,
+// and keeps the journal; every other rank supervises trainers. docs/clusters.md,
 // docs/journal.md.
 #ifndef ORCHESTRATOR_RUN_H
 #define ORCHESTRATOR_RUN_H
@@ -13,6 +13,7 @@ struct run_options {
     double time_limit; // s after which the sweep drains as after a signal; 0: none
     double silence;    // s without a sign of life until a worker counts as lost; 0: 60
     enum progress_mode progress;
+    const char *tell; // file for `moesweep launch` (attempt.h); NULL: none
 };
 
 // The whole of `moesweep run`: called once on every rank, initialises and finalises MPI itself;

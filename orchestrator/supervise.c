@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { POLL_MS = 10 }; // between two looks at the link while a trainer runs
@@ -119,9 +120,44 @@ static enum err begin(struct supervisor *s)
                           "start", s->run.start));
 }
 
+static enum err stop(struct supervisor *s)
+{
+    s->stopping = true;
+    if (s->trainer)
+        trainer_stop(s->trainer);
+    if (!s->next.set)
+        return OK;
+    enum err e = give_back(s, &s->next);
+    order_free(&s->next);
+    return e;
+}
+
+// Whether a signal for us comes with the one that ended the trainer: then the whole job is
+// being ended, and the trainer is not to blame.
+static enum err stopped_together(struct supervisor *s, bool *together)
+{
+    bool terminated = trainer_terminated(s->trainer);
+    *together = terminated && s->stopping;
+    for (int i = 0; terminated && !*together && i < 100; i++) {
+        if (signals_pending()) {
+            *together = true;
+            s->beat = 0; // tell the manager now
+            return stop(s);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    return OK;
+}
+
 static enum err report_end(struct supervisor *s)
 {
     struct job_result r = *trainer_result(s->trainer);
+    bool together;
+    TRY(stopped_together(s, &together));
+    if (together) {
+        r.status = JOB_STOPPED;
+        r.loss = r.loss_per_byte = NAN;
+    }
     const char *id = json_string_value(json_object_get(s->run.spec, "id"));
     if (r.id[0] && id && strcmp(r.id, id) != 0) {
         r.status = JOB_FAILED;
@@ -133,18 +169,6 @@ static enum err report_end(struct supervisor *s)
     trainer_free(s->trainer);
     s->trainer = NULL;
     order_free(&s->run);
-    return e;
-}
-
-static enum err stop(struct supervisor *s)
-{
-    s->stopping = true;
-    if (s->trainer)
-        trainer_stop(s->trainer);
-    if (!s->next.set)
-        return OK;
-    enum err e = give_back(s, &s->next);
-    order_free(&s->next);
     return e;
 }
 

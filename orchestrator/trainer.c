@@ -43,6 +43,7 @@ struct trainer {
     double grace, kill_at; // kill_at: monotonic s, infinite unless it must end by then
     int64_t oom_kills;     // of the machine, before the start
     bool asked_to_stop, killed, ended, hello, has_result;
+    bool terminated; // by a SIGTERM that was not ours
     char fault[256]; // first breach of the protocol
     char backend[64];
     struct trainer_state state;
@@ -458,12 +459,16 @@ static void judge_signal(struct trainer *t, int sig)
                    t->killed ? ", killed after the grace" : "");
     else
         set_failed(t, JOB_FAILED, "killed by signal %d%s", sig, signal_name(sig));
+    t->terminated = sig == SIGTERM && !t->asked_to_stop;
 }
 
 static void judge_exit(struct trainer *t, int code)
 {
     int n = 0;
     const char *words = last_words(t, &n);
+    t->terminated = !t->asked_to_stop &&
+                    ((t->has_result && t->result.status == JOB_STOPPED) ||
+                     (!t->has_result && code == 128 + SIGTERM)); // a shell's way to say it
     if (t->has_result && (code == 0 || t->result.status != JOB_OK)) {
         if (t->result.status == JOB_STOPPED && !t->asked_to_stop)
             set_failed(t, JOB_FAILED, "stopped by somebody else");
@@ -546,6 +551,12 @@ const struct job_result *trainer_result(const struct trainer *t)
 {
     ASSERT(t->ended);
     return &t->result;
+}
+
+bool trainer_terminated(const struct trainer *t)
+{
+    ASSERT(t->ended);
+    return t->terminated;
 }
 
 const char *trainer_backend(const struct trainer *t)

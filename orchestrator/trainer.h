@@ -40,6 +40,9 @@ struct trainer_state trainer_state(const struct trainer *t);
 //   code, broken protocol.
 // The id is empty unless the trainer told one.
 const struct job_result *trainer_result(const struct trainer *t);
+// It failed only because somebody other than trainer_stop sent it SIGTERM: batch systems send
+// one to every process of a job.
+bool trainer_terminated(const struct trainer *t);
 const char *trainer_backend(const struct trainer *t); // of its hello; "" if none
 const char *trainer_stderr(const struct trainer *t);  // last lines
 // The learning curve [[step, loss], ..], at most 64 points: the result line's own, else

@@ -85,7 +85,7 @@ for p in $(tree $pid); do
     { tr '\0' '\n' <"/proc/$p/environ"; } 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=2 &&
         [ "$(cat "/proc/$p/comm")" = moesweep ] && kill -9 "$p"
 done
-wait $pid # its exit code means nothing then (docs/cluster.md)
+wait $pid # its exit code means nothing then (docs/clusters.md)
 check "dead: the status says done" grep -q '"state": "done"' "$work/dead/status.json"
 check "dead: each job once" each_once "$work/dead"
 check "dead: law" cmp "$work/good/law.json" "$work/dead/law.json"
