@@ -37,7 +37,7 @@ struct cuda_block {
 };
 
 const emu_position *emu_self;
-static cuda_block &block = *new cuda_block;
+static cuda_block &block = *new cuda_block();
 static std::vector<emu_fiber *> &pool = *new std::vector<emu_fiber *>;
 static size_t rotation; // fiber of thread 0: moves on, so that TSan tells blocks apart
 static int running;     // index of the thread

@@ -64,7 +64,8 @@ void emu_launch(const emu_launch_config &config, std::function<void()> thread)
 
 void emu_check_pointer(const emu_launch_config &config, int index, const void *pointer)
 {
-    if (pointer && !emu_find(pointer))
+    // the end of an allocation is the address of an empty array
+    if (pointer && !emu_find(pointer) && !emu_find((const char *)pointer - 1))
         emu_abort("%s:%d: kernel %s: argument %d, %p, is neither device nor pinned memory",
                   config.where.file, config.where.line, config.kernel, index, pointer);
 }

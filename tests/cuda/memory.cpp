@@ -22,7 +22,7 @@ const emu_allocation *emu_find(const void *p)
     if (next == allocations.begin())
         return nullptr;
     const emu_allocation *a = &std::prev(next)->second;
-    return (const char *)p <= a->base + a->size ? a : nullptr;
+    return (const char *)p < a->base + a->size ? a : nullptr;
 }
 
 void emu_check_device_range(const char *what, const void *p, size_t size)

@@ -62,7 +62,7 @@ struct emu_allocation {
     size_t size;
     emu_memory memory;
 };
-// The allocation that p points into, or just past the end of; null: not one of ours.
+// The allocation that p points into; null: not one of ours.
 const emu_allocation *emu_find(const void *p);
 // Aborts unless [p, p + size) lies inside one device allocation.
 void emu_check_device_range(const char *what, const void *p, size_t size);

@@ -15,8 +15,11 @@ struct emu_work {
     CUstream_st *stream;
     std::vector<std::shared_ptr<emu_work>> after; // besides what its stream has before it
     uint64_t number;
-    bool needed, done;
-    void *start, *end; // orders the host's past before it, and it before its waiters
+    bool needed = false, done = false;
+    void *start = emu_race_object_new(); // orders the host's past before it,
+    void *end = emu_race_object_new();   // and it before its waiters
+    emu_work() = default;
+    emu_work(const emu_work &) = delete;
     ~emu_work()
     {
         emu_race_object_free(start);
@@ -66,8 +69,10 @@ static std::shared_ptr<emu_work> enqueue(CUstream_st *stream, const char *what,
 {
     one_host_thread();
     auto work = std::make_shared<emu_work>();
-    *work = {what, std::move(run), stream, {}, issued++, false, false, emu_race_object_new(),
-             emu_race_object_new()};
+    work->what = what;
+    work->run = std::move(run);
+    work->stream = stream;
+    work->number = issued++;
     if (!stream->race_context)
         stream->race_context = emu_race_context_new();
     if (stream == &legacy) {

@@ -153,7 +153,9 @@ static void streams()
     OK(cudaMemcpyAsync(host, y, n * sizeof(float), cudaMemcpyDeviceToHost, second));
     OK(cudaEventRecord(done, second));
     CHECK(cudaEventQuery(done) == cudaErrorNotReady);
+#ifndef __SANITIZE_THREAD__ // which would rightly complain about the look
     CHECK_NEAR(host[9], 9, 0); // still queued
+#endif
     OK(cudaEventSynchronize(done));
     for (int64_t i = 0; i < n; i++)
         CHECK_NEAR(host[i], 3 * (float)i, 0);
