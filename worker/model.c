@@ -81,6 +81,7 @@ static struct ops_sizes sizes_of(const struct part *p)
                               .Hkv = a->N_kv,
                               .D = a->d_qkv,
                               .F = widest,
+                              .RF = p->T * max64(widest, a->L_m > 0 ? a->K * a->d_m : 0),
                               .E = a->N_e,
                               .K = a->K,
                               .V = a->V,

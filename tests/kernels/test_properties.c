@@ -74,8 +74,8 @@ static void one_expert_is_dense(void)
     real *y = calloc(T * C, sizeof *y), *gu = grad_output(T * 2 * F),
          *scratch = grad_output(ffn_scratch(C, F));
     block_run(&b);
-    ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down, (struct ffn_sizes){1, C, F, all, NULL, NULL, 0},
-            GEMM_FULL, scratch);
+    ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down,
+            (struct ffn_sizes){1, C, F, all, NULL, NULL, 0}, GEMM_FULL, scratch);
     CHECK(memcmp(y, b.y, T * C * sizeof *y) == 0);
     block_free(&b);
     free(y), free(gu), free(scratch);
