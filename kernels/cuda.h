@@ -69,6 +69,7 @@ size_t cuda_linear_workspace(const struct ops_sizes *n);
 size_t cuda_attention_workspace(const struct ops_sizes *n);
 size_t cuda_ffn_workspace(const struct ops_sizes *n);
 size_t cuda_unembed_workspace(const struct ops_sizes *n);
+size_t cuda_workspace(const struct ops_sizes *n); // the most of these
 
 // The device (device.cu). open: context, stream, cuBLAS; ERR_INPUT with the reason when there
 // is no usable one. One at a time; open again after close.
@@ -76,6 +77,7 @@ enum err cuda_open(bool bf16);
 void cuda_close(void);
 enum err cuda_reserve(const struct ops_sizes *n);
 void *cuda_alloc(size_t bytes);
+int64_t cuda_available(void);
 void cuda_poison(void *p, size_t bytes);
 void cuda_release(void *p);
 void cuda_upload(void *to, const void *host, size_t bytes);
@@ -96,7 +98,7 @@ struct gpu {
     bool bf16;           // acts and factors of products
     // The model's parameters, and in bf16 their rounded copies.
     const float *params;
-    bf16 *rounded;
+    __nv_bfloat16 *rounded;
     int64_t n_params;
     // Workspace of the operation that runs, dealt out by gpu_scratch.
     char *workspace;
@@ -121,6 +123,12 @@ template <typename T> T *gpu_scratch(int64_t n)
 static inline size_t gpu_scratch_size(int64_t n, size_t size) // what gpu_scratch takes
 {
     return ((size_t)n * size + 255) / 256 * 256;
+}
+// Where the rounded copy of x is kept; NULL where none is: x is none of the model's, or no bf16.
+static inline bf16 *gpu_kept(const float *x)
+{
+    bool inside = gpu.bf16 && x >= gpu.params && x < gpu.params + gpu.n_params;
+    return inside ? gpu.rounded + (x - gpu.params) : nullptr;
 }
 // x [n] rounded, for the products of a bf16 pass: the kept copies where x is the model's, else
 // converted into scratch.

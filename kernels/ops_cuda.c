@@ -12,6 +12,7 @@ static int64_t scratch(const struct ops_sizes *n)
 static struct ops cuda = {
     .device = true,
     .alloc = cuda_alloc,
+    .available = cuda_available,
     .poison = cuda_poison,
     .release = cuda_release,
     .upload = cuda_upload,

@@ -141,7 +141,7 @@ static void dump_ffn(enum gemm_kind kind)
     int32_t token[R];
     for (int i = 0; i < R; i++)
         token[i] = i * 7 % R / 2;
-    const struct ffn_sizes n = {E, C, F, offset, token};
+    const struct ffn_sizes n = {E, C, F, offset, token, NULL, 0};
     ffn_fwd(y, gu, x, s, w_gu, w_d, n, kind, scratch);
     ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, kind, scratch);
     emit("ffn y", y, R * C, 2 * (C + F) + 12);
