@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every operation of a backend over a list of shapes and writes its outputs for test_ops.c
 // (op_run.h). Built over the CPU's kernels in float and in double, and over the CUDA kernels in
-// the emulator's flavours. The first shapes of every list, `few`, are what each change runs.
-// Roundings are counted as in tests/kernels/dump_ops.c.
+// the emulator's flavours. A third argument names the only group to run. The first shapes of
+// every list, `few`, are what each change runs. Roundings are counted as in
+// tests/kernels/dump_ops.c.
 #include "tests/cuda/op_run.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 // ---- linear, embed
 // ----------------------------------------------------------------------------
@@ -19,8 +21,8 @@ static void linear(int64_t T, int64_t I, int64_t O, enum how how, int skip)
 {
     const bool whole = how == WHOLE;
     const enum gemm_kind kind = how == ROUTER ? GEMM_FULL : run.kind;
-    op_begin(skip, &(struct ops_sizes){.T = T, .R = T, .d = I, .F = O}, "linear %dx%dx%d/%d+%d",
-             (int)T, (int)I, (int)O, how, skip);
+    op_begin(skip, &(struct ops_sizes){.T = T, .R = T, .d = I, .F = O, .params = OP_PARAMS},
+             "linear %dx%dx%d/%d+%d", (int)T, (int)I, (int)O, how, skip);
     act *x = whole ? op_whole_acts(T * I, 4) : op_normal_acts(T * I, 1);
     real *w = whole         ? op_whole(O * I, 4)
               : how == KEPT ? op_params(O * I + 5, 1) + 5
@@ -326,7 +328,7 @@ static void muon(int64_t count, int64_t rows, int64_t cols, bool zero, int skip)
 static void kept(int skip)
 {
     enum { T = 21, I = 12, O = 20 };
-    op_begin(skip, &(struct ops_sizes){.T = T, .R = T, .d = I, .F = O, .params = O * I},
+    op_begin(skip, &(struct ops_sizes){.T = T, .R = T, .d = I, .F = O, .params = OP_PARAMS},
              "kept+%d", skip);
     real *w = op_params(2 * O * I, 1), *g = op_normal(2 * O * I, 1),
          *m = op_normal(2 * O * I, 0);
@@ -366,9 +368,20 @@ static void optimizers(void)
 
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } groups[] = {
+        {"linear", linears},       {"embed", embeds},
+        {"rmsnorm", rmsnorms},     {"heads", heads_and_ropes},
+        {"attention", attentions}, {"router", routers},
+        {"dispatch", dispatches},  {"ffn", ffns},
+        {"unembed", unembeds},     {"optimizers", optimizers},
+    };
     if (!op_run_open(argc, argv))
         return 1;
-    linears(), embeds(), rmsnorms(), heads_and_ropes(), attentions(), routing_cases();
-    unembeds(), optimizers();
+    for (size_t i = 0; i < COUNT(groups); i++)
+        if (argc < 4 || strcmp(argv[3], groups[i].name) == 0)
+            groups[i].run();
     return fflush(stdout) != 0;
 }

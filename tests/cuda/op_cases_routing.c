@@ -56,7 +56,7 @@ static void router(int64_t T, struct router_kind n, enum logits kind, bool biase
     op_end();
 }
 
-static void routers(void)
+void routers(void)
 {
     static const struct {
         int64_t T, E, K;
@@ -128,7 +128,7 @@ static void dispatch(int64_t T, int64_t E, int64_t K, int64_t used, int skip)
     op_end();
 }
 
-static void dispatches(void)
+void dispatches(void)
 {
     static const struct {
         int64_t T, E, K, used;
@@ -153,7 +153,7 @@ static void ffn(int64_t T, int64_t E, int64_t K, int64_t used, int64_t C, int64_
     struct plan p = {.offset = {0, T}};
     if (K > 0)
         p = plan(T, E, K, used);
-    const struct ffn_sizes n = {E, C, F, p.offset, p.token};
+    const struct ffn_sizes n = {E, C, F, p.offset, p.token, p.slot, K};
     const double c = (double)C, f = (double)F, exact = whole ? 0 : 1;
     act *x = op_normal_acts(T * C, 1), *gu = op_unset_acts(R * 2 * F);
     real *w_gu = op_normal(E * 2 * F * C, 1 / sqrt(c)),
@@ -185,7 +185,7 @@ static void ffn(int64_t T, int64_t E, int64_t K, int64_t used, int64_t C, int64_
     op_end();
 }
 
-static void ffns(void)
+void ffns(void)
 {
     static const struct {
         int64_t T, E, K, used, C, F;
@@ -202,9 +202,4 @@ static void ffns(void)
     EACH(i, shapes, 4)
     ffn(shapes[i].T, shapes[i].E, shapes[i].K, shapes[i].used, shapes[i].C, shapes[i].F,
         shapes[i].whole, (int)(i % 2));
-}
-
-void routing_cases(void)
-{
-    routers(), dispatches(), ffns();
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MOST_BUFFERS = 64, PARAMS = 1 << 13 };
+enum { MOST_BUFFERS = 64 };
 
 struct op_run run;
 static bool narrow; // acts that are given are bfloat16
@@ -20,7 +20,7 @@ static real *params;
 
 bool op_run_open(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc < 3)
         return false;
     run.all = strcmp(argv[1], "all") == 0;
     run.bf16 = strcmp(argv[2], "bf16") == 0;
@@ -34,7 +34,7 @@ bool op_run_open(int argc, char **argv)
 #else
     run.ops = ops_cpu();
 #endif
-    params = run.ops->alloc(PARAMS * sizeof *params);
+    params = run.ops->alloc(OP_PARAMS * sizeof *params);
     return params != NULL;
 }
 
@@ -219,13 +219,13 @@ double *op_unset_double(void)
 real *op_params(int64_t n, double sd)
 {
     double *x = numbers(n, sd, 0);
-    real *host = host_memory(PARAMS, sizeof *host);
-    if (n > PARAMS)
+    real *host = host_memory(OP_PARAMS, sizeof *host);
+    if (n > OP_PARAMS)
         abort();
     for (int64_t i = 0; i < n; i++)
         host[i] = (real)(float)x[i];
-    run.ops->upload(params, host, PARAMS * sizeof *host);
-    run.ops->weights_changed(params, PARAMS);
+    run.ops->upload(params, host, OP_PARAMS * sizeof *host);
+    run.ops->weights_changed(params, OP_PARAMS);
     free(host), free(x);
     return params;
 }

@@ -46,7 +46,8 @@ real *op_unset(int64_t n);
 act *op_unset_acts(int64_t n);
 int32_t *op_unset_ints(int64_t n);
 double *op_unset_double(void);
-// n reals of memory that lives on from case to case: a model's parameters.
+// n reals, at most OP_PARAMS, of memory that lives on from case to case: a model's parameters.
+enum { OP_PARAMS = 8192 };
 real *op_params(int64_t n, double sd);
 
 // roundings: on the longest way from the inputs to an element; 0: it is exact.
@@ -60,5 +61,8 @@ void op_emit_host(const char *name, const double *x, int64_t n, double roundings
 // i over all shapes of a list, or the first few.
 #define EACH(i, shapes, few) for (size_t i = 0; i < (run.all ? COUNT(shapes) : (few)); i++)
 
-void routing_cases(void); // op_cases_routing.c
+// op_cases_routing.c
+void routers(void);
+void dispatches(void);
+void ffns(void);
 #endif
