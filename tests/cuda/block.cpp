@@ -30,7 +30,7 @@ struct cuda_block {
     const std::function<void()> *body;
     int threads, warps, left, at_barrier;
     std::vector<cuda_thread> thread;
-    uint32_t ready[32];            // of each warp, the lanes that can run
+    uint32_t ready[32];               // of each warp, the lanes that can run
     std::vector<shared_array> shared; // static ones
     size_t shared_size;
     void *dynamic;
@@ -49,12 +49,25 @@ static emu_fiber *fiber_of(int thread)
 
 static const char *op_name(emu_op op)
 {
-    static const char *const names[] = {
-        "__syncwarp",         "__shfl_sync",        "__shfl_up_sync",    "__shfl_down_sync",
-        "__shfl_xor_sync",    "__ballot_sync",      "__any_sync",        "__all_sync",
-        "__match_any_sync",   "__match_all_sync",   "__reduce_add_sync", "__reduce_min_sync",
-        "__reduce_max_sync",  "__reduce_min_sync",  "__reduce_max_sync", "__reduce_and_sync",
-        "__reduce_or_sync",   "__reduce_xor_sync",  "wmma"};
+    static const char *const names[] = {"__syncwarp",
+                                        "__shfl_sync",
+                                        "__shfl_up_sync",
+                                        "__shfl_down_sync",
+                                        "__shfl_xor_sync",
+                                        "__ballot_sync",
+                                        "__any_sync",
+                                        "__all_sync",
+                                        "__match_any_sync",
+                                        "__match_all_sync",
+                                        "__reduce_add_sync",
+                                        "__reduce_min_sync",
+                                        "__reduce_max_sync",
+                                        "__reduce_min_sync",
+                                        "__reduce_max_sync",
+                                        "__reduce_and_sync",
+                                        "__reduce_or_sync",
+                                        "__reduce_xor_sync",
+                                        "wmma"};
     return names[op];
 }
 
@@ -85,7 +98,8 @@ void emu_report(emu_where where, const char *fmt, ...)
               p->thread.y, p->thread.z, text);
 }
 
-// ---- waiting ----------------------------------------------------------------------------------
+// ---- waiting
+// ----------------------------------------------------------------------------------
 
 static void wait_for_others(thread_state state)
 {
@@ -190,7 +204,8 @@ static void barrier_release()
     }
 }
 
-// ---- warp collectives ---------------------------------------------------------------------------
+// ---- warp collectives
+// ---------------------------------------------------------------------------
 
 static int source_lane(const cuda_thread &t, int lane)
 {
@@ -312,16 +327,16 @@ static void collective_try(int warp, unsigned mask)
         wake(first + __builtin_ctz(rest));
 }
 
-uint64_t emu_collective(emu_where where, emu_op op, unsigned mask, uint64_t value, int parameter,
-                        int width)
+uint64_t emu_collective(emu_where where, emu_op op, unsigned mask, uint64_t value,
+                        int parameter, int width)
 {
     if (!emu_self)
         emu_report(where, "%s", op_name(op));
     int self = running, warp = self / 32;
     cuda_thread &t = block.thread[self];
     if (!(mask >> self % 32 & 1))
-        emu_report(where, "%s by lane %d, which is not in its mask %08x", op_name(op), self % 32,
-                   mask);
+        emu_report(where, "%s by lane %d, which is not in its mask %08x", op_name(op),
+                   self % 32, mask);
     if (width < 1 || width > 32 || (width & (width - 1)))
         emu_report(where, "%s of width %d", op_name(op), width);
     for (int lane = 0; lane < 32 && warp * 32 + lane < block.threads; lane++) {
@@ -348,7 +363,8 @@ uint64_t emu_collective(emu_where where, emu_op op, unsigned mask, uint64_t valu
     return t.result;
 }
 
-// ---- shared memory --------------------------------------------------------------------------------
+// ---- shared memory
+// --------------------------------------------------------------------------------
 
 void *emu_static_shared(const void *key, size_t size, size_t align, emu_where where)
 {
@@ -359,7 +375,8 @@ void *emu_static_shared(const void *key, size_t size, size_t align, emu_where wh
             return s.p;
     block.shared_size += size;
     if (block.shared_size > 48 << 10)
-        emu_report(where, "%zu bytes of static shared memory, at most 49152", block.shared_size);
+        emu_report(where, "%zu bytes of static shared memory, at most 49152",
+                   block.shared_size);
     block.shared.push_back({key, emu_quiet_alloc(size, align < 16 ? 16 : align)});
     return block.shared.back().p;
 }
@@ -386,7 +403,8 @@ static void shared_free()
     block.dynamic = nullptr;
 }
 
-// ---- running ----------------------------------------------------------------------------------------
+// ---- running
+// ----------------------------------------------------------------------------------------
 
 static void fiber_loop()
 {
@@ -454,7 +472,8 @@ static void run_block(int64_t number)
 
 static void pool_fill(int threads)
 {
-    // With TSan two blocks in turn run on different logical threads (1 MB each), or on shifted ones.
+    // With TSan two blocks in turn run on different logical threads (1 MB each), or on shifted
+    // ones.
     size_t need = (size_t)threads;
     if (emu_detects_races())
         need = threads <= 128 ? 2 * need : need + 32;
@@ -496,7 +515,8 @@ void emu_run_kernel(const emu_launch_config &config, const std::function<void()>
         int64_t number = emu_schedule_kind == EMU_RANDOM    ? order[i]
                          : emu_schedule_kind == EMU_REVERSE ? blocks - 1 - i
                                                             : i;
-        rotation = (rotation + (block.threads <= 128 ? (size_t)block.threads : 37)) % pool.size();
+        rotation =
+            (rotation + (block.threads <= 128 ? (size_t)block.threads : 37)) % pool.size();
         order_threads(start, emu_race_acquire);
         run_block(number);
         order_threads(end, emu_race_release);
@@ -506,7 +526,8 @@ void emu_run_kernel(const emu_launch_config &config, const std::function<void()>
     emu_race_object_free(end);
 }
 
-// ---- small things -----------------------------------------------------------------------------------
+// ---- small things
+// -----------------------------------------------------------------------------------
 
 void emu_fence()
 {

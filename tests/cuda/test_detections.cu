@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every detection of the emulator fires: each case below does one thing wrong in a process of its
-// own, whose report must say so. Cases of memory need the asan flavour, races the tsan flavour.
+// Every detection of the emulator fires: each case below does one thing wrong in a process of
+// its own, whose report must say so. Cases of memory need the asan flavour, races the tsan
+// flavour.
 #include "kernels/gpu.h"
 #include "tests/test.h"
 #include <string>
@@ -8,7 +9,8 @@
 
 static const unsigned all = 0xffffffff;
 
-// ---- barriers and warp collectives ------------------------------------------------------------
+// ---- barriers and warp collectives
+// ------------------------------------------------------------
 
 static __global__ void some_leave(int)
 {
@@ -64,7 +66,8 @@ static __global__ void float_atomic(float *p)
     atomicAdd(p, 1.0f);
 }
 
-// ---- memory -------------------------------------------------------------------------------------
+// ---- memory
+// -------------------------------------------------------------------------------------
 
 static __global__ void read_one_past(float *p, int n)
 {
@@ -101,7 +104,8 @@ static __global__ void fill_pair(pair a)
     a.p[0] = 1;
 }
 
-// ---- races --------------------------------------------------------------------------------------
+// ---- races
+// --------------------------------------------------------------------------------------
 
 static __global__ void no_barrier(float *y)
 {
@@ -137,7 +141,8 @@ static __global__ void shared_reused(float *y) // the second round overwrites wh
     }
 }
 
-// ---- tensor cores -------------------------------------------------------------------------------
+// ---- tensor cores
+// -------------------------------------------------------------------------------
 
 template <class layout>
 static __global__ void wmma_copy(float *c, const __nv_bfloat16 *a, unsigned ld, int shift)
@@ -171,7 +176,8 @@ static __global__ void wmma_nothing_loaded(float *c)
     WMMA_STORE(c, sum, 16);
 }
 
-// ---- the cases ----------------------------------------------------------------------------------
+// ---- the cases
+// ----------------------------------------------------------------------------------
 
 static float *device(size_t n)
 {
@@ -269,24 +275,63 @@ struct trial {
     void (*run)();
 };
 static const trial trials[] = {
-    {"some_leave", ANY, "24 threads left the kernel", [] { LAUNCH(some_leave, 1, 64, 0, 0, 0); finish(); }},
-    {"two_barriers", ANY, "divergent barrier", [] { LAUNCH(two_barriers, 1, 64, 0, 0, 0); finish(); }},
-    {"warp_stuck", ANY, "__syncwarp", [] { LAUNCH(warp_stuck, 1, 32, 0, 0, 0); finish(); }},
-    {"not_in_mask", ANY, "not in its mask fffffffe", [] { LAUNCH(not_in_mask, 1, 32, 0, 0, 0); finish(); }},
+    {"some_leave", ANY, "24 threads left the kernel",
+     [] {
+         LAUNCH(some_leave, 1, 64, 0, 0, 0);
+         finish();
+     }},
+    {"two_barriers", ANY, "divergent barrier",
+     [] {
+         LAUNCH(two_barriers, 1, 64, 0, 0, 0);
+         finish();
+     }},
+    {"warp_stuck", ANY, "__syncwarp",
+     [] {
+         LAUNCH(warp_stuck, 1, 32, 0, 0, 0);
+         finish();
+     }},
+    {"not_in_mask", ANY, "not in its mask fffffffe",
+     [] {
+         LAUNCH(not_in_mask, 1, 32, 0, 0, 0);
+         finish();
+     }},
     {"masks_overlap", ANY, "with mask 0001ffff",
-     [] { LAUNCH(masks_overlap, 1, 32, 0, 0, 0); finish(); }},
+     [] {
+         LAUNCH(masks_overlap, 1, 32, 0, 0, 0);
+         finish();
+     }},
     {"different_collectives", ANY, "of the same mask waits in",
-     [] { LAUNCH(different_collectives, 1, 32, 0, 0, 0); finish(); }},
-    {"source_absent", ANY, "reads lane 20", [] { LAUNCH(source_absent, 1, 32, 0, 0, 0); finish(); }},
-    {"source_left", ANY, "does not take part", [] { LAUNCH(source_left, 1, 20, 0, 0, 0); finish(); }},
-    {"bad_width", ANY, "of width 12", [] { LAUNCH(bad_width, 1, 32, 0, 0, 0); finish(); }},
+     [] {
+         LAUNCH(different_collectives, 1, 32, 0, 0, 0);
+         finish();
+     }},
+    {"source_absent", ANY, "reads lane 20",
+     [] {
+         LAUNCH(source_absent, 1, 32, 0, 0, 0);
+         finish();
+     }},
+    {"source_left", ANY, "does not take part",
+     [] {
+         LAUNCH(source_left, 1, 20, 0, 0, 0);
+         finish();
+     }},
+    {"bad_width", ANY, "of width 12",
+     [] {
+         LAUNCH(bad_width, 1, 32, 0, 0, 0);
+         finish();
+     }},
     {"float_atomic", ANY, "the sum depends on the order",
-     [] { LAUNCH(float_atomic, 1, 1, 0, 0, device(1)); finish(); }},
+     [] {
+         LAUNCH(float_atomic, 1, 1, 0, 0, device(1));
+         finish();
+     }},
 
     {"host_pointer", ANY, "kernel fill: argument 0",
      [] { LAUNCH(fill, 1, 1, 0, 0, new float[4], 1.0f, 4); }},
     {"host_pointer_inside", ANY, "has at byte 0 the host pointer",
-     [] { LAUNCH(fill_pair, 1, 1, 0, 0, pair{new float[4], 4}); }},
+     [] {
+         LAUNCH(fill_pair, 1, 1, 0, 0, pair{new float[4], 4});
+     }},
     {"freed_pointer", ANY, "neither device nor pinned",
      [] {
          float *p = device(4);
@@ -316,13 +361,16 @@ static const trial trials[] = {
      }},
     {"shared_too_large", ANY, "cudaErrorInvalidValue",
      [] {
-         GPU_CHECK(cudaFuncSetAttribute(dynamic_overflow,
-                                        cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10));
+         GPU_CHECK(cudaFuncSetAttribute(
+             dynamic_overflow, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10));
      }},
     {"copy_kind", ANY, "contradicts the kind",
      [] { GPU_CHECK(cudaMemcpy(device(1), device(1), 4, cudaMemcpyHostToDevice)); }},
     {"copy_range", ANY, "where its allocation of 16 has 16 left",
-     [] { GPU_CHECK(cudaMemcpy(device(4), std::vector<float>(5).data(), 20, cudaMemcpyHostToDevice)); }},
+     [] {
+         GPU_CHECK(
+             cudaMemcpy(device(4), std::vector<float>(5).data(), 20, cudaMemcpyHostToDevice));
+     }},
     {"set_range", ANY, "cudaMemset: 20 bytes", [] { GPU_CHECK(cudaMemset(device(4), 0, 20)); }},
     {"out_of_memory", ANY, "cudaErrorMemoryAllocation",
      [] {
@@ -343,19 +391,26 @@ static const trial trials[] = {
     {"wmma_address", ANY, "is not aligned to 32 bytes", [] { wmma_case(16, 8, false); }},
     {"wmma_other_ld", ANY, "wrong result", [] { wmma_case(24, 0, false); }},
     {"wmma_layout", ANY, "wrong result", [] { wmma_case(16, 0, true); }},
-    {"wmma_half_a_warp", ANY, "wmma", [] { LAUNCH(wmma_half_a_warp, 1, 32, 0, 0, 0); finish(); }},
+    {"wmma_half_a_warp", ANY, "wmma",
+     [] {
+         LAUNCH(wmma_half_a_warp, 1, 32, 0, 0, 0);
+         finish();
+     }},
     {"wmma_nothing_loaded", ANY, "operand a was never written",
-     [] { LAUNCH(wmma_nothing_loaded, 1, 32, 0, 0, device(256)); finish(); }},
+     [] {
+         LAUNCH(wmma_nothing_loaded, 1, 32, 0, 0, device(256));
+         finish();
+     }},
 
     {"blas_small", ANY, "operand A (4 x 5, leading dimension 4): 80 bytes",
      [] {
-         cublasSgemm(blas(), CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 5, &one, device(19), 4, device(20), 5,
-                     &zero, device(16), 4);
+         cublasSgemm(blas(), CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 5, &one, device(19), 4, device(20),
+                     5, &zero, device(16), 4);
      }},
     {"blas_host", ANY, "operand C (4 x 4, leading dimension 4): ",
      [] {
-         cublasSgemm(blas(), CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 5, &one, device(20), 4, device(20), 5,
-                     &zero, new float[16], 4);
+         cublasSgemm(blas(), CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 5, &one, device(20), 4, device(20),
+                     5, &zero, new float[16], 4);
      }},
     {"blas_ld", ANY, "CUBLAS_STATUS_INVALID_VALUE",
      [] {
@@ -378,13 +433,25 @@ static const trial trials[] = {
      }},
 
     {"global_overflow", ASAN, "heap-buffer-overflow",
-     [] { LAUNCH(read_one_past, 1, 32, 0, 0, device(33), 33); finish(); }},
+     [] {
+         LAUNCH(read_one_past, 1, 32, 0, 0, device(33), 33);
+         finish();
+     }},
     {"shared_overflow", ASAN, "heap-buffer-overflow",
-     [] { LAUNCH(shared_overflow, 1, 32, 0, 0, device(32)); finish(); }},
+     [] {
+         LAUNCH(shared_overflow, 1, 32, 0, 0, device(32));
+         finish();
+     }},
     {"dynamic_overflow", ASAN, "heap-buffer-overflow",
-     [] { LAUNCH(dynamic_overflow, 1, 32, 128, 0, device(32), 1); finish(); }},
+     [] {
+         LAUNCH(dynamic_overflow, 1, 32, 128, 0, device(32), 1);
+         finish();
+     }},
     {"misaligned", ASAN, "misaligned address",
-     [] { LAUNCH(misaligned, 1, 1, 0, 0, (float4 *)(void *)device(4), device(8)); finish(); }},
+     [] {
+         LAUNCH(misaligned, 1, 1, 0, 0, (float4 *)(void *)device(4), device(8));
+         finish();
+     }},
     {"host_touches_device", ASAN, "use-after-poison",
      [] {
          float *p = device(4);
@@ -392,15 +459,36 @@ static const trial trials[] = {
          printf("%g\n", *p);
      }},
     {"host_buffer_small", ASAN, "does not have them all",
-     [] { GPU_CHECK(cudaMemcpy(std::vector<float>(3).data(), device(4), 16, cudaMemcpyDeviceToHost)); }},
+     [] {
+         GPU_CHECK(
+             cudaMemcpy(std::vector<float>(3).data(), device(4), 16, cudaMemcpyDeviceToHost));
+     }},
 
-    {"no_barrier", TSAN, "data race", [] { LAUNCH(no_barrier, 1, 64, 0, 0, device(64)); finish(); }},
-    {"no_syncwarp", TSAN, "data race", [] { LAUNCH(no_syncwarp, 1, 32, 0, 0, device(32)); finish(); }},
+    {"no_barrier", TSAN, "data race",
+     [] {
+         LAUNCH(no_barrier, 1, 64, 0, 0, device(64));
+         finish();
+     }},
+    {"no_syncwarp", TSAN, "data race",
+     [] {
+         LAUNCH(no_syncwarp, 1, 32, 0, 0, device(32));
+         finish();
+     }},
     {"shuffle_only", TSAN, "data race",
-     [] { LAUNCH(shuffle_only, 1, 32, 0, 0, device(32)); finish(); }},
-    {"blocks_share", TSAN, "data race", [] { LAUNCH(blocks_share, 2, 32, 0, 0, device(1)); finish(); }},
+     [] {
+         LAUNCH(shuffle_only, 1, 32, 0, 0, device(32));
+         finish();
+     }},
+    {"blocks_share", TSAN, "data race",
+     [] {
+         LAUNCH(blocks_share, 2, 32, 0, 0, device(1));
+         finish();
+     }},
     {"shared_reused", TSAN, "data race",
-     [] { LAUNCH(shared_reused, 1, 64, 0, 0, device(64)); finish(); }},
+     [] {
+         LAUNCH(shared_reused, 1, 64, 0, 0, device(64));
+         finish();
+     }},
 };
 
 static std::string output_of(const std::string &command)
