@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-static const unsigned all = 0xffffffff;
+static const unsigned every_lane = 0xffffffff;
 
 // ---- barriers and warp collectives
 // ------------------------------------------------------------
@@ -44,9 +44,9 @@ static __global__ void masks_overlap(int)
 static __global__ void different_collectives(int)
 {
     if (threadIdx.x < 16)
-        __shfl_sync(all, 1, 0);
+        __shfl_sync(every_lane, 1, 0);
     else
-        __ballot_sync(all, 1);
+        __ballot_sync(every_lane, 1);
 }
 static __global__ void source_absent(int)
 {
@@ -55,11 +55,11 @@ static __global__ void source_absent(int)
 }
 static __global__ void source_left(int) // a butterfly over a warp of 20 threads
 {
-    __shfl_xor_sync(all, 1.0f, 16);
+    __shfl_xor_sync(every_lane, 1.0f, 16);
 }
 static __global__ void bad_width(int)
 {
-    __shfl_down_sync(all, 1, 1, 12);
+    __shfl_down_sync(every_lane, 1, 1, 12);
 }
 static __global__ void float_atomic(float *p)
 {
@@ -123,7 +123,7 @@ static __global__ void shuffle_only(float *y) // which orders no memory
 {
     SHARED(float, a, [32]);
     a[threadIdx.x] = 1;
-    __shfl_sync(all, 1, 0);
+    __shfl_sync(every_lane, 1, 0);
     y[threadIdx.x] = a[threadIdx.x ^ 1];
 }
 static __global__ void blocks_share(float *y)
@@ -458,7 +458,7 @@ static const trial trials[] = {
          finish();
          printf("%g\n", *p);
      }},
-    {"host_buffer_small", ASAN, "does not have them all",
+    {"host_buffer_small", ASAN, "does not have them every_lane",
      [] {
          GPU_CHECK(
              cudaMemcpy(std::vector<float>(3).data(), device(4), 16, cudaMemcpyDeviceToHost));
