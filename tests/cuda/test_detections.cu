@@ -458,7 +458,7 @@ static const trial trials[] = {
          finish();
          printf("%g\n", *p);
      }},
-    {"host_buffer_small", ASAN, "does not have them every_lane",
+    {"host_buffer_small", ASAN, "does not have them all",
      [] {
          GPU_CHECK(
              cudaMemcpy(std::vector<float>(3).data(), device(4), 16, cudaMemcpyDeviceToHost));
