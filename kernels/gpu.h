@@ -109,8 +109,7 @@ static __device__ inline int64_t gpu_index()
     return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
 }
 
-// ---- storage types: float and __nv_bfloat16, computed with as float
-// --------------------------
+// ---- storage types: float and __nv_bfloat16, computed with as float ------------------------
 
 static __device__ inline float gpu_load(const float *p)
 {
@@ -153,8 +152,7 @@ static __device__ inline void gpu_store4(__nv_bfloat16 *p, float4 v)
                                                gpu_bf16_bits(v.z) | gpu_bf16_bits(v.w) << 16);
 }
 
-// ---- reductions, in an order that is always the same
-// ------------------------------------------
+// ---- reductions, in an order that is always the same ---------------------------------------
 
 // All 32 lanes call it; every lane gets the result.
 static __device__ inline float gpu_warp_sum(float v)

@@ -44,8 +44,7 @@ void emu_report(emu_where where, const char *fmt, ...)
               p->thread.x, p->thread.y, p->thread.z, text);
 }
 
-// ---- waiting
-// ----------------------------------------------------------------------------------
+// ---- waiting --------------------------------------------------------------------------------
 
 void emu_wait(thread_state state)
 {
@@ -150,8 +149,7 @@ static void barrier_release()
     }
 }
 
-// ---- shared memory
-// --------------------------------------------------------------------------------
+// ---- shared memory --------------------------------------------------------------------------
 
 void *emu_static_shared(const void *key, size_t size, size_t align, emu_where where)
 {
@@ -190,8 +188,7 @@ static void shared_free()
     emu_block.dynamic = nullptr;
 }
 
-// ---- emu_running
-// ----------------------------------------------------------------------------------------
+// ---- running --------------------------------------------------------------------------------
 
 static void fiber_loop()
 {
@@ -305,8 +302,7 @@ void emu_run_kernel(const emu_launch_config &config, const std::function<void()>
     emu_race_object_free(end);
 }
 
-// ---- small things
-// -----------------------------------------------------------------------------------
+// ---- small things ---------------------------------------------------------------------------
 
 void emu_fence()
 {

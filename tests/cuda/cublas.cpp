@@ -49,8 +49,7 @@ static float tf32(float x) // 10 explicit bits of the significand, to nearest
     return emu_bits<float>(bits);
 }
 
-// ---- checks
-// -----------------------------------------------------------------------------------------
+// ---- checks ---------------------------------------------------------------------------------
 
 static void check_operand(const char *what, const char *name, const operand &o)
 {
@@ -121,8 +120,7 @@ static product product_of(const shape &s, const void *a, cudaDataType_t a_type, 
     return p;
 }
 
-// ---- the product
-// ------------------------------------------------------------------------------------
+// ---- the product ----------------------------------------------------------------------------
 
 enum { TILE_M = 32, TILE_N = 4 };
 typedef float lanes __attribute__((vector_size(64)));
@@ -281,8 +279,7 @@ static cublasStatus_t grouped(cublasHandle_t handle, const char *what, const sha
     return CUBLAS_STATUS_SUCCESS;
 }
 
-// ---- the API
-// ----------------------------------------------------------------------------------------
+// ---- the API --------------------------------------------------------------------------------
 
 extern "C" {
 cublasStatus_t cublasCreate_v2(cublasHandle_t *handle)

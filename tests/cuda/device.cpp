@@ -34,8 +34,7 @@ static int device_count()
     X(cudaErrorNotReady, "device not ready")                                                   \
     X(cudaErrorNotSupported, "operation not supported")
 
-// ---- launches
-// ---------------------------------------------------------------------------------------
+// ---- launches -------------------------------------------------------------------------------
 
 static std::map<const void *, int> &shared_allowed =
     *new std::map<const void *, int>; // by cudaFuncSetAttribute
@@ -93,8 +92,7 @@ void emu_check_words(const emu_launch_config &config, int index, const void *val
     }
 }
 
-// ---- the API
-// ----------------------------------------------------------------------------------------
+// ---- the API --------------------------------------------------------------------------------
 
 extern "C" {
 cudaError_t cudaGetLastError()

@@ -90,8 +90,7 @@ static cudaError_t release(void *p, emu_memory memory, const char *what)
     return cudaSuccess;
 }
 
-// ---- copies
-// -----------------------------------------------------------------------------------------
+// ---- copies ---------------------------------------------------------------------------------
 
 static emu_memory memory_of(const void *p)
 {
@@ -184,8 +183,7 @@ static cudaError_t set(const char *what, void *p, int value, size_t size, cudaSt
     return cudaSuccess;
 }
 
-// ---- the API
-// ----------------------------------------------------------------------------------------
+// ---- the API --------------------------------------------------------------------------------
 
 extern "C" {
 cudaError_t cudaMalloc(void **p, size_t size)

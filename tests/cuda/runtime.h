@@ -41,8 +41,7 @@ const void *emu_forbidden(const void *p, size_t size);
 void emu_forbid(const void *p, size_t size);
 void emu_allow(const void *p, size_t size);
 
-// ---- the schedule (schedule.cpp): MOESWEEP_EMULATE_SCHEDULE
-// ----------------------------------
+// ---- the schedule (schedule.cpp): MOESWEEP_EMULATE_SCHEDULE --------------------------------
 
 enum emu_schedule { EMU_FORWARD, EMU_REVERSE, EMU_RANDOM };
 extern emu_schedule emu_schedule_kind;
@@ -50,16 +49,14 @@ extern emu_schedule emu_schedule_kind;
 int64_t emu_pick(int64_t n);
 int emu_pick_bit(uint64_t set); // set != 0
 
-// ---- blocks (block.cpp)
-// -----------------------------------------------------------------------
+// ---- blocks (block.cpp) --------------------------------------------------------------------
 
 // Runs all threads of all blocks.
 void emu_run_kernel(const emu_launch_config &config, const std::function<void()> &thread);
 // Outside kernels, too: prints and aborts.
 [[noreturn]] void emu_abort(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-// ---- memory (memory.cpp)
-// ------------------------------------------------------------------------
+// ---- memory (memory.cpp) -------------------------------------------------------------------
 
 enum emu_memory { EMU_PAGEABLE, EMU_PINNED, EMU_DEVICE };
 struct emu_allocation {
@@ -75,8 +72,7 @@ void emu_check_device_range(const char *what, const void *p, size_t size);
 void emu_device_enter();
 void emu_device_leave();
 
-// ---- streams (stream.cpp)
-// -----------------------------------------------------------------------
+// ---- streams (stream.cpp) ------------------------------------------------------------------
 
 // Queues work, which runs in the stream's logical thread at some synchronisation. Queued work
 // may be run later than anything that no wait, event or stream order puts after it.

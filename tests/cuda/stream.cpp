@@ -93,8 +93,7 @@ void emu_enqueue(cudaStream_t stream, const char *what, std::function<void()> ru
     enqueue(stream_of(stream), what, std::move(run));
 }
 
-// ---- running
-// ----------------------------------------------------------------------------------------
+// ---- running --------------------------------------------------------------------------------
 
 static void run(emu_work *work)
 {
@@ -195,8 +194,7 @@ void emu_synchronize_all()
             emu_race_acquire(s->last->end);
 }
 
-// ---- the API
-// ----------------------------------------------------------------------------------------
+// ---- the API --------------------------------------------------------------------------------
 
 extern "C" {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)

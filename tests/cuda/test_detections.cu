@@ -9,8 +9,7 @@
 
 static const unsigned every_lane = 0xffffffff;
 
-// ---- barriers and warp collectives
-// ------------------------------------------------------------
+// ---- barriers and warp collectives ---------------------------------------------------------
 
 static __global__ void some_leave(int)
 {
@@ -66,8 +65,7 @@ static __global__ void float_atomic(float *p)
     atomicAdd(p, 1.0f);
 }
 
-// ---- memory
-// -------------------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------------
 
 static __global__ void read_one_past(float *p, int n)
 {
@@ -104,8 +102,7 @@ static __global__ void fill_pair(pair a)
     a.p[0] = 1;
 }
 
-// ---- races
-// --------------------------------------------------------------------------------------
+// ---- races ---------------------------------------------------------------------------------
 
 static __global__ void no_barrier(float *y)
 {
@@ -141,8 +138,7 @@ static __global__ void shared_reused(float *y) // the second round overwrites wh
     }
 }
 
-// ---- tensor cores
-// -------------------------------------------------------------------------------
+// ---- tensor cores --------------------------------------------------------------------------
 
 template <class layout>
 static __global__ void wmma_copy(float *c, const __nv_bfloat16 *a, unsigned ld, int shift)
@@ -176,8 +172,7 @@ static __global__ void wmma_nothing_loaded(float *c)
     WMMA_STORE(c, sum, 16);
 }
 
-// ---- the cases
-// ----------------------------------------------------------------------------------
+// ---- the cases -----------------------------------------------------------------------------
 
 static float *device(size_t n)
 {

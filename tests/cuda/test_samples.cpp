@@ -261,9 +261,10 @@ static int run()
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 || getenv("MOESWEEP_EMULATE_SCHEDULE"))
+    if (getenv("MOESWEEP_EMULATE_SCHEDULE"))
         return run();
-    for (int i = -2; i < 20; i++) {
+    int orders = argc > 1 ? atoi(argv[1]) : 20;
+    for (int i = -2; i < orders; i++) {
         std::string order = i == -2 ? "forward" : i == -1 ? "reverse" : std::to_string(i);
         std::string command = "MOESWEEP_EMULATE_SCHEDULE=" + order + " '" + argv[0] + "'" +
                               (i == -2 ? "" : " >/dev/null");

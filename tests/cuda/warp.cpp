@@ -26,8 +26,6 @@ const char *emu_op_name(emu_op op)
     return names[op];
 }
 
-// ---------------------------------------------------------------------------
-
 static int source_lane(const cuda_thread &t, int lane)
 {
     int base = lane & ~(t.width - 1), last = base + t.width - 1, source;
