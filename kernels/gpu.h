@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every kernels/*.cu includes, and nothing else of CUDA. The same source is compiled by nvcc for
-// a GPU, and by a plain C++17 compiler with MOESWEEP_EMULATE for the emulator of tests/cuda, which
-// runs it on the CPU and reports races, stray accesses and misuse (docs/emulator.md). So:
+// What every kernels/*.cu includes, and nothing else of CUDA. The same source is compiled by
+// nvcc for a GPU, and by a plain C++17 compiler with MOESWEEP_EMULATE for the emulator of
+// tests/cuda, which runs it on the CPU and reports races, stray accesses and misuse
+// (docs/emulator.md). So:
 //
 //     static __global__ void __launch_bounds__(256) scale(float *y, const float *x, int64_t n)
 //     {
-//         SHARED(float, tile, [8][33]);   // never a bare __shared__; [...] left out: one variable
-//         DYN_SHARED(float4, more);       // the launch's shmem bytes
+//         SHARED(float, tile, [8][33]);   // never a bare __shared__; [...] left out: one
+//         variable DYN_SHARED(float4, more);       // the launch's shmem bytes
 //         ...
 //     }
 //     extern "C" void cuda_scale(float *y, const float *x, int64_t n, cudaStream_t stream)
@@ -14,16 +15,17 @@
 //         LAUNCH(scale, gpu_blocks(n, 256), 256, 0, stream, y, x, n); // never <<< >>>
 //     }
 //
-// A template kernel goes in parentheses: LAUNCH((scale<float, 4>), ...). Both compilers convert the
-// arguments to the parameters' types. No inline PTX, no cp.async, no __constant__ or __device__
-// variables; tensor cores through WMMA_* below only. Sources are listed in KERNEL_CUDA_SOURCES
-// (kernels/CMakeLists.txt); prototypes for C stand in headers that C can include.
+// A template kernel goes in parentheses: LAUNCH((scale<float, 4>), ...). Both compilers convert
+// the arguments to the parameters' types. No inline PTX, no cp.async, no __constant__ or
+// __device__ variables; tensor cores through WMMA_* below only. Sources are listed in
+// KERNEL_CUDA_SOURCES (kernels/CMakeLists.txt); prototypes for C stand in headers that C can
+// include.
 //
 // Errors. moetrain is a process of its own whose end the orchestrator turns into a result, so:
 // what the machine or the user can cause (no device, no memory) is returned as an enum err,
 // by GPU_TRY; what can only be our bug or a broken device (launches, products, copies inside
-// operations that return void) ends the process with file, line and CUDA's name for the error, by
-// GPU_CHECK. LAUNCH checks itself.
+// operations that return void) ends the process with file, line and CUDA's name for the error,
+// by GPU_CHECK. LAUNCH checks itself.
 #ifndef KERNELS_GPU_H
 #define KERNELS_GPU_H
 #include <cstdint>
@@ -107,7 +109,7 @@ static __device__ inline int64_t gpu_index()
     return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
 }
 
-// ---- storage types: float and __nv_bfloat16, computed with as float --------------------------
+// ---- storage types: float and __nv_bfloat16, computed with as float ------------------------
 
 static __device__ inline float gpu_load(const float *p)
 {
@@ -150,7 +152,7 @@ static __device__ inline void gpu_store4(__nv_bfloat16 *p, float4 v)
                                                gpu_bf16_bits(v.z) | gpu_bf16_bits(v.w) << 16);
 }
 
-// ---- reductions, in an order that is always the same ------------------------------------------
+// ---- reductions, in an order that is always the same ---------------------------------------
 
 // All 32 lanes call it; every lane gets the result.
 static __device__ inline float gpu_warp_sum(float v)
@@ -165,11 +167,12 @@ static __device__ inline float gpu_warp_max(float v) // NaN is passed over, as f
         v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, step));
     return v;
 }
-// All threads of a block of one dimension and whole warps call it; every thread gets the result.
-// scratch: 32 floats of shared memory, which may be used again at once.
+// All threads of a block of one dimension and whole warps call it; every thread gets the
+// result. scratch: 32 floats of shared memory, which may be used again at once.
 static __device__ inline float gpu_block_sum(float v, float *scratch)
 {
-    int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, warps = (int)blockDim.x / 32;
+    int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32,
+        warps = (int)blockDim.x / 32;
     v = gpu_warp_sum(v);
     __syncthreads(); // an earlier call's scratch is read
     if (lane == 0)
@@ -179,7 +182,8 @@ static __device__ inline float gpu_block_sum(float v, float *scratch)
 }
 static __device__ inline float gpu_block_max(float v, float *scratch)
 {
-    int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, warps = (int)blockDim.x / 32;
+    int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32,
+        warps = (int)blockDim.x / 32;
     v = gpu_warp_max(v);
     __syncthreads();
     if (lane == 0)
@@ -188,17 +192,19 @@ static __device__ inline float gpu_block_max(float v, float *scratch)
     return gpu_warp_max(lane < warps ? scratch[lane] : scratch[0]);
 }
 
-// ---- tensor cores: D = A B + C in tiles of 16 x 16 x 16, bf16 in, float accumulated -------------
+// ---- tensor cores: D = A B + C in tiles of 16 x 16 x 16, bf16 in, float accumulated
+// -------------
 //
-// All 32 lanes of a warp make every call together. Which elements of a tile a lane holds in f.x[0
+// All 32 lanes of a warp make every call together. Which elements of a tile a lane holds in
+// f.x[0
 // .. f.num_elements - 1] is not specified: treat all alike (scaling) or go through memory.
 // Addresses are aligned to 32 bytes, ld to 8 (bf16) or 4 (float) elements.
 //
 //     gpu_wmma_a<gpu_row> a; gpu_wmma_b<gpu_col> b; gpu_wmma_acc c;
 //     WMMA_FILL(c, 0.0f);
-//     WMMA_LOAD(a, p, ld);             // gpu_row: element (i, j) at p[i * ld + j]; gpu_col: p[i + j * ld]
-//     WMMA_MMA(d, a, b, c);            // d may be c
-//     WMMA_LOAD_ACC(c, p, ld); WMMA_STORE(p, c, ld);   // row by row, float
+//     WMMA_LOAD(a, p, ld);             // gpu_row: element (i, j) at p[i * ld + j]; gpu_col:
+//     p[i + j * ld] WMMA_MMA(d, a, b, c);            // d may be c WMMA_LOAD_ACC(c, p, ld);
+//     WMMA_STORE(p, c, ld);   // row by row, float
 
 #ifdef MOESWEEP_EMULATE
 struct gpu_row {
@@ -223,14 +229,18 @@ typedef emu_fragment<float> gpu_wmma_acc;
 typedef nvcuda::wmma::row_major gpu_row;
 typedef nvcuda::wmma::col_major gpu_col;
 template <class layout>
-using gpu_wmma_a = nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, 16, 16, 16, __nv_bfloat16, layout>;
+using gpu_wmma_a =
+    nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, 16, 16, 16, __nv_bfloat16, layout>;
 template <class layout>
-using gpu_wmma_b = nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, 16, __nv_bfloat16, layout>;
+using gpu_wmma_b =
+    nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, 16, __nv_bfloat16, layout>;
 typedef nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 16, float> gpu_wmma_acc;
 #define WMMA_FILL(f, v) nvcuda::wmma::fill_fragment(f, v)
 #define WMMA_LOAD(f, p, ld) nvcuda::wmma::load_matrix_sync(f, p, ld)
-#define WMMA_LOAD_ACC(f, p, ld) nvcuda::wmma::load_matrix_sync(f, p, ld, nvcuda::wmma::mem_row_major)
+#define WMMA_LOAD_ACC(f, p, ld)                                                                \
+    nvcuda::wmma::load_matrix_sync(f, p, ld, nvcuda::wmma::mem_row_major)
 #define WMMA_MMA(d, a, b, c) nvcuda::wmma::mma_sync(d, a, b, c)
-#define WMMA_STORE(p, f, ld) nvcuda::wmma::store_matrix_sync(p, f, ld, nvcuda::wmma::mem_row_major)
+#define WMMA_STORE(p, f, ld)                                                                   \
+    nvcuda::wmma::store_matrix_sync(p, f, ld, nvcuda::wmma::mem_row_major)
 #endif
 #endif

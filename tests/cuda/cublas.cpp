@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLAS by plain loops: C = alpha op(A) op(B) + beta C, column-major, float sums over k in order.
-// Operands are checked against their allocations when the product is issued (grouped: when it runs,
-// as their addresses lie in device memory). Combinations of types are those of CUDA 13's cuBLAS
-// that are used here; others are CUBLAS_STATUS_NOT_SUPPORTED, as there.
+// cuBLAS by plain loops: C = alpha op(A) op(B) + beta C, column-major, float sums over k in
+// order. Operands are checked against their allocations when the product is issued (grouped:
+// when it runs, as their addresses lie in device memory). Combinations of types are those of
+// CUDA 13's cuBLAS that are used here; others are CUBLAS_STATUS_NOT_SUPPORTED, as there.
 #include "runtime.h"
 #include <algorithm>
 #include <string>
@@ -49,7 +49,7 @@ static float tf32(float x) // 10 explicit bits of the significand, to nearest
     return emu_bits<float>(bits);
 }
 
-// ---- checks -----------------------------------------------------------------------------------------
+// ---- checks ---------------------------------------------------------------------------------
 
 static void check_operand(const char *what, const char *name, const operand &o)
 {
@@ -120,7 +120,7 @@ static product product_of(const shape &s, const void *a, cudaDataType_t a_type, 
     return p;
 }
 
-// ---- the product ------------------------------------------------------------------------------------
+// ---- the product ----------------------------------------------------------------------------
 
 enum { TILE_M = 32, TILE_N = 4 };
 typedef float lanes __attribute__((vector_size(64)));
@@ -145,8 +145,8 @@ static void multiply_tile(float *sum, const float *a, const float *b, int64_t k)
     for (int64_t l = 0; l < k; l++)
         for (int j = 0; j < TILE_N; j++)
             for (int v = 0; v < tile_vectors; v++)
-                s[j][v] += *(const lanes *)(const void *)(a + l * TILE_M + v * 16) *
-                           b[l * TILE_N + j];
+                s[j][v] +=
+                    *(const lanes *)(const void *)(a + l * TILE_M + v * 16) * b[l * TILE_N + j];
     memcpy(sum, s, sizeof s);
 }
 
@@ -168,7 +168,8 @@ static void annotate(const product &p)
 {
     for (const operand *o : {&p.a, &p.b, &p.c})
         for (int64_t col = 0; emu_detects_races() && col < o->cols; col++) {
-            char *at = (char *)const_cast<void *>(o->p) + (size_t)(col * o->ld) * element_size(o->type);
+            char *at = (char *)const_cast<void *>(o->p) +
+                       (size_t)(col * o->ld) * element_size(o->type);
             size_t size = (size_t)o->rows * element_size(o->type);
             if (o == &p.c)
                 emu_race_write(at, size);
@@ -205,8 +206,9 @@ static void multiply(const product &p)
 static cublasStatus_t strided(cublasHandle_t handle, const char *what, const shape &s,
                               const void *alpha, const void *a, cudaDataType_t a_type,
                               int64_t stride_a, const void *b, cudaDataType_t b_type,
-                              int64_t stride_b, const void *beta, void *c, cudaDataType_t c_type,
-                              int64_t stride_c, int batch, cublasComputeType_t compute)
+                              int64_t stride_b, const void *beta, void *c,
+                              cudaDataType_t c_type, int64_t stride_c, int batch,
+                              cublasComputeType_t compute)
 {
     if (!handle)
         return CUBLAS_STATUS_NOT_INITIALIZED;
@@ -215,8 +217,8 @@ static cublasStatus_t strided(cublasHandle_t handle, const char *what, const sha
     cublasStatus_t status = types_supported(a_type, b_type, c_type, compute, false);
     if (status != CUBLAS_STATUS_SUCCESS || handle->pointer_mode != CUBLAS_POINTER_MODE_HOST)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    bool round = handle->math == CUBLAS_TF32_TENSOR_OP_MATH ||
-                 compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+    bool round =
+        handle->math == CUBLAS_TF32_TENSOR_OP_MATH || compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     product first = product_of(s, a, a_type, b, b_type, c, c_type, *(const float *)alpha,
                                *(const float *)beta, round);
     std::vector<product> products;
@@ -239,16 +241,16 @@ static cublasStatus_t strided(cublasHandle_t handle, const char *what, const sha
 static cublasStatus_t grouped(cublasHandle_t handle, const char *what, const shape *shapes,
                               const float *alpha, const void *const *a, cudaDataType_t a_type,
                               const void *const *b, cudaDataType_t b_type, const float *beta,
-                              void *const *c, cudaDataType_t c_type, int groups, const int *size,
-                              cublasComputeType_t compute)
+                              void *const *c, cudaDataType_t c_type, int groups,
+                              const int *size, cublasComputeType_t compute)
 {
     if (!handle)
         return CUBLAS_STATUS_NOT_INITIALIZED;
     cublasStatus_t status = types_supported(a_type, b_type, c_type, compute, true);
     if (status != CUBLAS_STATUS_SUCCESS || handle->pointer_mode != CUBLAS_POINTER_MODE_HOST)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    bool round = handle->math == CUBLAS_TF32_TENSOR_OP_MATH ||
-                 compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+    bool round =
+        handle->math == CUBLAS_TF32_TENSOR_OP_MATH || compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     std::vector<product> products;
     for (int g = 0; g < groups; g++) {
         if (!shape_valid(shapes[g]) || size[g] < 0)
@@ -277,7 +279,7 @@ static cublasStatus_t grouped(cublasHandle_t handle, const char *what, const sha
     return CUBLAS_STATUS_SUCCESS;
 }
 
-// ---- the API ----------------------------------------------------------------------------------------
+// ---- the API --------------------------------------------------------------------------------
 
 extern "C" {
 cublasStatus_t cublasCreate_v2(cublasHandle_t *handle)
@@ -368,30 +370,31 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t ta, cubla
                               int m, int n, int k, const float *alpha, const float *a, int lda,
                               const float *b, int ldb, const float *beta, float *c, int ldc)
 {
-    return strided(handle, "cublasSgemm", {ta, tb, m, n, k, lda, ldb, ldc}, alpha, a, CUDA_R_32F, 0,
-                   b, CUDA_R_32F, 0, beta, c, CUDA_R_32F, 0, 1, CUBLAS_COMPUTE_32F);
+    return strided(handle, "cublasSgemm", {ta, tb, m, n, k, lda, ldb, ldc}, alpha, a,
+                   CUDA_R_32F, 0, b, CUDA_R_32F, 0, beta, c, CUDA_R_32F, 0, 1,
+                   CUBLAS_COMPUTE_32F);
 }
 
 cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_t ta,
                                          cublasOperation_t tb, int m, int n, int k,
                                          const float *alpha, const float *a, int lda,
                                          long long stride_a, const float *b, int ldb,
-                                         long long stride_b, const float *beta, float *c, int ldc,
-                                         long long stride_c, int batch)
+                                         long long stride_b, const float *beta, float *c,
+                                         int ldc, long long stride_c, int batch)
 {
-    return strided(handle, "cublasSgemmStridedBatched", {ta, tb, m, n, k, lda, ldb, ldc}, alpha, a,
-                   CUDA_R_32F, stride_a, b, CUDA_R_32F, stride_b, beta, c, CUDA_R_32F, stride_c,
-                   batch, CUBLAS_COMPUTE_32F);
+    return strided(handle, "cublasSgemmStridedBatched", {ta, tb, m, n, k, lda, ldb, ldc}, alpha,
+                   a, CUDA_R_32F, stride_a, b, CUDA_R_32F, stride_b, beta, c, CUDA_R_32F,
+                   stride_c, batch, CUBLAS_COMPUTE_32F);
 }
 
-cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t ta, cublasOperation_t tb, int m,
-                            int n, int k, const void *alpha, const void *a, cudaDataType a_type,
-                            int lda, const void *b, cudaDataType b_type, int ldb, const void *beta,
-                            void *c, cudaDataType c_type, int ldc, cublasComputeType_t compute,
-                            cublasGemmAlgo_t)
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t ta, cublasOperation_t tb,
+                            int m, int n, int k, const void *alpha, const void *a,
+                            cudaDataType a_type, int lda, const void *b, cudaDataType b_type,
+                            int ldb, const void *beta, void *c, cudaDataType c_type, int ldc,
+                            cublasComputeType_t compute, cublasGemmAlgo_t)
 {
-    return strided(handle, "cublasGemmEx", {ta, tb, m, n, k, lda, ldb, ldc}, alpha, a, a_type, 0, b,
-                   b_type, 0, beta, c, c_type, 0, 1, compute);
+    return strided(handle, "cublasGemmEx", {ta, tb, m, n, k, lda, ldb, ldc}, alpha, a, a_type,
+                   0, b, b_type, 0, beta, c, c_type, 0, 1, compute);
 }
 
 cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t ta,
@@ -399,12 +402,13 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
                                           const void *alpha, const void *a, cudaDataType a_type,
                                           int lda, long long stride_a, const void *b,
                                           cudaDataType b_type, int ldb, long long stride_b,
-                                          const void *beta, void *c, cudaDataType c_type, int ldc,
-                                          long long stride_c, int batch,
+                                          const void *beta, void *c, cudaDataType c_type,
+                                          int ldc, long long stride_c, int batch,
                                           cublasComputeType_t compute, cublasGemmAlgo_t)
 {
-    return strided(handle, "cublasGemmStridedBatchedEx", {ta, tb, m, n, k, lda, ldb, ldc}, alpha, a,
-                   a_type, stride_a, b, b_type, stride_b, beta, c, c_type, stride_c, batch, compute);
+    return strided(handle, "cublasGemmStridedBatchedEx", {ta, tb, m, n, k, lda, ldb, ldc},
+                   alpha, a, a_type, stride_a, b, b_type, stride_b, beta, c, c_type, stride_c,
+                   batch, compute);
 }
 
 cublasStatus_t cublasGemmGroupedBatchedEx(
@@ -424,9 +428,10 @@ cublasStatus_t cublasGemmGroupedBatchedEx(
 }
 
 cublasStatus_t cublasSgemmGroupedBatched(cublasHandle_t handle, const cublasOperation_t ta[],
-                                         const cublasOperation_t tb[], const int m[], const int n[],
-                                         const int k[], const float alpha[], const float *const a[],
-                                         const int lda[], const float *const b[], const int ldb[],
+                                         const cublasOperation_t tb[], const int m[],
+                                         const int n[], const int k[], const float alpha[],
+                                         const float *const a[], const int lda[],
+                                         const float *const b[], const int ldb[],
                                          const float beta[], float *const c[], const int ldc[],
                                          int groups, const int size[])
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA C++ for a plain C++17 compiler, as kernels/gpu.h includes it under MOESWEEP_EMULATE: built-in
-// variables, barriers, warp collectives, atomics, shared memory and launches. NVIDIA's own headers
-// declare the host API, which the runtime beside this file defines. Everything here is compiled
-// into the kernels' objects, so that their sanitizers see it; emu_* functions are the runtime's.
+// CUDA C++ for a plain C++17 compiler, as kernels/gpu.h includes it under MOESWEEP_EMULATE:
+// built-in variables, barriers, warp collectives, atomics, shared memory and launches. NVIDIA's
+// own headers declare the host API, which the runtime beside this file defines. Everything here
+// is compiled into the kernels' objects, so that their sanitizers see it; emu_* functions are
+// the runtime's.
 #ifndef CUDA_EMULATOR_H
 #define CUDA_EMULATOR_H
 #include <cassert>
@@ -60,13 +61,16 @@ struct emu_launch_config {
     size_t shmem;
     cudaStream_t stream;
 };
-// Queues a launch, or records the error that CUDA would. thread() is what each CUDA thread runs.
+// Queues a launch, or records the error that CUDA would. thread() is what each CUDA thread
+// runs.
 void emu_launch(const emu_launch_config &config, std::function<void()> thread);
 // Reports a kernel argument that is, or contains, a pointer to memory that is not the device's.
 void emu_check_pointer(const emu_launch_config &config, int index, const void *pointer);
-void emu_check_words(const emu_launch_config &config, int index, const void *value, size_t size);
+void emu_check_words(const emu_launch_config &config, int index, const void *value,
+                     size_t size);
 
-template <class P> void emu_check_argument(const emu_launch_config &config, int index, const P &p)
+template <class P>
+void emu_check_argument(const emu_launch_config &config, int index, const P &p)
 {
     static_assert(std::is_trivially_copyable_v<P>, "kernel arguments are copied byte by byte");
     if constexpr (std::is_pointer_v<P>)
@@ -126,14 +130,15 @@ enum emu_barrier_op { EMU_BARRIER, EMU_BARRIER_COUNT, EMU_BARRIER_AND, EMU_BARRI
 // Waits for the other threads of the block; the result of _count, _and, _or.
 int emu_barrier(emu_where where, emu_barrier_op op, int predicate);
 // Waits for the other lanes of mask and returns this lane's result (as bits).
-uint64_t emu_collective(emu_where where, emu_op op, unsigned mask, uint64_t value, int parameter,
-                        int width);
+uint64_t emu_collective(emu_where where, emu_op op, unsigned mask, uint64_t value,
+                        int parameter, int width);
 // Reports what the running CUDA thread did wrong and aborts (printf-style).
 [[noreturn]] void emu_report(emu_where where, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 template <class T>
-T emu_exchange(emu_where where, emu_op op, unsigned mask, T value, int parameter = 0, int width = 32)
+T emu_exchange(emu_where where, emu_op op, unsigned mask, T value, int parameter = 0,
+               int width = 32)
 {
     static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>, "no type of a shuffle");
     uint64_t bits = 0;
@@ -142,8 +147,7 @@ T emu_exchange(emu_where where, emu_op op, unsigned mask, T value, int parameter
     memcpy(static_cast<void *>(&value), &bits, sizeof value);
     return value;
 }
-template <class T>
-unsigned emu_match_all(emu_where where, unsigned mask, T value, int *all)
+template <class T> unsigned emu_match_all(emu_where where, unsigned mask, T value, int *all)
 {
     unsigned same = (unsigned)emu_exchange(where, EMU_MATCH_ALL, mask, value);
     *all = same != 0;
@@ -259,7 +263,8 @@ inline unsigned atomicInc(unsigned *address, unsigned last)
 {
     return emu_atomic(address, [=](unsigned old) { return old >= last ? 0 : old + 1; });
 }
-// To the race detector every fence comes after all earlier ones: what "last block sums up" needs.
+// To the race detector every fence comes after all earlier ones: what "last block sums up"
+// needs.
 void emu_fence();
 inline void __threadfence()
 {

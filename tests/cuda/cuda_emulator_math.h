@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA's mathematical functions and intrinsics, each by its accurate counterpart: what the fast ones
-// lose on a device is not emulated (docs/emulator.md). Names that the C library has for itself
-// are macros.
+// CUDA's mathematical functions and intrinsics, each by its accurate counterpart: what the fast
+// ones lose on a device is not emulated (docs/emulator.md). Names that the C library has for
+// itself are macros.
 #ifndef CUDA_EMULATOR_MATH_H
 #define CUDA_EMULATOR_MATH_H
 #include <cmath>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The twin of nvcuda::wmma for 16 x 16 x 16 products, bf16 in and float accumulated: each lane holds
-// 8 elements of each matrix, spread as mma.m16n8k16 spreads them, and every call takes all 32
-// lanes. Restrictions of the real one are reported: alignment to 32 bytes, leading dimensions in
-// multiples of 16 bytes, fragments that nothing was loaded into.
+// The twin of nvcuda::wmma for 16 x 16 x 16 products, bf16 in and float accumulated: each lane
+// holds 8 elements of each matrix, spread as mma.m16n8k16 spreads them, and every call takes
+// all 32 lanes. Restrictions of the real one are reported: alignment to 32 bytes, leading
+// dimensions in multiples of 16 bytes, fragments that nothing was loaded into.
 #ifndef CUDA_EMULATOR_WMMA_H
 #define CUDA_EMULATOR_WMMA_H
 
@@ -51,8 +51,8 @@ template <class T> void emu_wmma_memory(emu_where where, const T *p, unsigned ld
 }
 // by_columns: element (row, col) lies at p[row + col * ld], not at p[row * ld + col].
 template <class T>
-void emu_wmma_load(emu_where where, emu_fragment<T> &f, const T *p, unsigned ld, bool by_columns,
-                   bool transposed = false)
+void emu_wmma_load(emu_where where, emu_fragment<T> &f, const T *p, unsigned ld,
+                   bool by_columns, bool transposed = false)
 {
     emu_wmma_memory(where, p, ld);
     int lane = emu_lane();
@@ -69,7 +69,8 @@ void emu_wmma_load(emu_where where, emu_fragment<T> &f, const T *p, unsigned ld,
     emu_wmma_rendezvous(where, nullptr, nullptr);
 }
 template <class T>
-void emu_wmma_store(emu_where where, T *p, const emu_fragment<T> &f, unsigned ld, bool by_columns)
+void emu_wmma_store(emu_where where, T *p, const emu_fragment<T> &f, unsigned ld,
+                    bool by_columns)
 {
     emu_wmma_memory(where, p, ld);
     if (!f.loaded)
@@ -93,7 +94,9 @@ inline void emu_wmma_mma(emu_where where, emu_fragment<float> &d,
 {
     if (!a.loaded || !b.loaded || !c.loaded)
         emu_report(where, "wmma: operand %s was never written",
-                   !a.loaded ? "a" : !b.loaded ? "b" : "c");
+                   !a.loaded   ? "a"
+                   : !b.loaded ? "b"
+                               : "c");
     emu_wmma_operands operands = {&d, &a, &b, &c};
     emu_wmma_rendezvous(where, emu_wmma_product, &operands);
     d.loaded = true;

@@ -34,9 +34,10 @@ static int device_count()
     X(cudaErrorNotReady, "device not ready")                                                   \
     X(cudaErrorNotSupported, "operation not supported")
 
-// ---- launches ---------------------------------------------------------------------------------------
+// ---- launches -------------------------------------------------------------------------------
 
-static std::map<const void *, int> &shared_allowed = *new std::map<const void *, int>; // by cudaFuncSetAttribute
+static std::map<const void *, int> &shared_allowed =
+    *new std::map<const void *, int>; // by cudaFuncSetAttribute
 
 static cudaError_t launch_error(const emu_launch_config &c)
 {
@@ -79,7 +80,8 @@ static bool is_mapped(uintptr_t address)
 
 void emu_check_words(const emu_launch_config &config, int index, const void *value, size_t size)
 {
-    // A structure's words are pointers where they look like one: high in the address space, mapped.
+    // A structure's words are pointers where they look like one: high in the address space,
+    // mapped.
     for (size_t at = 0; at + sizeof(void *) <= size; at += sizeof(void *)) {
         uintptr_t word;
         memcpy(&word, (const char *)value + at, sizeof word);
@@ -90,7 +92,7 @@ void emu_check_words(const emu_launch_config &config, int index, const void *val
     }
 }
 
-// ---- the API ----------------------------------------------------------------------------------------
+// ---- the API --------------------------------------------------------------------------------
 
 extern "C" {
 cudaError_t cudaGetLastError()

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device and pinned memory, and copies. Every allocation is one of the C library, as large as asked
-// for, so that ASan's red zones lie at its ends; all bytes begin as 0xFF: NaN, or -1.
+// Device and pinned memory, and copies. Every allocation is one of the C library, as large as
+// asked for, so that ASan's red zones lie at its ends; all bytes begin as 0xFF: NaN, or -1.
 #include "runtime.h"
 #include <cstdlib>
 #include <map>
 #include <memory>
 
-static std::map<uintptr_t, emu_allocation> &allocations = *new std::map<uintptr_t, emu_allocation>; // by base
+static std::map<uintptr_t, emu_allocation> &allocations =
+    *new std::map<uintptr_t, emu_allocation>; // by base
 static size_t device_used;
 static bool on_device;
 
@@ -34,8 +35,8 @@ void emu_check_device_range(const char *what, const void *p, size_t size)
         emu_abort("%s: %p is not in device memory", what, p);
     size_t room = (size_t)(a->base + a->size - (const char *)p);
     if (size > room)
-        emu_abort("%s: %zu bytes from %p, where its allocation of %zu bytes has %zu left", what, size,
-                  p, a->size, room);
+        emu_abort("%s: %zu bytes from %p, where its allocation of %zu bytes has %zu left", what,
+                  size, p, a->size, room);
 }
 
 void emu_device_enter()
@@ -79,7 +80,8 @@ static cudaError_t release(void *p, emu_memory memory, const char *what)
     emu_synchronize_all();
     auto found = allocations.find((uintptr_t)p);
     if (found == allocations.end() || found->second.memory != memory)
-        emu_abort("%s: %p did not come from the function that it undoes, or was freed before", what, p);
+        emu_abort("%s: %p did not come from the function that it undoes, or was freed before",
+                  what, p);
     if (memory == EMU_DEVICE)
         device_used -= found->second.size;
     emu_allow(p, found->second.size);
@@ -88,7 +90,7 @@ static cudaError_t release(void *p, emu_memory memory, const char *what)
     return cudaSuccess;
 }
 
-// ---- copies -----------------------------------------------------------------------------------------
+// ---- copies ---------------------------------------------------------------------------------
 
 static emu_memory memory_of(const void *p)
 {
@@ -96,19 +98,21 @@ static emu_memory memory_of(const void *p)
     return a ? a->memory : EMU_PAGEABLE;
 }
 
-static void check_side(const char *what, const char *side, const void *p, size_t size, bool device)
+static void check_side(const char *what, const char *side, const void *p, size_t size,
+                       bool device)
 {
     const emu_allocation *a = emu_find(p);
     bool is_device = a && a->memory == EMU_DEVICE;
     if (is_device != device)
-        emu_abort("%s: its %s %p is %s memory, which contradicts the kind of the copy", what, side, p,
-                  is_device ? "device" : "host");
+        emu_abort("%s: its %s %p is %s memory, which contradicts the kind of the copy", what,
+                  side, p, is_device ? "device" : "host");
     if (a && size > (size_t)(a->base + a->size - (const char *)p))
-        emu_abort("%s: its %s takes %zu bytes from %p, where its allocation of %zu has %zu left", what,
-                  side, size, p, a->size, (size_t)(a->base + a->size - (const char *)p));
+        emu_abort(
+            "%s: its %s takes %zu bytes from %p, where its allocation of %zu has %zu left",
+            what, side, size, p, a->size, (size_t)(a->base + a->size - (const char *)p));
     if (!device && emu_forbidden(p, size))
-        emu_abort("%s: its %s, %zu bytes of host memory from %p, does not have them all", what, side,
-                  size, p);
+        emu_abort("%s: its %s, %zu bytes of host memory from %p, does not have them all", what,
+                  side, size, p);
 }
 
 static void copy_check(const char *what, const void *to, size_t to_size, const void *from,
@@ -126,8 +130,8 @@ static void copy_check(const char *what, const void *to, size_t to_size, const v
     check_side(what, "source", from, from_size, from_device);
 }
 
-static void copy_rows(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
-                      size_t height)
+static void copy_rows(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                      size_t width, size_t height)
 {
     for (size_t row = 0; row < height; row++) {
         char *destination = (char *)to + row * to_pitch;
@@ -138,8 +142,8 @@ static void copy_rows(void *to, size_t to_pitch, const void *from, size_t from_p
     }
 }
 
-// As the CUDA Runtime API's page on synchronisation has it: pageable memory is read before the call
-// returns, and written before it returns; pinned memory when the stream gets there.
+// As the CUDA Runtime API's page on synchronisation has it: pageable memory is read before the
+// call returns, and written before it returns; pinned memory when the stream gets there.
 static cudaError_t copy(const char *what, void *to, size_t to_pitch, const void *from,
                         size_t from_pitch, size_t width, size_t height, cudaMemcpyKind kind,
                         cudaStream_t stream, bool wait)
@@ -150,14 +154,14 @@ static cudaError_t copy(const char *what, void *to, size_t to_pitch, const void 
         return cudaSuccess;
     if (height > 1 && (width > to_pitch || width > from_pitch))
         return emu_error(cudaErrorInvalidPitchValue);
-    size_t to_size = (height - 1) * to_pitch + width, from_size = (height - 1) * from_pitch + width;
+    size_t to_size = (height - 1) * to_pitch + width,
+           from_size = (height - 1) * from_pitch + width;
     copy_check(what, to, to_size, from, from_size, kind);
     if (memory_of(from) == EMU_PAGEABLE) {
         std::shared_ptr<char> staged((char *)emu_quiet_alloc(from_size, 16), emu_quiet_free);
         memcpy(staged.get(), from, from_size);
-        emu_enqueue(stream, what, [=] {
-            copy_rows(to, to_pitch, staged.get(), from_pitch, width, height);
-        });
+        emu_enqueue(stream, what,
+                    [=] { copy_rows(to, to_pitch, staged.get(), from_pitch, width, height); });
     } else {
         emu_enqueue(stream, what,
                     [=] { copy_rows(to, to_pitch, from, from_pitch, width, height); });
@@ -179,7 +183,7 @@ static cudaError_t set(const char *what, void *p, int value, size_t size, cudaSt
     return cudaSuccess;
 }
 
-// ---- the API ----------------------------------------------------------------------------------------
+// ---- the API --------------------------------------------------------------------------------
 
 extern "C" {
 cudaError_t cudaMalloc(void **p, size_t size)
@@ -228,16 +232,18 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t size, cudaMemcpyKind k
 }
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
-                              size_t width, size_t height, cudaMemcpyKind kind, cudaStream_t stream)
+                              size_t width, size_t height, cudaMemcpyKind kind,
+                              cudaStream_t stream)
 {
-    return copy("cudaMemcpy2DAsync", to, to_pitch, from, from_pitch, width, height, kind, stream,
-                false);
+    return copy("cudaMemcpy2DAsync", to, to_pitch, from, from_pitch, width, height, kind,
+                stream, false);
 }
 
 cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from, size_t from_pitch,
                          size_t width, size_t height, cudaMemcpyKind kind)
 {
-    return copy("cudaMemcpy2D", to, to_pitch, from, from_pitch, width, height, kind, nullptr, true);
+    return copy("cudaMemcpy2D", to, to_pitch, from, from_pitch, width, height, kind, nullptr,
+                true);
 }
 
 cudaError_t cudaMemsetAsync(void *p, int value, size_t size, cudaStream_t stream)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the emulator's runtime share. The runtime is compiled without sanitizers and
-// talks to whichever of them the program is linked with: their entry points are weak references.
+// What the files of the emulator's runtime share. The runtime is compiled without sanitizers
+// and talks to whichever of them the program is linked with: their entry points are weak
+// references.
 #ifndef CUDA_EMULATOR_RUNTIME_H
 #define CUDA_EMULATOR_RUNTIME_H
 #include <cuda_emulator.h>
 #include <functional>
 
-// ---- sanitizers (sanitizer.cpp): each does nothing where its sanitizer is absent -------------
+// ---- sanitizers (sanitizer.cpp): each does nothing where its sanitizer is absent
+// -------------
 
 // A stack of its own that runs entry() for ever, resumed by the scheduler and yielding to it.
 struct emu_fiber {
@@ -20,8 +22,8 @@ emu_fiber *emu_fiber_new(int colour, void (*entry)());
 void emu_fiber_resume(emu_fiber *fiber);
 void emu_fiber_yield(emu_fiber *fiber);
 
-// Logical threads of TSan. Entering one by itself orders nothing; release and acquire do, through
-// objects that are made fresh so that no older order leaks into a newer one.
+// Logical threads of TSan. Entering one by itself orders nothing; release and acquire do,
+// through objects that are made fresh so that no older order leaks into a newer one.
 bool emu_detects_races();
 void *emu_race_context_new();
 void *emu_race_enter(void *context); // returns the one that was left
@@ -39,7 +41,7 @@ const void *emu_forbidden(const void *p, size_t size);
 void emu_forbid(const void *p, size_t size);
 void emu_allow(const void *p, size_t size);
 
-// ---- the schedule (schedule.cpp): MOESWEEP_EMULATE_SCHEDULE ----------------------------------
+// ---- the schedule (schedule.cpp): MOESWEEP_EMULATE_SCHEDULE --------------------------------
 
 enum emu_schedule { EMU_FORWARD, EMU_REVERSE, EMU_RANDOM };
 extern emu_schedule emu_schedule_kind;
@@ -47,14 +49,14 @@ extern emu_schedule emu_schedule_kind;
 int64_t emu_pick(int64_t n);
 int emu_pick_bit(uint64_t set); // set != 0
 
-// ---- blocks (block.cpp) -----------------------------------------------------------------------
+// ---- blocks (block.cpp) --------------------------------------------------------------------
 
 // Runs all threads of all blocks.
 void emu_run_kernel(const emu_launch_config &config, const std::function<void()> &thread);
 // Outside kernels, too: prints and aborts.
 [[noreturn]] void emu_abort(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-// ---- memory (memory.cpp) ------------------------------------------------------------------------
+// ---- memory (memory.cpp) -------------------------------------------------------------------
 
 enum emu_memory { EMU_PAGEABLE, EMU_PINNED, EMU_DEVICE };
 struct emu_allocation {
@@ -70,10 +72,10 @@ void emu_check_device_range(const char *what, const void *p, size_t size);
 void emu_device_enter();
 void emu_device_leave();
 
-// ---- streams (stream.cpp) -----------------------------------------------------------------------
+// ---- streams (stream.cpp) ------------------------------------------------------------------
 
-// Queues work, which runs in the stream's logical thread at some synchronisation. Queued work may
-// be run later than anything that no wait, event or stream order puts after it.
+// Queues work, which runs in the stream's logical thread at some synchronisation. Queued work
+// may be run later than anything that no wait, event or stream order puts after it.
 void emu_enqueue(cudaStream_t stream, const char *what, std::function<void()> work);
 void emu_synchronize_all();
 void emu_synchronize(cudaStream_t stream);

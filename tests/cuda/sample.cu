@@ -25,7 +25,8 @@ static __global__ void transpose(float *y, const float *x, int rows, int columns
         if (row + i < rows && col < columns)
             tile[threadIdx.y + i][threadIdx.x] = x[(int64_t)(row + i) * columns + col];
     __syncthreads();
-    int to_col = (int)(blockIdx.y * 32 + threadIdx.x), to_row = (int)(blockIdx.x * 32 + threadIdx.y);
+    int to_col = (int)(blockIdx.y * 32 + threadIdx.x),
+        to_row = (int)(blockIdx.x * 32 + threadIdx.y);
     for (int i = 0; i < 32; i += 8)
         if (to_row + i < columns && to_col < rows)
             y[(int64_t)(to_row + i) * rows + to_col] = tile[threadIdx.x][threadIdx.y + i];
@@ -59,7 +60,8 @@ static __global__ void warp_pairs(float *y, const float *x)
 }
 
 // c [16, 16] = a [16, K] b [K, 16], both row by row, one warp.
-static __global__ void tile_product(float *c, const __nv_bfloat16 *a, const __nv_bfloat16 *b, int K)
+static __global__ void tile_product(float *c, const __nv_bfloat16 *a, const __nv_bfloat16 *b,
+                                    int K)
 {
     gpu_wmma_a<gpu_row> fa;
     gpu_wmma_b<gpu_row> fb;
@@ -104,8 +106,8 @@ extern "C" void cuda_warp_pairs(float *y, const float *x, cudaStream_t stream)
     LAUNCH(warp_pairs, 1, 128, 0, stream, y, x);
 }
 
-extern "C" void cuda_tile_product(float *c, const __nv_bfloat16 *a, const __nv_bfloat16 *b, int K,
-                                  cudaStream_t stream)
+extern "C" void cuda_tile_product(float *c, const __nv_bfloat16 *a, const __nv_bfloat16 *b,
+                                  int K, cudaStream_t stream)
 {
     LAUNCH(tile_product, 1, 32, 0, stream, c, a, b, K);
 }

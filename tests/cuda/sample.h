@@ -8,7 +8,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-void cuda_row_sums(float *y, const void *x, int bf16, int rows, int columns, cudaStream_t stream);
+void cuda_row_sums(float *y, const void *x, int bf16, int rows, int columns,
+                   cudaStream_t stream);
 void cuda_transpose(float *y, const float *x, int rows, int columns, cudaStream_t stream);
 void cuda_histogram(int *count, const int *x, int n, int values, cudaStream_t stream);
 void cuda_warp_pairs(float *y, const float *x, cudaStream_t stream);

@@ -33,7 +33,8 @@ static struct { // the stack that resumes fibers
     void *fake_stack, *race_context;
 } scheduler;
 
-// Saves the callee-saved registers on the stack it leaves and restores those of the one it enters.
+// Saves the callee-saved registers on the stack it leaves and restores those of the one it
+// enters.
 asm(R"(
     .text
     .globl emu_switch_stack
@@ -78,7 +79,8 @@ emu_fiber *emu_fiber_new(int colour, void (*entry)())
     emu_fiber *fiber = new emu_fiber{};
     fiber->stack = (char *)map + guard;
     fiber->stack_size = size;
-    // Starts differ, or the same variable of all threads would lie in the same set of the cache.
+    // Starts differ, or the same variable of all threads would lie in the same set of the
+    // cache.
     char *top = fiber->stack + size - (size_t)colour % 64 * 128;
     void **frame = (void **)(void *)top - 8;
     for (int i = 0; i < 6; i++)

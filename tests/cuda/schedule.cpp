@@ -21,7 +21,8 @@ static void schedule_read()
     errno = 0;
     random_state = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno)
-        emu_abort("MOESWEEP_EMULATE_SCHEDULE is '%s': expected forward, reverse or a seed", text);
+        emu_abort("MOESWEEP_EMULATE_SCHEDULE is '%s': expected forward, reverse or a seed",
+                  text);
     emu_schedule_kind = EMU_RANDOM;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams and events. Work is queued, and runs when the host waits for it: then everything that it
-// must come after runs, and nothing else, in an order that the schedule picks. So whatever lacks a
-// wait is late at least under some schedule.
+// Streams and events. Work is queued, and runs when the host waits for it: then everything that
+// it must come after runs, and nothing else, in an order that the schedule picks. So whatever
+// lacks a wait is late at least under some schedule.
 #include "runtime.h"
 #include <deque>
 #include <algorithm>
@@ -93,7 +93,7 @@ void emu_enqueue(cudaStream_t stream, const char *what, std::function<void()> ru
     enqueue(stream_of(stream), what, std::move(run));
 }
 
-// ---- running ----------------------------------------------------------------------------------------
+// ---- running --------------------------------------------------------------------------------
 
 static void run(emu_work *work)
 {
@@ -194,7 +194,7 @@ void emu_synchronize_all()
             emu_race_acquire(s->last->end);
 }
 
-// ---- the API ----------------------------------------------------------------------------------------
+// ---- the API --------------------------------------------------------------------------------
 
 extern "C" {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
@@ -248,7 +248,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (!event || !emu_stream_exists(stream))
         return emu_error(cudaErrorInvalidResourceHandle);
     if (event->work)
-        enqueue(stream_of(stream), "cudaStreamWaitEvent", nullptr)->after.push_back(event->work);
+        enqueue(stream_of(stream), "cudaStreamWaitEvent", nullptr)
+            ->after.push_back(event->work);
     return cudaSuccess;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels that are right compute what they should and raise no alarm, in every build, in program
-// order, in reverse, and in 20 random orders (the program runs itself for each).
+// Kernels that are right compute what they should and raise no alarm, in every build, in
+// program order, in reverse, and in 20 random orders (the program runs itself for each).
 #include "tests/cuda/sample.h"
 #include "tests/test.h"
 #include <cublas_v2.h>
@@ -153,7 +153,7 @@ static void streams()
     OK(cudaMemcpyAsync(host, y, n * sizeof(float), cudaMemcpyDeviceToHost, second));
     OK(cudaEventRecord(done, second));
     CHECK(cudaEventQuery(done) == cudaErrorNotReady);
-#ifndef __SANITIZE_THREAD__ // which would rightly complain about the look
+#ifndef __SANITIZE_THREAD__    // which would rightly complain about the look
     CHECK_NEAR(host[9], 9, 0); // still queued
 #endif
     OK(cudaEventSynchronize(done));
@@ -175,7 +175,8 @@ static void products(cublasHandle_t handle, int m, int n, int k, int types)
     const float alpha = 2, beta = -1;
     const cudaDataType_t in = types ? CUDA_R_16BF : CUDA_R_32F;
     const cudaDataType_t out = types == 2 ? CUDA_R_16BF : CUDA_R_32F;
-    std::vector<float> a = integers((size_t)(m + 1) * (k + 1)), b = integers((size_t)(k + 2) * (n + 2)),
+    std::vector<float> a = integers((size_t)(m + 1) * (k + 1)),
+                       b = integers((size_t)(k + 2) * (n + 2)),
                        c = integers((size_t)(m + 3) * n);
     void *da = types ? (void *)to_device(rounded(a)) : to_device(a);
     void *db = types ? (void *)to_device(rounded(b)) : to_device(b);
@@ -183,9 +184,9 @@ static void products(cublasHandle_t handle, int m, int n, int k, int types)
         bool ta = layout & 1, tb = layout & 2;
         int lda = (ta ? k : m) + 1, ldb = (tb ? n : k) + 2, ldc = m + 3;
         void *dc = out == CUDA_R_16BF ? (void *)to_device(rounded(c)) : to_device(c);
-        OK(cublasGemmEx(handle, ta ? CUBLAS_OP_T : CUBLAS_OP_N, tb ? CUBLAS_OP_T : CUBLAS_OP_N, m, n,
-                        k, &alpha, da, in, lda, db, in, ldb, &beta, dc, out, ldc, CUBLAS_COMPUTE_32F,
-                        CUBLAS_GEMM_DEFAULT));
+        OK(cublasGemmEx(handle, ta ? CUBLAS_OP_T : CUBLAS_OP_N, tb ? CUBLAS_OP_T : CUBLAS_OP_N,
+                        m, n, k, &alpha, da, in, lda, db, in, ldb, &beta, dc, out, ldc,
+                        CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
         std::vector<float> got(c.size());
         if (out == CUDA_R_32F)
             got = to_host((float *)dc, c.size());
@@ -214,15 +215,16 @@ static void grouped(cublasHandle_t handle)
 {
     // two groups: two products of 2 x 3 x 4, and one of no column
     cublasOperation_t op[2] = {CUBLAS_OP_N, CUBLAS_OP_N};
-    int m[2] = {2, 2}, n[2] = {3, 0}, k[2] = {4, 4}, lda[2] = {2, 2}, ldb[2] = {4, 4}, size[2] = {2, 1};
+    int m[2] = {2, 2}, n[2] = {3, 0}, k[2] = {4, 4}, lda[2] = {2, 2}, ldb[2] = {4, 4},
+        size[2] = {2, 1};
     float alpha[2] = {1, 1}, beta[2] = {0, 0};
     std::vector<float> a = integers(2 * 4 * 3), b = integers(4 * 3 * 2), c(2 * 3 * 2, NAN);
     float *da = to_device(a), *db = to_device(b), *dc = to_device(c);
     std::vector<float *> pa = {da, da + 8, da + 16}, pb = {db, db + 12, db + 24},
                          pc = {dc, dc + 6, dc + 12};
     float **ga = to_device(pa), **gb = to_device(pb), **gc = to_device(pc);
-    OK(cublasSgemmGroupedBatched(handle, op, op, m, n, k, alpha, ga, lda, gb, ldb, beta, gc, lda, 2,
-                                 size));
+    OK(cublasSgemmGroupedBatched(handle, op, op, m, n, k, alpha, ga, lda, gb, ldb, beta, gc,
+                                 lda, 2, size));
     std::vector<float> got = to_host(dc, c.size());
     for (int p = 0; p < 2; p++)
         for (int j = 0; j < 3; j++)
@@ -259,9 +261,10 @@ static int run()
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 || getenv("MOESWEEP_EMULATE_SCHEDULE"))
+    if (getenv("MOESWEEP_EMULATE_SCHEDULE"))
         return run();
-    for (int i = -2; i < 20; i++) {
+    int orders = argc > 1 ? atoi(argv[1]) : 20;
+    for (int i = -2; i < orders; i++) {
         std::string order = i == -2 ? "forward" : i == -1 ? "reverse" : std::to_string(i);
         std::string command = "MOESWEEP_EMULATE_SCHEDULE=" + order + " '" + argv[0] + "'" +
                               (i == -2 ? "" : " >/dev/null");
