@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention on tensor cores: blocks of 4 warps, each with 16 own rows of the block's 64. Which
 // elements of a fragment a lane holds is not known, so scores go through the warp's own part of
-// shared memory: there lane 2 r + half has row r, of every 8 columns the four from 4 half on,
+// shared memory: there lane 2 r + side has row r, of every 8 columns the four from 4 side on,
 // and the factors of the next products, rounded, take the floats' place. Rows of bf16 are DP +
 // 8 apart and rows of floats a multiple of 32 plus 8, so that neighbours share no bank.
 #include "kernels/attention.cuh"
@@ -101,7 +101,7 @@ template <int DP> static size_t forward_shared()
 template <int DP>
 static __device__ inline void rescale(gpu_wmma_acc (&acc)[DP / 16], float *through, float keep)
 {
-    int lane = (int)threadIdx.x % 32, r = lane / 2, half = lane % 2;
+    int lane = (int)threadIdx.x % 32, r = lane / 2, side = lane % 2;
 #pragma unroll
     for (int c0 = 0; c0 < DP / 16; c0 += NF / 16) {
         __syncwarp();
@@ -109,7 +109,7 @@ static __device__ inline void rescale(gpu_wmma_acc (&acc)[DP / 16], float *throu
         for (int j = 0; j < NF / 16; j++)
             WMMA_STORE(through + 16 * j, acc[c0 + j], LDF);
         __syncwarp();
-        for (int c = 4 * half; c < NF; c += 8) {
+        for (int c = 4 * side; c < NF; c += 8) {
             float4 v = gpu_load4(through + r * LDF + c);
             gpu_store4(through + r * LDF + c,
                        make_float4(v.x * keep, v.y * keep, v.z * keep, v.w * keep));
@@ -125,7 +125,7 @@ static __device__ inline void rescale(gpu_wmma_acc (&acc)[DP / 16], float *throu
 // Scores are kept as powers of two: s log2(e) / sqrt(D), P = 2^(that - top). top is the largest
 // score so far or up to STALE less, so that the accumulators seldom have to be scaled anew.
 struct softmax_row {
-    float top, sum; // of the lane's row; sum: of the lane's half of the columns
+    float top, sum; // of the lane's row; sum: of the lane's side of the columns
 };
 
 // The scores of one tile in the warp's part of shared memory -> its P, rounded.
@@ -134,13 +134,13 @@ static __device__ inline softmax_row online_softmax(softmax_row row,
                                                     gpu_wmma_acc (&acc)[DP / 16], float *part,
                                                     int64_t q, int64_t k0, float scale)
 {
-    int lane = (int)threadIdx.x % 32, r = lane / 2, half = lane % 2;
+    int lane = (int)threadIdx.x % 32, r = lane / 2, side = lane % 2;
     float4 s[NF / 8];
     float top = -INFINITY;
 #pragma unroll
     for (int i = 0; i < NF / 8; i++) {
-        int64_t k = k0 + 8 * i + 4 * half;
-        float4 v = gpu_load4(part + r * LDF + 8 * i + 4 * half);
+        int64_t k = k0 + 8 * i + 4 * side;
+        float4 v = gpu_load4(part + r * LDF + 8 * i + 4 * side);
         s[i] = make_float4(
             k <= q ? v.x * scale : -INFINITY, k + 1 <= q ? v.y * scale : -INFINITY,
             k + 2 <= q ? v.z * scale : -INFINITY, k + 3 <= q ? v.w * scale : -INFINITY);
@@ -156,7 +156,7 @@ static __device__ inline softmax_row online_softmax(softmax_row row,
         row.top = grows ? top : row.top;
     }
     __syncwarp(); // all scores are read
-    bf16 *p = reinterpret_cast<bf16 *>(part) + r * 2 * LDF + 4 * half;
+    bf16 *p = reinterpret_cast<bf16 *>(part) + r * 2 * LDF + 4 * side;
 #pragma unroll
     for (int i = 0; i < NF / 8; i++) {
         float4 e = make_float4(exp2f(s[i].x - row.top), exp2f(s[i].y - row.top),
@@ -260,11 +260,11 @@ static __device__ inline void grad_scores(float *part_s, float *part_dp, const f
                                           const float *delta, float own_lse, float own_delta,
                                           int64_t own0, int64_t other0, float scale, int64_t T)
 {
-    int lane = (int)threadIdx.x % 32, r = lane / 2, half = lane % 2;
+    int lane = (int)threadIdx.x % 32, r = lane / 2, side = lane % 2;
     float4 p[NB / 8], ds[NB / 8];
 #pragma unroll
     for (int i = 0; i < NB / 8; i++) {
-        int c = 8 * i + 4 * half;
+        int c = 8 * i + 4 * side;
         float4 s = gpu_load4(part_s + r * LDB + c), dp = gpu_load4(part_dp + r * LDB + c);
         float4 l = keys ? gpu_load4(lse + c) : make_float4(own_lse, own_lse, own_lse, own_lse);
         float4 d = keys ? gpu_load4(delta + c)
@@ -281,8 +281,8 @@ static __device__ inline void grad_scores(float *part_s, float *part_dp, const f
                             p[i].w * (dp.w - d.w));
     }
     __syncwarp(); // all is read
-    bf16 *to_p = reinterpret_cast<bf16 *>(part_s) + r * 2 * LDB + 4 * half,
-         *to_ds = reinterpret_cast<bf16 *>(part_dp) + r * 2 * LDB + 4 * half;
+    bf16 *to_p = reinterpret_cast<bf16 *>(part_s) + r * 2 * LDB + 4 * side,
+         *to_ds = reinterpret_cast<bf16 *>(part_dp) + r * 2 * LDB + 4 * side;
 #pragma unroll
     for (int i = 0; i < NB / 8; i++) {
         gpu_store4(to_p + 8 * i, p[i]);

@@ -58,10 +58,10 @@ static __global__ void __launch_bounds__(256)
     for (int64_t t = threadIdx.x; t < T; t += 256)
         sum += each[t];
     sums[threadIdx.x] = sum;
-    for (unsigned half = 128; half > 0; half /= 2) {
+    for (unsigned step = 128; step > 0; step /= 2) {
         __syncthreads();
-        if (threadIdx.x < half)
-            sums[threadIdx.x] += sums[threadIdx.x + half];
+        if (threadIdx.x < step)
+            sums[threadIdx.x] += sums[threadIdx.x + step];
     }
     if (threadIdx.x == 0)
         *loss = sums[0] / n;
