@@ -96,6 +96,7 @@ struct gpu {
     cudaStream_t stream; // all work, in order
     cublasHandle_t blas; // on that stream, with a workspace of its own
     bool bf16;           // acts and factors of products
+    struct ops_sizes sizes; // as reserved
     // The model's parameters, and in bf16 their rounded copies.
     const float *params;
     __nv_bfloat16 *rounded;
@@ -133,5 +134,33 @@ static inline bf16 *gpu_kept(const float *x)
 // x [n] rounded, for the products of a bf16 pass: the kept copies where x is the model's, else
 // converted into scratch.
 const bf16 *gpu_rounded(const float *x, int64_t n);
+
+static inline bool gpu_aligned(const void *p, unsigned bytes)
+{
+    return (uintptr_t)p % bytes == 0;
+}
+// As gpu_block_sum of floats; scratch: 32 doubles.
+static __device__ inline double gpu_block_sum(double v, double *scratch)
+{
+    int lane = (int)threadIdx.x % 32, warps = (int)blockDim.x / 32;
+    for (int step = 16; step > 0; step /= 2)
+        v += __shfl_xor_sync(0xffffffffu, v, step);
+    __syncthreads(); // an earlier call's scratch is read
+    if (lane == 0)
+        scratch[threadIdx.x / 32] = v;
+    __syncthreads();
+    v = 0;
+    for (int i = 0; i < warps; i++)
+        v += scratch[i];
+    return v;
+}
+// order [n]: the indices of key [n], 0 <= key < keys, so that keys rise and equal ones keep their
+// order (sort.cu). Takes gpu_sort_workspace bytes of the scope's workspace.
+void gpu_sort(int32_t *order, const int32_t *key, int64_t n, int64_t keys);
+size_t gpu_sort_workspace(int64_t n, int64_t keys);
+// y[c] = scale sum_r x[r, c], added to what y holds or not; x [rows, cols] (sum_rows.cu). Takes
+// gpu_sum_rows_workspace bytes.
+void gpu_sum_rows(float *y, const float *x, int64_t rows, int64_t cols, float scale, bool add);
+size_t gpu_sum_rows_workspace(int64_t rows, int64_t cols);
 #endif
 #endif

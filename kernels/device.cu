@@ -116,6 +116,7 @@ size_t cuda_workspace(const struct ops_sizes *n)
 enum err cuda_reserve(const struct ops_sizes *n)
 {
     size_t bytes = cuda_workspace(n);
+    gpu.sizes = *n;
     if (bytes > gpu.workspace_bytes) {
         GPU_CHECK(cudaStreamSynchronize(gpu.stream));
         cudaFree(gpu.workspace);
@@ -270,7 +271,7 @@ static __global__ void __launch_bounds__(256) round_all(bf16 *y, const float *x,
 
 static void round_to(bf16 *y, const float *x, int64_t n)
 {
-    if ((uintptr_t)x % 16 == 0 && (uintptr_t)y % 8 == 0)
+    if (gpu_aligned(x, 16) && gpu_aligned(y, 8))
         LAUNCH(round_all<true>, gpu_blocks(n, 1024), 256, 0, gpu.stream, y, x, n);
     else
         LAUNCH(round_all<false>, gpu_blocks(n, 1024), 256, 0, gpu.stream, y, x, n);

@@ -210,7 +210,7 @@ static void dump_muon(int64_t rows, int64_t cols)
     for (int i = 0; i < 5; i++)
         k = (k + once) * grow;
     real *p = input(n, 1, 28), *g = input(n, 1, 29), *m = input(n, .1, 30);
-    real *scratch = grad_output(muon_scratch(rows, cols));
+    real *scratch = grad_output(muon_scratch(1, rows, cols));
     muon_update(p, m, g, 1, rows, cols, &(struct muon){.01, .1}, scratch);
     emit("muon p", p, n, k * 1e-4 + 3); // of the orthogonalised matrix, times lr 0.01
     emit("muon m", m, n, 3);
