@@ -315,7 +315,7 @@ static void muon(int64_t count, int64_t rows, int64_t cols, bool zero, int skip)
         k = (k + once) * grow;
     op_begin(skip, &(struct ops_sizes){.params = count * n}, "muon %dx%dx%d/%d+%d", (int)count,
              (int)rows, (int)cols, zero, skip);
-    scratch = run.ops->muon_scratch(rows, cols);
+    scratch = run.ops->muon_scratch(count, rows, cols);
     real *p = op_normal(count * n, 1), *g = op_normal(count * n, zero ? 0 : 1);
     real *m = op_normal(count * n, zero ? 0 : .1), *work = op_unset(scratch + 1);
     run.ops->muon_update(p, m, g, count, rows, cols, &(struct muon){.01, .1}, work);
@@ -332,7 +332,7 @@ static void kept(int skip)
              "kept+%d", skip);
     real *w = op_params(2 * O * I, 1), *g = op_normal(2 * O * I, 1),
          *m = op_normal(2 * O * I, 0);
-    real *v = op_normal(2 * O * I, 0), *work = op_unset(run.ops->muon_scratch(O, I) + 1);
+    real *v = op_normal(2 * O * I, 0), *work = op_unset(run.ops->muon_scratch(1, O, I) + 1);
     real *second = w + O * I, *y = op_normal(T * O, 1);
     act *x = op_normal_acts(T * I, 1);
     run.ops->adamw_update(w, m, v, g, O * I, &(struct adamw){.5, .9, .95, 1e-8, .1, 1});

@@ -64,11 +64,16 @@ void op_begin(int skip, const struct ops_sizes *n, const char *format, ...)
     va_end(args);
     at.number++;
     at.skip = 0;
-    if (run.ops->reserve(n) != OK) {
+    struct ops_sizes asked = *n;
+    int64_t *of_model[] = {&asked.T, &asked.R, &asked.S, &asked.d, &asked.Hq, &asked.Hkv,
+                           &asked.D, &asked.F, &asked.E, &asked.K, &asked.V};
+    for (size_t i = 0; i < COUNT(of_model); i++) // a model has none of these that is 0
+        *of_model[i] = *of_model[i] > 0 ? *of_model[i] : 1;
+    if (run.ops->reserve(&asked) != OK) {
         fprintf(stderr, "%s\n", err_message());
         abort();
     }
-    run.scratch = buffer(run.ops->scratch(n) + 1, sizeof(real));
+    run.scratch = buffer(run.ops->scratch(&asked) + 1, sizeof(real));
     at.skip = skip;
 }
 
