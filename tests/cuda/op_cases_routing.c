@@ -147,7 +147,8 @@ static void ffn(int64_t T, int64_t E, int64_t K, int64_t used, int64_t C, int64_
 {
     int64_t R = K > 0 ? T * K : T;
     op_begin(skip,
-             &(struct ops_sizes){.T = T, .R = R, .d = C, .F = F, .E = E, .K = K > 0 ? K : 1},
+             &(struct ops_sizes){
+                 .T = T, .R = R, .d = C, .F = F, .RF = R * F, .E = E, .K = K > 0 ? K : 1},
              "ffn %dx%d/%d/%d/%dx%d/%d+%d", (int)T, (int)E, (int)K, (int)used, (int)C, (int)F,
              whole, skip);
     struct plan p = {.offset = {0, T}};
