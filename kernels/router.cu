@@ -9,7 +9,7 @@
 struct router_sizes {
     int64_t T;
     int E, K;
-    bool norm;
+    int64_t norm; // a bool, as wide as its padding would be: an argument has no unset bytes
 };
 
 static __device__ inline float sigmoid(float z)
