@@ -165,6 +165,15 @@ static void run_needed()
         stream->queue.pop_front();
     }
     emu_device_leave();
+    emu_memory_idle();
+}
+
+bool emu_idle()
+{
+    for (const CUstream_st *s : streams)
+        if (!s->queue.empty())
+            return false;
+    return true;
 }
 
 static void wait_for(emu_work *work)
