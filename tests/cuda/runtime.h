@@ -34,7 +34,10 @@ void emu_race_acquire(void *object);
 // malloc and free that TSan takes for no access.
 void *emu_quiet_alloc(size_t size, size_t align);
 void emu_quiet_free(void *p);
-// An access by the runtime in the kernels' stead, and whether ASan forbids it (the first byte).
+// Begins or ends a stretch whose accesses are the runtime's own and of no interest: those of
+// queued work, on whose behalf only emu_race_read and _write report any. And whether ASan
+// forbids an access (the first byte).
+void emu_race_ignore(bool begin);
 void emu_race_read(const void *p, size_t size);
 void emu_race_write(void *p, size_t size);
 const void *emu_forbidden(const void *p, size_t size);

@@ -101,9 +101,11 @@ static void run(emu_work *work)
     emu_race_acquire(work->start);
     for (const auto &before : work->after)
         emu_race_acquire(before->end);
+    emu_race_ignore(true);
     if (work->run)
         work->run();
     work->run = nullptr;
+    emu_race_ignore(false);
     emu_race_release(work->end);
     emu_race_enter(host);
     work->after.clear();
