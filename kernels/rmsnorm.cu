@@ -91,7 +91,7 @@ static __global__ void __launch_bounds__(THREADS)
 // dx: added to, or with `in_place` it holds dy, which it replaces. sums [blocks, C]: what this
 // block's rows add to the gain's gradient, collected in shared memory [THREADS / G, C].
 template <int G, int V, bool in_place, class X>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, 3)
     norm_rows_bwd(float *dx, float *sums, const float *dy, const X *x, const float *g,
                   const float *r, struct row_sizes s)
 {
@@ -107,6 +107,7 @@ static __global__ void __launch_bounds__(THREADS)
         const float *dyi = dy + at;
         const X *xi = x + at;
         float *dxi = dx + at, product = 0, factor = r[factor_at(s, i)];
+#pragma unroll 2
         for (int c = first; c < C; c += G * V)
             product += dot(times(load<V>(dyi + c), load<V>(xi + c)), load<V>(g + c));
         float k = factor * factor * factor * row_sum<G>(product, scratch) / (float)C;
