@@ -3,7 +3,7 @@
 
 #define THREADS 256
 #define WARPS (THREADS / 32)
-#define AHEAD 8 // rows whose loads are under way together
+#define AHEAD 4 // rows whose loads are under way together
 
 // V neighbouring columns: one, or four in one access.
 template <int V> struct columns;

@@ -27,13 +27,13 @@
 
 struct ops {
     const char *name;
-    size_t act_bytes;
+    size_t act_bytes, align; // align: of every array within an arena
     bool device; // memory that the host cannot read; a batch is one part, whatever the threads
 
-    // Bytes, aligned for any use, of unknown content; NULL: none left.
+    // Zeros, aligned for any use; NULL: none left.
     void *(*alloc)(size_t bytes);
     int64_t (*available)(void); // bytes that a device has left; NULL: no device
-    // Zero in optimised builds, else NaN, so that reading what was never written shows.
+    // NaN in debug builds, so that reading what was never written shows.
     void (*poison)(void *p, size_t bytes);
     void (*release)(void *p);                                 // NULL is allowed
     void (*upload)(void *to, const void *host, size_t bytes); // host may be reused at once

@@ -6,28 +6,49 @@
 
 #define ALIGN 64 // a cache line, and the widest vector
 
-static void poison(void *p, size_t bytes)
+// Before the address that alloc returns: what calloc gave.
+static void **owner(void *p)
 {
-#ifdef NDEBUG
-    memset(p, 0, bytes);
-#else
-    memset(p, 0xff, bytes); // all ones is a NaN in float and in double
-#endif
+    return (void **)p - 1;
 }
 
-// Large arenas ask for huge pages (where the system has them on request): streaming through
-// activations costs a tenth less when the processor's prefetching is not stopped at every 4
-// KiB.
+// calloc, which takes large blocks from the system as pages that are zero and untouched: each
+// is placed when the thread that needs it writes to it, and a model starts before its
+// activations exist. Large arenas ask for huge pages (where the system has them on request):
+// streaming through activations costs a tenth less when the processor's prefetching is not
+// stopped at every 4 KiB.
 static void *alloc(size_t bytes)
 {
     const size_t huge = (size_t)1 << 21;
     size_t align = bytes >= huge ? huge : ALIGN;
-    void *p = aligned_alloc(align, (bytes + align - 1) / align * align);
+    if (bytes > SIZE_MAX - align)
+        return NULL;
+    char *all = calloc(1, bytes + align);
+    if (all == NULL)
+        return NULL;
+    char *p = all + align - (uintptr_t)all % align; // at least 16: calloc's own alignment
 #ifdef MADV_HUGEPAGE
-    if (p != NULL && align == huge)
+    if (align == huge)
         madvise(p, bytes, MADV_HUGEPAGE); // a hint: failing changes nothing
 #endif
+    *owner(p) = all;
     return p;
+}
+
+static void release(void *p)
+{
+    if (p != NULL)
+        free(*owner(p));
+}
+
+static void poison(void *p, size_t bytes)
+{
+#ifdef NDEBUG
+    (void)p;
+    (void)bytes;
+#else
+    memset(p, 0xff, bytes); // all ones is a NaN in float and in double
+#endif
 }
 
 static void move(void *to, const void *from, size_t bytes)
@@ -71,9 +92,10 @@ static void weights_changed(const real *params, int64_t n)
 static const struct ops cpu = {
     .name = "cpu",
     .act_bytes = sizeof(act),
+    .align = ALIGN,
     .alloc = alloc,
     .poison = poison,
-    .release = free,
+    .release = release,
     .upload = move,
     .download = move,
     .copy = copy,

@@ -10,6 +10,7 @@ static int64_t scratch(const struct ops_sizes *n)
 }
 
 static struct ops cuda = {
+    .align = 256, // a device's transactions
     .device = true,
     .alloc = cuda_alloc,
     .available = cuda_available,

@@ -91,7 +91,7 @@ static __global__ void __launch_bounds__(THREADS)
 // dx: added to, or with `in_place` it holds dy, which it replaces. sums [blocks, C]: what this
 // block's rows add to the gain's gradient, collected in shared memory [THREADS / G, C].
 template <int G, int V, bool in_place, class X>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, 3)
     norm_rows_bwd(float *dx, float *sums, const float *dy, const X *x, const float *g,
                   const float *r, struct row_sizes s)
 {
@@ -103,17 +103,21 @@ static __global__ void __launch_bounds__(THREADS)
         store<V>(mine + c, make_float4(0, 0, 0, 0));
     for (int64_t i = (int64_t)blockIdx.x * groups + threadIdx.x / G; i < s.n;
          i += (int64_t)gridDim.x * groups) {
-        int64_t at = row_at(s, i);
-        float product = 0, factor = r[factor_at(s, i)];
+        const int64_t at = row_at(s, i);
+        const float *dyi = dy + at;
+        const X *xi = x + at;
+        float *dxi = dx + at, product = 0, factor = r[factor_at(s, i)];
+#pragma unroll 2
         for (int c = first; c < C; c += G * V)
-            product += dot(times(load<V>(dy + at + c), load<V>(x + at + c)), load<V>(g + c));
+            product += dot(times(load<V>(dyi + c), load<V>(xi + c)), load<V>(g + c));
         float k = factor * factor * factor * row_sum<G>(product, scratch) / (float)C;
         const float4 zero = make_float4(0, 0, 0, 0);
+#pragma unroll 2
         for (int c = first; c < C; c += G * V) {
-            float4 d = plus(zero, factor, load<V>(dy + at + c)), v = load<V>(x + at + c);
+            float4 d = plus(zero, factor, load<V>(dyi + c)), v = load<V>(xi + c);
             store<V>(mine + c, plus(load<V>(mine + c), 1, times(d, v)));
-            float4 old = in_place ? zero : load<V>(dx + at + c);
-            store<V>(dx + at + c, plus(plus(old, 1, times(d, load<V>(g + c))), -k, v));
+            float4 old = in_place ? zero : load<V>(dxi + c);
+            store<V>(dxi + c, plus(plus(old, 1, times(d, load<V>(g + c))), -k, v));
         }
     }
     __syncthreads();

@@ -9,7 +9,6 @@
 struct router_sizes {
     int64_t T;
     int E, K;
-    int64_t norm; // a bool, as wide as its padding would be: an argument has no unset bytes
 };
 
 static __device__ inline float sigmoid(float z)
@@ -68,7 +67,7 @@ static __device__ inline float scores(float *p, const float *z, int E)
 template <bool is_sigmoid>
 static __global__ void __launch_bounds__(THREADS)
     route(float *p, int32_t *choice, float *w, float *total, const float *z, const float *bias,
-          struct router_sizes n)
+          struct router_sizes n, bool norm)
 {
     DYN_SHARED(unsigned, keys); // [warps, E]
     int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
@@ -97,7 +96,7 @@ static __global__ void __launch_bounds__(THREADS)
         sum += __shfl_sync(0xffffffffu, mine, e % 32);
     }
     __syncwarp();
-    for (int k = lane; k < n.K && n.norm; k += 32)
+    for (int k = lane; k < n.K && norm; k += 32)
         w[k] /= sum;
     if (lane == 0)
         total[t] = all;
@@ -106,7 +105,7 @@ static __global__ void __launch_bounds__(THREADS)
 template <bool is_sigmoid>
 static __global__ void __launch_bounds__(THREADS)
     route_bwd(float *dz, const float *dw, const float *dp, const float *p, const int32_t *choice,
-              const float *w, const float *total, struct router_sizes n)
+              const float *w, const float *total, struct router_sizes n, bool norm)
 {
     int lane = (int)threadIdx.x % 32;
     int64_t t = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
@@ -122,7 +121,7 @@ static __global__ void __launch_bounds__(THREADS)
         sum += p[choice[k]] * all;
     }
     common = gpu_warp_sum(common), picked = gpu_warp_sum(picked), sum = gpu_warp_sum(sum);
-    if (!n.norm)
+    if (!norm)
         sum = 1, common += is_sigmoid ? 0 : picked;
     for (int e = lane; e < n.E; e += 32) {
         float q = p[e] * all;
@@ -130,7 +129,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
     __syncwarp(); // other lanes' dz is there
     for (int k = lane; k < n.K; k += 32) {
-        float q = p[choice[k]] * all, dq = (dw[k] - (n.norm ? picked : 0)) / sum;
+        float q = p[choice[k]] * all, dq = (dw[k] - (norm ? picked : 0)) / sum;
         dz[choice[k]] += (is_sigmoid ? q * (1 - q) : q) * dq;
     }
 }
@@ -153,7 +152,7 @@ void cuda_router_fwd(real *p, int32_t *choice, real *w, real *total, const real 
                      const real *bias, int64_t T, struct router_kind n)
 {
     gpu_scope scope;
-    const struct router_sizes s = {T, (int)n.E, (int)n.K, n.norm};
+    const struct router_sizes s = {T, (int)n.E, (int)n.K};
     const float *device_bias = bias ? to_device(bias, n.E) : nullptr;
     // as many warps a block as have room for their keys in 48 KiB
     int64_t fit = (48 << 10) / (n.E * (int64_t)sizeof(unsigned)), warps = fit < WARPS ? fit : WARPS;
@@ -161,10 +160,10 @@ void cuda_router_fwd(real *p, int32_t *choice, real *w, real *total, const real 
     size_t bytes = (size_t)(warps * n.E) * sizeof(unsigned);
     if (n.sigmoid)
         LAUNCH(route<true>, gpu_blocks(T, warps), (unsigned)warps * 32, bytes, gpu.stream, p, choice,
-               w, total, z, device_bias, s);
+               w, total, z, device_bias, s, n.norm);
     else
         LAUNCH(route<false>, gpu_blocks(T, warps), (unsigned)warps * 32, bytes, gpu.stream, p,
-               choice, w, total, z, nullptr, s);
+               choice, w, total, z, nullptr, s, n.norm);
 }
 
 void cuda_router_bwd(real *dz, const real *dw, const real *dp, const real *p,
@@ -172,14 +171,14 @@ void cuda_router_bwd(real *dz, const real *dw, const real *dp, const real *p,
                      struct router_kind n)
 {
     gpu_scope scope;
-    const struct router_sizes s = {T, (int)n.E, (int)n.K, n.norm};
+    const struct router_sizes s = {T, (int)n.E, (int)n.K};
     const float *device_dp = to_device(dp, n.E);
     if (n.sigmoid)
         LAUNCH(route_bwd<true>, gpu_blocks(T, WARPS), THREADS, 0, gpu.stream, dz, dw, device_dp, p,
-               choice, w, total, s);
+               choice, w, total, s, n.norm);
     else
         LAUNCH(route_bwd<false>, gpu_blocks(T, WARPS), THREADS, 0, gpu.stream, dz, dw, device_dp, p,
-               choice, w, total, s);
+               choice, w, total, s, n.norm);
 }
 
 void cuda_router_mean(real *mean_p, const real *p, int64_t T, int64_t E)

@@ -10,13 +10,10 @@
 #define TILE (THREADS * ROUNDS)
 #define DIGIT_BITS 10
 
-struct digit {
-    int shift, bins; // bins: a power of two
-};
-
-static __device__ inline int digit_of(int32_t key, struct digit d)
+// bins: a power of two
+static __device__ inline int digit_of(int32_t key, int shift, int bins)
 {
-    return (int)((unsigned)key >> d.shift) & (d.bins - 1);
+    return (int)((unsigned)key >> shift) & (bins - 1);
 }
 
 static __device__ inline int32_t warp_inclusive_sum(int32_t v)
@@ -32,17 +29,17 @@ static __device__ inline int32_t warp_inclusive_sum(int32_t v)
 // count [bins, blocks]: how often each digit occurs in each tile. in: the order of the digits
 // before, NULL: as they come.
 static __global__ void __launch_bounds__(THREADS)
-    sort_count(int32_t *count, const int32_t *key, const int32_t *in, int64_t n, struct digit d)
+    sort_count(int32_t *count, const int32_t *key, const int32_t *in, int64_t n, int shift, int bins)
 {
     DYN_SHARED(int32_t, counters); // [bins]
-    for (int b = (int)threadIdx.x; b < d.bins; b += THREADS)
+    for (int b = (int)threadIdx.x; b < bins; b += THREADS)
         counters[b] = 0;
     __syncthreads();
     int64_t first = (int64_t)blockIdx.x * TILE;
     for (int64_t i = first + threadIdx.x; i < first + TILE && i < n; i += THREADS)
-        atomicAdd(&counters[digit_of(key[in ? in[i] : i], d)], 1);
+        atomicAdd(&counters[digit_of(key[in ? in[i] : i], shift, bins)], 1);
     __syncthreads();
-    for (int b = (int)threadIdx.x; b < d.bins; b += THREADS)
+    for (int b = (int)threadIdx.x; b < bins; b += THREADS)
         count[(int64_t)b * gridDim.x + blockIdx.x] = counters[b];
 }
 
@@ -79,26 +76,26 @@ static __global__ void __launch_bounds__(32) sort_scan_bins(int32_t *start, int 
 
 static __global__ void __launch_bounds__(THREADS)
     sort_scatter(int32_t *out, const int32_t *key, const int32_t *in, const int32_t *count,
-                 const int32_t *start, int64_t n, struct digit d)
+                 const int32_t *start, int64_t n, int shift, int bins)
 {
     DYN_SHARED(int32_t, next); // [WARPS, bins]: counts, then the next free place
     int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
-    int32_t *mine = next + warp * d.bins;
+    int32_t *mine = next + warp * bins;
     int64_t first = (int64_t)blockIdx.x * TILE + warp * (32 * ROUNDS) + lane;
-    for (int i = (int)threadIdx.x; i < WARPS * d.bins; i += THREADS)
+    for (int i = (int)threadIdx.x; i < WARPS * bins; i += THREADS)
         next[i] = 0;
     __syncthreads();
     for (int round = 0; round < ROUNDS; round++) {
         int64_t i = first + round * 32;
         if (i < n)
-            atomicAdd(&mine[digit_of(key[in ? in[i] : i], d)], 1);
+            atomicAdd(&mine[digit_of(key[in ? in[i] : i], shift, bins)], 1);
     }
     __syncthreads();
-    for (int b = (int)threadIdx.x; b < d.bins; b += THREADS) {
+    for (int b = (int)threadIdx.x; b < bins; b += THREADS) {
         int32_t place = start[b] + count[(int64_t)b * gridDim.x + blockIdx.x];
         for (int w = 0; w < WARPS; w++) {
-            int32_t here = next[w * d.bins + b];
-            next[w * d.bins + b] = place;
+            int32_t here = next[w * bins + b];
+            next[w * bins + b] = place;
             place += here;
         }
     }
@@ -106,7 +103,7 @@ static __global__ void __launch_bounds__(THREADS)
     for (int round = 0; round < ROUNDS; round++) {
         int64_t i = first + round * 32;
         int32_t index = i < n ? in ? in[i] : (int32_t)i : 0;
-        int bin = i < n ? digit_of(key[index], d) : -1;
+        int bin = i < n ? digit_of(key[index], shift, bins) : -1;
         unsigned same = __match_any_sync(0xffffffffu, bin);
         int rank = __popc(same & ((1u << lane) - 1));
         if (bin >= 0)
@@ -133,15 +130,14 @@ static int passes(int64_t keys)
     return (key_bits(keys) + DIGIT_BITS - 1) / DIGIT_BITS;
 }
 
-static struct digit digit_at(int pass, int64_t keys)
+static int digit_bits(int64_t keys)
 {
-    int bits = (key_bits(keys) + passes(keys) - 1) / passes(keys);
-    return {pass * bits, 1 << bits};
+    return (key_bits(keys) + passes(keys) - 1) / passes(keys);
 }
 
 size_t gpu_sort_workspace(int64_t n, int64_t keys)
 {
-    int bins = digit_at(0, keys).bins;
+    int bins = 1 << digit_bits(keys);
     return gpu_scratch_size(n, sizeof(int32_t)) + gpu_scratch_size(bins, sizeof(int32_t)) +
            gpu_scratch_size((int64_t)bins * gpu_blocks(n, TILE), sizeof(int32_t));
 }
@@ -149,21 +145,20 @@ size_t gpu_sort_workspace(int64_t n, int64_t keys)
 void gpu_sort(int32_t *order, const int32_t *key, int64_t n, int64_t keys)
 {
     const unsigned tiles = gpu_blocks(n, TILE);
-    const int all = passes(keys);
-    const struct digit lowest = digit_at(0, keys);
-    int32_t *other = gpu_scratch<int32_t>(n), *start = gpu_scratch<int32_t>(lowest.bins);
-    int32_t *count = gpu_scratch<int32_t>((int64_t)lowest.bins * tiles);
+    const int all = passes(keys), bits = digit_bits(keys), bins = 1 << bits;
+    const size_t bytes = (size_t)bins * sizeof(int32_t);
+    int32_t *other = gpu_scratch<int32_t>(n), *start = gpu_scratch<int32_t>(bins);
+    int32_t *count = gpu_scratch<int32_t>((int64_t)bins * tiles);
     const int32_t *in = nullptr;
     for (int pass = 0; pass < all; pass++) {
-        struct digit d = digit_at(pass, keys);
-        size_t bytes = (size_t)d.bins * sizeof(int32_t);
         int32_t *out = (all - pass) % 2 ? order : other; // the last one writes order
-        LAUNCH(sort_count, tiles, THREADS, bytes, gpu.stream, count, key, in, n, d);
-        LAUNCH(sort_scan_tiles, gpu_blocks(d.bins, WARPS), THREADS, 0, gpu.stream, count, start,
-               d.bins, (int64_t)tiles);
-        LAUNCH(sort_scan_bins, 1, 32, 0, gpu.stream, start, d.bins);
+        LAUNCH(sort_count, tiles, THREADS, bytes, gpu.stream, count, key, in, n, pass * bits,
+               bins);
+        LAUNCH(sort_scan_tiles, gpu_blocks(bins, WARPS), THREADS, 0, gpu.stream, count, start, bins,
+               (int64_t)tiles);
+        LAUNCH(sort_scan_bins, 1, 32, 0, gpu.stream, start, bins);
         LAUNCH(sort_scatter, tiles, THREADS, WARPS * bytes, gpu.stream, out, key, in, count,
-               start, n, d);
+               start, n, pass * bits, bins);
         in = out;
     }
 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model_impl.h"
 #include "core/rng.h"
+#include "kernels/normal.h"
 #include "kernels/gemm.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGN 256      // a device's transactions; more than a cache line, and the widest vector
 #define CHUNK_ROWS 256 // at d = 256 a chunk of queries, keys, values takes 768 KiB
 
 // The activation arena and its host's part are laid out by one function that runs twice: once
 // to count (base NULL), once to hand out.
 struct cursor {
     char *base;
-    size_t used, act;
+    size_t used, act, align;
 };
 
 static void *take(struct cursor *c, int64_t count, size_t size)
 {
     void *p = c->base != NULL ? c->base + c->used : NULL;
-    c->used += ((size_t)count * size + ALIGN - 1) / ALIGN * ALIGN;
+    c->used += ((size_t)count * size + c->align - 1) / c->align * c->align;
     return p;
 }
 
@@ -93,7 +93,8 @@ static void lay_out(struct part *p)
 {
     const struct arch *a = &p->m->arch;
     const struct ops *ops = p->m->ops;
-    struct cursor c = {p->acts, 0, ops->act_bytes}, host = {p->host, 0, 0};
+    struct cursor c = {p->acts, 0, ops->act_bytes, ops->align},
+                  host = {p->host, 0, 0, sizeof(int64_t)};
     const struct ops_sizes n = sizes_of(p);
     int64_t T = p->T, q = a->N_q * a->d_qkv, kv = a->N_kv * a->d_qkv;
     for (int64_t l = 0; l < p->m->L; l++)
@@ -254,7 +255,8 @@ static enum err allocate_host_state(struct model *m)
 static enum err allocate_arenas(struct model *m)
 {
     const struct ops *ops = m->ops;
-    size_t arena = ((size_t)m->N * sizeof(real) + ALIGN - 1) / ALIGN * ALIGN, acts = 0;
+    size_t arena = ((size_t)m->N * sizeof(real) + ops->align - 1) / ops->align * ops->align,
+           acts = 0;
     size_t all = (size_t)(3 + m->n_parts) * arena;
     m->stride = (int64_t)(arena / sizeof(real));
     m->params = ops->alloc(all);
@@ -273,7 +275,6 @@ static enum err allocate_arenas(struct model *m)
     m->m1 = m->params + m->stride;
     m->m2 = m->m1 + m->stride;
     m->grads = m->m2 + m->stride;
-    ops->clear(m->m1, 2 * m->stride);
     ops->poison(m->params, arena);
     ops->poison(m->grads, (size_t)m->n_parts * arena);
     for (int i = 0; i < m->n_parts; i++) {
@@ -390,22 +391,45 @@ void model_free(struct model *m)
     free(m);
 }
 
-void model_init(struct model *m, uint64_t seed)
+struct fresh {
+    struct model *m;
+    uint64_t seed;
+};
+
+// What every tensor has in one slice: gains 1, matrices normal.
+static void init_slice(void *ctx, int slice)
 {
-    size_t arena = (size_t)m->N * sizeof(real);
+    const struct fresh *f = ctx;
+    struct model *m = f->m;
+    int64_t from = model_slice(m, slice), to = model_slice(m, slice + 1);
     for (int i = 0; i < m->n_tensors; i++) {
         const struct tensor *t = &m->tensors[i];
+        int64_t first = max64(from - t->offset, 0), end = to - t->offset;
         real *p = model_params(m) + t->offset;
         struct rng r;
-        rng_seed(&r, seed, (uint64_t)i);
-        for (int64_t j = 0; j < t->count; j++)
-            p[j] = t->init_sd > 0 ? (real)(t->init_sd * rng_normal(&r)) : 1;
+        end = end < t->count ? end : t->count;
+        rng_seed(&r, f->seed, (uint64_t)i);
+        if (t->init_sd > 0 && first < end)
+            normal_fill(p + first, first, end - first, t->init_sd, rng_u64(&r));
+        for (int64_t j = first; j < end && t->init_sd <= 0; j++)
+            p[j] = 1;
     }
+}
+
+void model_init(struct model *m, uint64_t seed)
+{
+    struct fresh f = {m, seed};
+    pool_run(m->pool, m->n_parts, init_slice, &f);
+    model_store(m);
+}
+
+void model_clear(struct model *m)
+{
+    size_t arena = (size_t)m->N * sizeof(real);
     memset(model_moment1(m), 0, arena);
     memset(model_moment2(m), 0, arena);
     if (m->bias != NULL)
         memset(m->bias, 0, (size_t)(m->arch.L_m * m->arch.N_e) * sizeof *m->bias);
-    model_store(m);
 }
 
 // Near the core that will use it.
@@ -417,7 +441,7 @@ static void poison_muon(void *ctx, int i)
 
 enum err model_reserve(struct model *m, enum job_optimizer optimizer)
 {
-    const int64_t line = ALIGN / sizeof(real);
+    const int64_t line = (int64_t)(m->ops->align / sizeof(real));
     int64_t most = 0, rows, cols;
     for (int i = 0; i < m->n_tensors && optimizer == OPTIMIZER_MUON; i++) {
         int64_t n = tensor_hidden(&m->tensors[i], &rows, &cols);

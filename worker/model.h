@@ -21,7 +21,9 @@ enum err model_create(const struct arch *a, const struct job_model *opt, const s
                       enum gemm_kind gemm, int64_t batch_tokens, int threads,
                       struct model **out);
 void model_free(struct model *m);
-// Fresh parameters from the seed: same seed, same bits.
+// Moments and biases to zero, as model_create leaves them.
+void model_clear(struct model *m);
+// Fresh parameters from the seed: same seed, same bits, whatever the threads.
 void model_init(struct model *m, uint64_t seed);
 // One pass over tokens[n] (n a multiple of S, at most batch_tokens; each run of S is a
 // sequence), predicting targets[n]; train: keeps what backward needs, the tokens among it.

@@ -215,6 +215,7 @@ static enum err start_or_resume(struct run *r)
             fprintf(stderr, "moetrain: checkpoint refused: %s; starting from step 0\n",
                     err_message());
             TRY(checkpoint_set_aside(dir));
+            model_clear(r->model);
         }
     }
     return start_fresh(r);

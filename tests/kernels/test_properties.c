@@ -392,7 +392,8 @@ static void clip_and_adamw(void)
         model_step(r.m, &adamw, .01, 1);
         double want = p - .01 * (g / (fabs(g) + 1e-8) + (t[i].decay ? .1 * p : 0));
         CHECK_NEAR(model_params(r.m)[j], want, CLOSE);
-        model_init(r.m, 5); // clears the moments; the gradients stay
+        model_clear(r.m);
+        model_init(r.m, 5); // the gradients stay
     }
     model_free(r.m);
 }
