@@ -59,6 +59,11 @@ CUDA_TWIN(adamw_update);
 CUDA_TWIN(muon_scratch);
 CUDA_TWIN(muon_update);
 
+// Bytes that a chunk of rows takes at most in the unembedding: logits in float and, in bf16,
+// their gradient. Every chunk reads and writes the weights' gradient [V, d] once more, which
+// with less would take longer than the products.
+#define CUDA_LOGITS_BYTES ((int64_t)1 << 30)
+
 // Bytes of workspace that one operation (forward or backward) takes at most at a time.
 size_t cuda_embed_workspace(const struct ops_sizes *n);
 size_t cuda_rmsnorm_workspace(const struct ops_sizes *n);
@@ -93,9 +98,9 @@ json_t *cuda_probe(void); // the list of devices; *why is in "why"
 typedef __nv_bfloat16 bf16;
 
 struct gpu {
-    cudaStream_t stream; // all work, in order
-    cublasHandle_t blas; // on that stream, with a workspace of its own
-    bool bf16;           // acts and factors of products
+    cudaStream_t stream;    // all work, in order
+    cublasHandle_t blas;    // on that stream, with a workspace of its own
+    bool bf16;              // acts and factors of products
     struct ops_sizes sizes; // as reserved
     // The model's parameters, and in bf16 their rounded copies.
     const float *params;
@@ -125,7 +130,8 @@ static inline size_t gpu_scratch_size(int64_t n, size_t size) // what gpu_scratc
 {
     return ((size_t)n * size + 255) / 256 * 256;
 }
-// Where the rounded copy of x is kept; NULL where none is: x is none of the model's, or no bf16.
+// Where the rounded copy of x is kept; NULL where none is: x is none of the model's, or no
+// bf16.
 static inline bf16 *gpu_kept(const float *x)
 {
     bool inside = gpu.bf16 && x >= gpu.params && x < gpu.params + gpu.n_params;
@@ -154,8 +160,8 @@ static __device__ inline double gpu_block_sum(double v, double *scratch)
         v += scratch[i];
     return v;
 }
-// order [n]: the indices of key [n], 0 <= key < keys, so that keys rise and equal ones keep their
-// order (sort.cu). Takes gpu_sort_workspace bytes of the scope's workspace.
+// order [n]: the indices of key [n], 0 <= key < keys, so that keys rise and equal ones keep
+// their order (sort.cu). Takes gpu_sort_workspace bytes of the scope's workspace.
 void gpu_sort(int32_t *order, const int32_t *key, int64_t n, int64_t keys);
 size_t gpu_sort_workspace(int64_t n, int64_t keys);
 // y[c] = scale sum_r x[r, c], added to what y holds or not; x [rows, cols] (sum_rows.cu). Takes

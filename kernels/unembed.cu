@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gemm.cuh"
 
-// Bytes that a chunk of rows takes at most: logits in float and, in bf16, their gradient.
-#define CHUNK_BYTES ((int64_t)256 << 20)
 #define THREADS 512
 
 // The largest of some logits, and the sum of their exponentials relative to it.
@@ -69,7 +67,7 @@ static __global__ void __launch_bounds__(256)
 
 static int64_t chunk_rows(int64_t T, int64_t V)
 {
-    int64_t rows = CHUNK_BYTES / (V * (gpu.bf16 ? 6 : 4));
+    int64_t rows = CUDA_LOGITS_BYTES / (V * (gpu.bf16 ? 6 : 4));
     rows = rows > 64 ? rows / 64 * 64 : rows > 0 ? rows : 1;
     return rows < T ? rows : T;
 }

@@ -75,8 +75,13 @@ void emu_check_argument(const emu_launch_config &config, int index, const P &p)
     static_assert(std::is_trivially_copyable_v<P>, "kernel arguments are copied byte by byte");
     if constexpr (std::is_pointer_v<P>)
         emu_check_pointer(config, index, reinterpret_cast<const void *>(p));
-    else if constexpr (std::is_class_v<P>)
-        emu_check_words(config, index, &p, sizeof p);
+#if __has_builtin(__builtin_clear_padding) // which holds whatever was there before
+    else if constexpr (std::is_class_v<P>) {
+        P clean = p;
+        __builtin_clear_padding(&clean);
+        emu_check_words(config, index, &clean, sizeof clean);
+    }
+#endif
 }
 
 template <class... P, class... A>

@@ -23,7 +23,8 @@ const emu_allocation *emu_find(const void *p)
     if (next == allocations.begin())
         return nullptr;
     const emu_allocation *a = &std::prev(next)->second;
-    return (const char *)p < a->base + a->size ? a : nullptr;
+    bool there = !a->freed || on_device; // queued work may still use what the host has freed
+    return there && (const char *)p < a->base + a->size ? a : nullptr;
 }
 
 void emu_check_device_range(const char *what, const void *p, size_t size)
@@ -65,7 +66,7 @@ static cudaError_t allocate(void **p, size_t size, emu_memory memory)
     if (memory == EMU_DEVICE && size > device_total() - device_used)
         return emu_error(cudaErrorMemoryAllocation);
     *p = emu_quiet_alloc(size, 256);
-    allocations[(uintptr_t)*p] = {(char *)*p, size, memory};
+    allocations[(uintptr_t)*p] = {(char *)*p, size, memory, false};
     if (memory == EMU_DEVICE) {
         device_used += size;
         emu_forbid(*p, size);
@@ -77,17 +78,31 @@ static cudaError_t release(void *p, emu_memory memory, const char *what)
 {
     if (!p)
         return cudaSuccess;
-    emu_synchronize_all();
     auto found = allocations.find((uintptr_t)p);
-    if (found == allocations.end() || found->second.memory != memory)
+    if (found == allocations.end() || found->second.memory != memory || found->second.freed)
         emu_abort("%s: %p did not come from the function that it undoes, or was freed before",
                   what, p);
     if (memory == EMU_DEVICE)
         device_used -= found->second.size;
-    emu_allow(p, found->second.size);
-    allocations.erase(found);
-    emu_quiet_free(p);
+    found->second.freed = true;
+    emu_memory_idle();
     return cudaSuccess;
+}
+
+// CUDA waits for the device when it frees memory. Here that would run work that nothing else
+// waits for and so hide a missing wait: instead memory outlives what is queued.
+void emu_memory_idle()
+{
+    if (!emu_idle())
+        return;
+    for (auto next = allocations.begin(); next != allocations.end();) {
+        auto a = next++;
+        if (!a->second.freed)
+            continue;
+        emu_allow(a->second.base, a->second.size);
+        emu_quiet_free(a->second.base);
+        allocations.erase(a);
+    }
 }
 
 // ---- copies ---------------------------------------------------------------------------------

@@ -34,7 +34,10 @@ void emu_race_acquire(void *object);
 // malloc and free that TSan takes for no access.
 void *emu_quiet_alloc(size_t size, size_t align);
 void emu_quiet_free(void *p);
-// An access by the runtime in the kernels' stead, and whether ASan forbids it (the first byte).
+// Begins or ends a stretch whose accesses are the runtime's own and of no interest: those of
+// queued work, on whose behalf only emu_race_read and _write report any. And whether ASan
+// forbids an access (the first byte).
+void emu_race_ignore(bool begin);
 void emu_race_read(const void *p, size_t size);
 void emu_race_write(void *p, size_t size);
 const void *emu_forbidden(const void *p, size_t size);
@@ -63,11 +66,13 @@ struct emu_allocation {
     char *base;
     size_t size;
     emu_memory memory;
+    bool freed; // by the host; gone when nothing is queued any more
 };
 // The allocation that p points into; null: not one of ours.
 const emu_allocation *emu_find(const void *p);
 // Aborts unless [p, p + size) lies inside one device allocation.
 void emu_check_device_range(const char *what, const void *p, size_t size);
+void emu_memory_idle(); // gives back what was freed, if nothing is queued
 // While the device runs, its memory may be touched; otherwise ASan forbids it to the host.
 void emu_device_enter();
 void emu_device_leave();
@@ -77,6 +82,7 @@ void emu_device_leave();
 // Queues work, which runs in the stream's logical thread at some synchronisation. Queued work
 // may be run later than anything that no wait, event or stream order puts after it.
 void emu_enqueue(cudaStream_t stream, const char *what, std::function<void()> work);
+bool emu_idle(); // nothing is queued
 void emu_synchronize_all();
 void emu_synchronize(cudaStream_t stream);
 bool emu_stream_exists(cudaStream_t stream);

@@ -158,7 +158,7 @@ void emu_race_acquire(void *object)
         __tsan_acquire(object);
 }
 
-static void ignore_accesses(bool begin)
+void emu_race_ignore(bool begin)
 {
     if (!AnnotateIgnoreWritesBegin || !emu_detects_races())
         return;
@@ -169,31 +169,37 @@ static void ignore_accesses(bool begin)
 void *emu_quiet_alloc(size_t size, size_t align)
 {
     void *p;
-    ignore_accesses(true);
+    emu_race_ignore(true);
     if (posix_memalign(&p, align < sizeof p ? sizeof p : align, size ? size : 1) != 0)
         emu_abort("no memory for %zu bytes", size);
     memset(p, 0xff, size);
-    ignore_accesses(false);
+    emu_race_ignore(false);
     return p;
 }
 
 void emu_quiet_free(void *p)
 {
-    ignore_accesses(true);
+    emu_race_ignore(true);
     free(p);
-    ignore_accesses(false);
+    emu_race_ignore(false);
 }
 
 void emu_race_read(const void *p, size_t size)
 {
-    if (__tsan_read_range && size)
-        __tsan_read_range(const_cast<void *>(p), size);
+    if (!__tsan_read_range || !size)
+        return;
+    emu_race_ignore(false);
+    __tsan_read_range(const_cast<void *>(p), size);
+    emu_race_ignore(true);
 }
 
 void emu_race_write(void *p, size_t size)
 {
-    if (__tsan_write_range && size)
-        __tsan_write_range(p, size);
+    if (!__tsan_write_range || !size)
+        return;
+    emu_race_ignore(false);
+    __tsan_write_range(p, size);
+    emu_race_ignore(true);
 }
 
 const void *emu_forbidden(const void *p, size_t size)

@@ -101,9 +101,11 @@ static void run(emu_work *work)
     emu_race_acquire(work->start);
     for (const auto &before : work->after)
         emu_race_acquire(before->end);
+    emu_race_ignore(true);
     if (work->run)
         work->run();
     work->run = nullptr;
+    emu_race_ignore(false);
     emu_race_release(work->end);
     emu_race_enter(host);
     work->after.clear();
@@ -165,6 +167,15 @@ static void run_needed()
         stream->queue.pop_front();
     }
     emu_device_leave();
+    emu_memory_idle();
+}
+
+bool emu_idle()
+{
+    for (const CUstream_st *s : streams)
+        if (!s->queue.empty())
+            return false;
+    return true;
 }
 
 static void wait_for(emu_work *work)
