@@ -58,7 +58,8 @@ static struct losses on_cpu(struct scratch *s, json_t *job)
 
 static struct losses on_device(struct scratch *s, json_t *job)
 {
-    json_t *result = train(s, job, "moetrain_emulated", "cuda");
+    const char *program = getenv("MOESWEEP_TEST_DEVICE_PROGRAM"); // as ./check-gpu sets it
+    json_t *result = train(s, job, program != NULL ? program : "moetrain_emulated", "cuda");
     struct losses l = losses_of(result);
     json_decref(result);
     return l;
