@@ -89,7 +89,7 @@ static double scratch_bytes(const struct arch *a)
 
 // One operation's workspace on a device (the kernels' cuda_*_workspace), to a few kilobytes: dy of a
 // linear map in floats; D and rounded dO of attention; of a feed-forward block two gathered
-// streams of acts and one of floats for K rows a token, and hidden widths; or 256 MiB of logits with
+// streams of acts and one of floats for K rows a token, and hidden widths; or 1 GiB of logits with
 // their rounded gradients.
 static double workspace_bytes(const struct job *j, double T)
 {
@@ -99,7 +99,7 @@ static double workspace_bytes(const struct job *j, double T)
     double K = a->L_m > 0 ? (double)a->K : 1;
     double hidden = fmax(widest(a), a->L_m > 0 ? K * (double)a->d_m : 0);
     double rounded = act < 4 ? act : 0, logit = 4 + rounded;
-    double rows = floor(0x1p28 / fmax(1, V * logit));
+    double rows = floor(0x1p30 / fmax(1, V * logit));
     rows = rows > 64 ? floor(rows / 64) * 64 : fmax(1, rows);
     double linear = 4 * T * fmax(qkv, fmax(d, widest(a)));
     double attention = T * heads * (4 + rounded * q);

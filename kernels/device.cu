@@ -122,9 +122,7 @@ enum err cuda_reserve(const struct ops_sizes *n)
         cudaFree(gpu.workspace);
         gpu.workspace = nullptr;
         gpu.workspace_bytes = 0;
-#ifndef MOESWEEP_EMULATE
         TRY(get(&gpu.workspace, bytes, "workspace"));
-#endif
         gpu.workspace_bytes = bytes;
     }
     if (gpu.bf16 && n->params > device.n_rounded) {

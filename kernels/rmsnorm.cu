@@ -187,13 +187,6 @@ static void backward(float *dx, float *dg, const float *dy, const X *x, const fl
     gpu_sum_rows(dg, sums, blocks, s.C, 1, true);
 }
 
-size_t cuda_rmsnorm_workspace(const struct ops_sizes *n)
-{
-    // one norm of streams, or one of queries and one of keys
-    int64_t most = n->d > 2 * n->D ? n->d : 2 * n->D;
-    return gpu_scratch_size(BLOCKS * most, sizeof(float)) + 256;
-}
-
 void cuda_rmsnorm_fwd(act *y, real *r, const real *x, const real *g, int64_t T, int64_t C)
 {
     struct row_sizes s = {T, C, 1, C, 1};
@@ -256,4 +249,17 @@ void cuda_rmsnorm_heads_bwd(real *d, real *dgq, real *dgk, const act *x, const r
         heads_backward(d, dgq, dgk, reinterpret_cast<const bf16 *>(x), gq, gk, r, n);
     else
         heads_backward(d, dgq, dgk, x, gq, gk, r, n);
+}
+
+static size_t sums_size(struct row_sizes s)
+{
+    return gpu_scratch_size((int64_t)backward_blocks(s) * s.C, sizeof(float));
+}
+
+size_t cuda_rmsnorm_workspace(const struct ops_sizes *n)
+{
+    struct head_sizes heads = {n->T, n->Hq, n->Hkv, n->D, 0};
+    size_t streams = sums_size({n->T, n->d, 1, n->d, 1});
+    size_t both = sums_size(query_rows(heads)) + sums_size(key_rows(heads));
+    return streams > both ? streams : both;
 }
