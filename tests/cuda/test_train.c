@@ -18,6 +18,13 @@
 
 enum { STEPS = 20, MOST_LOSSES = 49 };
 
+// ./check-gpu runs moetrain itself.
+static const char *device_program(void)
+{
+    const char *program = getenv("MOESWEEP_TEST_DEVICE_PROGRAM");
+    return program != NULL ? program : "moetrain_emulated";
+}
+
 struct losses {
     int n; // the curve's, then the validation's
     double x[MOST_LOSSES];
@@ -59,7 +66,7 @@ static struct losses on_cpu(struct scratch *s, json_t *job)
 
 static struct losses on_device(struct scratch *s, json_t *job)
 {
-    json_t *result = train(s, job, "moetrain_emulated", "cuda");
+    json_t *result = train(s, job, device_program(), "cuda");
     struct losses l = losses_of(result);
     json_decref(result);
     return l;
@@ -170,9 +177,9 @@ static void test_bits(struct scratch *s, const struct variant *v, const char *pr
     json_t *job = job_of(s, v);
     char dir[128];
     job_set(job, "train.precision", precision);
-    json_t *whole = train(s, job, "moetrain_emulated", "cuda");
+    json_t *whole = train(s, job, device_program(), "cuda");
     setenv("MOESWEEP_EMULATE_SCHEDULE", "7", 1);
-    json_t *again = train(s, job, "moetrain_emulated", "cuda");
+    json_t *again = train(s, job, device_program(), "cuda");
     unsetenv("MOESWEEP_EMULATE_SCHEDULE");
     check_same(whole, again);
     snprintf(dir, sizeof dir, "\"%s\"", s->checkpoints);
@@ -181,8 +188,7 @@ static void test_bits(struct scratch *s, const struct variant *v, const char *pr
     for (int attempt = 0; attempt < 10 && rc == 0; attempt++) // should it win the race
         rc = stop_early(s, job);
     CHECK(rc == 3);
-    json_t *rest = train(s, job, "moetrain_emulated", "cuda"),
-           *hello = trainer_last(s, "hello");
+    json_t *rest = train(s, job, device_program(), "cuda"), *hello = trainer_last(s, "hello");
     CHECK(number(hello, "resumed_step") > 0);
     CHECK(number(hello, "resumed_step") < number(whole, "steps"));
     check_same(whole, rest);
@@ -195,7 +201,7 @@ static void test_refused(struct scratch *s)
 {
     json_t *job = job_of(s, &variants[0]);
     job_set(job, "device", "\"cuda\"");
-    s->program = "moetrain_emulated";
+    s->program = device_program();
     setenv("MOESWEEP_EMULATE_DEVICES", "0", 1);
     CHECK(trainer_run(s, job) == 2);
     unsetenv("MOESWEEP_EMULATE_DEVICES");
