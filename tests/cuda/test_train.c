@@ -196,19 +196,30 @@ static void test_bits(struct scratch *s, const struct variant *v, const char *pr
     json_decref(job);
 }
 
-// A machine without a GPU, and one whose GPU is too small: one line each.
+static void check_refused(const struct scratch *s, const json_t *job, const char *message)
+{
+    int rc = trainer_run(s, job);
+    char *err = slurp(s->err), *out = slurp(s->out);
+    bool right =
+        rc == 2 && out[0] == 0 && count_lines(err) == 1 && strstr(err, message) != NULL;
+    if (!right)
+        fprintf(stderr, "exit code %d, stderr '%s', wanted '%s'\n", rc, err, message);
+    CHECK(right);
+    free(err), free(out);
+}
+
+// A machine without a GPU, one whose GPU is too small, and what its kernels cannot do: one
+// line.
 static void test_refused(struct scratch *s)
 {
     json_t *job = job_of(s, &variants[0]);
     job_set(job, "device", "\"cuda\"");
-    s->program = device_program();
+    s->program = "moetrain_emulated";
     setenv("MOESWEEP_EMULATE_DEVICES", "0", 1);
-    CHECK(trainer_run(s, job) == 2);
+    check_refused(s, job, "device: cuda: no usable device: ");
     unsetenv("MOESWEEP_EMULATE_DEVICES");
-    char *err = slurp(s->err), *out = slurp(s->out);
-    CHECK(count_lines(err) == 1 && strstr(err, "device: cuda: no usable device: ") != NULL);
-    CHECK_STR(out, "");
-    free(err), free(out);
+    job_set(job, "arch.d_qkv", "258");
+    check_refused(s, job, "arch.d_qkv: expected at most 256 with device cuda, found 258");
     json_decref(job);
 }
 
