@@ -16,6 +16,13 @@ static int64_t occurrences(const struct tensor *t, const struct arch *one, const
 #define PAGES_AROUND                                                                           \
     65536 // Linux maps cached pages of a file in such blocks (fault_around_bytes)
 
+#define BATCH_BYTES 8 // tokens and targets of four bytes
+
+static double act_bytes(const struct job *j)
+{
+    return job_on_device(j) && j->train.precision == PRECISION_BF16 ? 2 : 4;
+}
+
 static int64_t saturate(double bytes)
 {
     return bytes < 0x1p62 ? (int64_t)bytes : INT64_C(1) << 62;
@@ -29,59 +36,131 @@ static int64_t saturated_sum(const double *bytes, int n)
     return sum < 0x1.fp62 ? (int64_t)sum : INT64_MAX;
 }
 
-// Four-byte numbers that the trainer (worker/model.c) keeps for one batch of T tokens.
-// A layer: the residual stream before each half, the second half's normed input, both norms, q,
-// k, v, attention output and one log-sum-exp a head:
-//     T (3 d + 2 + 2 (N_q + N_kv) d_qkv + N_q)
+// Bytes that the trainer (worker/model.c) keeps for one batch of T tokens: numbers of four bytes,
+// and acts, which a device in bf16 stores in two.
+// A layer: the residual stream before each half, both norms and one log-sum-exp a head; as acts the
+// second half's normed input, q, k, v and attention output:
+//     T (2 d + 2 + N_q),   acts T (d + 2 (N_q + N_kv) d_qkv)
 // A dense block: gate and up:
-//     T 2 d_d
-// A MoE block: gate and up of K + n_shared experts, router probabilities, weights and places of
-// the K assignments:
-//     T (2 (K + n_shared) d_m + N_e + 5 K + 1)
-// Outside: five more streams and a norm, router logits, gradients of the K weights:
-//     T (5 d + 1 + N_e + 2 K)
-// One chunk of whole sequences (256 tokens, or one sequence) in the attention block: normed
-// input, q, k, v, attention output, as gradients:
-//     chunk (2 d + 2 (N_q + N_kv) d_qkv)
-// With QK-norm, of the same chunk besides: the normed heads in rows of q, k, v, and a factor a
-// head:
-//     chunk ((N_q + 2 N_kv) d_qkv + N_q + N_kv)
+//     acts T 2 d_d
+// A MoE block: gate and up of K + n_shared experts as acts; router probabilities, weights and places
+// of the K assignments:
+//     T (N_e + 5 K + 1),   acts T 2 (K + n_shared) d_m
+// Outside: four more streams and a norm, router logits, gradients of the K weights; one more stream
+// of acts:
+//     T (4 d + 1 + N_e + 2 K),   acts T d
+// One chunk of whole sequences (256 tokens, or one sequence; on a device all) in the attention block:
+// normed input, and as gradients it, q, k, v, attention output:
+//     chunk (d + 2 (N_q + N_kv) d_qkv),   acts chunk d
+// With QK-norm, of the same chunk besides: a factor a head, and the normed heads in rows of q, k, v:
+//     chunk (N_q + N_kv),   acts chunk (N_q + 2 N_kv) d_qkv
 // Rotary angles:
 //     S d_qkv
-// One operation's scratch: 256 rows of 4 feed-forward and 2 hidden widths, 32 queries against S
-// keys, or 128 rows of logits.
-static double activation_numbers(const struct arch *a, bool qk_norm, double T)
+static double activation_bytes(const struct job *j, double T)
 {
+    const struct arch *a = &j->arch;
+    bool device = job_on_device(j);
     double d = (double)a->d, L_d = (double)a->L_d, L_m = (double)a->L_m, K = (double)a->K;
-    double S = (double)a->S, q = (double)a->d_qkv, F = (double)a->d_m,
-           n_sh = (double)a->n_shared;
-    double qkvo = 2 * (double)(a->N_q + a->N_kv) * q, N_e = (double)a->N_e;
-    double attn = 3 * d + 2 + qkvo + (double)a->N_q, dense = 2 * (double)a->d_d;
-    double moe = 2 * (K + n_sh) * F + N_e + 5 * K + 1;
-    double outside = 5 * d + 1 + N_e + 2 * K;
-    double chunk = fmin(T, S * fmax(1, floor(256 / S)));
-    double normed =
-        qk_norm ? (double)(a->N_q + 2 * a->N_kv) * q + (double)(a->N_q + a->N_kv) : 0;
-    double width = fmax(L_d > 0 ? (double)a->d_d : 0, L_m > 0 ? fmax(1, n_sh) * F : 0);
-    double scratch =
-        fmax(256 * (4 * width + 2 * d), fmax(32 * (2 * S + 3 * q), 128 * (double)a->V));
-    return T * ((L_d + L_m) * attn + L_d * dense + L_m * moe + outside) +
-           chunk * (2 * d + qkvo + normed) + S * q + scratch;
+    double S = (double)a->S, q = (double)a->d_qkv, N_e = (double)a->N_e;
+    double heads = (double)(a->N_q + a->N_kv), qkvo = 2 * heads * q;
+    double experts = 2 * (K + (double)a->n_shared) * (double)a->d_m;
+    double chunk = device ? T : fmin(T, S * fmax(1, floor(256 / S))), norm = j->model.qk_norm;
+    double numbers = T * ((L_d + L_m) * (2 * d + 2 + (double)a->N_q) + L_m * (N_e + 5 * K + 1) +
+                          4 * d + 1 + N_e + 2 * K) +
+                     chunk * (d + qkvo + norm * heads) + S * q;
+    double acts = T * ((L_d + L_m) * (d + qkvo) + L_d * 2 * (double)a->d_d + L_m * experts + d) +
+                  chunk * (d + norm * (double)(a->N_q + 2 * a->N_kv) * q);
+    return 4 * numbers + act_bytes(j) * acts;
 }
 
-// Four-byte numbers of Muon's scratch (kernels/muon.h) for the largest matrix: two of its shape
-// and two squares of its smaller side.
-static double muon_numbers(const struct tensor *table, int n)
+static double widest(const struct arch *a)
+{
+    return fmax(a->L_d > 0 ? (double)a->d_d : 0,
+                a->L_m > 0 ? fmax(1, (double)a->n_shared) * (double)a->d_m : 0);
+}
+
+// One operation's scratch on the CPU: 256 rows of 4 feed-forward and 2 hidden widths, 32 queries
+// against S keys, or 128 rows of logits.
+static double scratch_bytes(const struct arch *a)
+{
+    return 4 * fmax(256 * (4 * widest(a) + 2 * (double)a->d),
+                    fmax(32 * (2 * (double)a->S + 3 * (double)a->d_qkv), 128 * (double)a->V));
+}
+
+// One operation's workspace on a device (the kernels' cuda_*_workspace), to a few kilobytes: dy of a
+// linear map in floats; D and rounded dO of attention; of a feed-forward block two gathered
+// streams of acts and one of floats for K rows a token, and hidden widths; or 1 GiB of logits with
+// their rounded gradients.
+static double workspace_bytes(const struct job *j, double T)
+{
+    const struct arch *a = &j->arch;
+    double act = act_bytes(j), d = (double)a->d, V = (double)a->V, q = (double)a->d_qkv;
+    double heads = (double)a->N_q, qkv = (heads + 2 * (double)a->N_kv) * q;
+    double K = a->L_m > 0 ? (double)a->K : 1;
+    double hidden = fmax(widest(a), a->L_m > 0 ? K * (double)a->d_m : 0);
+    double rounded = act < 4 ? act : 0, logit = 4 + rounded;
+    double rows = floor(0x1p30 / fmax(1, V * logit));
+    rows = rows > 64 ? floor(rows / 64) * 64 : fmax(1, rows);
+    double linear = 4 * T * fmax(qkv, fmax(d, widest(a)));
+    double attention = T * heads * (4 + rounded * q);
+    double ffn = T * ((2 * act + 4) * K * d + (4 + 3 * act) * hidden);
+    return fmax(fmax(linear, attention), fmax(ffn, 8 * T + fmin(T, rows) * V * logit));
+}
+
+// Bytes of Muon's scratch (kernels/muon.h): two of a matrix' shape and two squares of its smaller
+// side; on a device of as many together as make 2^26 numbers, with 512 numbers each for norms.
+static double muon_bytes(const struct tensor *table, int n, bool device)
 {
     double most = 0;
     for (int i = 0; i < n; i++) {
-        int64_t rows, cols;
-        if (tensor_hidden(&table[i], &rows, &cols) == 0)
+        int64_t rows, cols, count = tensor_hidden(&table[i], &rows, &cols);
+        if (count == 0)
             continue;
         double r = (double)rows, c = (double)cols, side = fmin(r, c);
-        most = fmax(most, 2 * r * c + 2 * side * side);
+        double one = 2 * r * c + 2 * side * side + (device ? 512 : 0);
+        double together = device ? fmin((double)count, fmax(1, floor(0x1p26 / one))) : 1;
+        most = fmax(most, together * one);
     }
-    return most;
+    return 4 * most;
+}
+
+// A thread's part of the batch is whole sequences, as nearly alike as can be; each part has
+// gradients of its own.
+static void count_host(const struct job *j, double muon, struct executed *e)
+{
+    const struct arch *a = &j->arch;
+    double sequences = fmax(1, (double)(j->train.batch_tokens / a->S));
+    double parts = fmin(sequences, j->threads), rows = ceil(sequences / parts) * (double)a->S;
+    e->mem_weights = 4 * e->params;
+    e->mem_grads = saturate(parts * 4 * (double)e->params);
+    e->mem_optimizer = saturate(8 * (double)e->params + parts * muon);
+    e->mem_activations = saturate(parts * (activation_bytes(j, rows) + scratch_bytes(a)));
+    const double all[] = {(double)e->mem_weights,
+                          (double)e->mem_grads,
+                          (double)e->mem_optimizer,
+                          (double)e->mem_activations,
+                          EXECUTED_BASE,
+                          EXECUTED_THREAD * (parts - 1),
+                          BATCH_BYTES * (double)j->train.batch_tokens};
+    e->mem_total = saturated_sum(all, sizeof all / sizeof *all);
+}
+
+// The batch is one part; in bf16 the weights are there rounded, too. The host has its copy of
+// parameters and moments.
+static void count_device(const struct job *j, double muon, struct executed *e)
+{
+    double rows = fmax(1, (double)(j->train.batch_tokens / j->arch.S)) * (double)j->arch.S;
+    double batch = BATCH_BYTES * (double)j->train.batch_tokens, N = (double)e->params;
+    e->mem_weights = (act_bytes(j) < 4 ? 6 : 4) * e->params;
+    e->mem_grads = 4 * e->params;
+    e->mem_optimizer = saturate(8 * N + muon);
+    e->mem_activations = saturate(activation_bytes(j, rows) + batch);
+    e->mem_workspace = saturate(workspace_bytes(j, rows));
+    const double all[] = {(double)e->mem_weights, (double)e->mem_grads, (double)e->mem_optimizer,
+                          (double)e->mem_activations, (double)e->mem_workspace};
+    const double host[] = {12 * N, EXECUTED_BASE, batch};
+    e->mem_device = saturated_sum(all, sizeof all / sizeof *all);
+    e->mem_total = saturated_sum(host, sizeof host / sizeof *host);
 }
 
 struct executed executed_of(const struct job *j)
@@ -107,27 +186,15 @@ struct executed executed_of(const struct job *j)
             (t->role != T_EMBED || j->model.tied)) // an untied embedding is only looked up
             matrix += (double)times * (double)used;
     }
-    double scratch = j->train.optimizer == OPTIMIZER_MUON ? muon_numbers(table, n) : 0;
+    bool device = job_on_device(j);
+    double muon = j->train.optimizer == OPTIMIZER_MUON ? muon_bytes(table, n, device) : 0;
     free(table);
     double L = (double)(a->L_d + a->L_m), keys = ((double)a->S + 1) / 2; // mean causal context
     e.flops_per_token = 6 * matrix + 12 * keys * (double)(a->N_q * a->d_qkv) * L;
-    // A thread's part of the batch is whole sequences, as nearly alike as can be; each part has
-    // gradients of its own.
-    double sequences = fmax(1, (double)(j->train.batch_tokens / a->S));
-    double parts = fmin(sequences, j->threads), rows = ceil(sequences / parts) * (double)a->S;
-    e.mem_weights = 4 * e.params;
-    e.mem_grads = saturate(parts * 4 * (double)e.params);
-    e.mem_optimizer = saturate(8 * (double)e.params + parts * 4 * scratch);
-    e.mem_activations = saturate(parts * 4 * activation_numbers(a, j->model.qk_norm, rows));
-    const double all[] = {
-        (double)e.mem_weights,
-        (double)e.mem_grads,
-        (double)e.mem_optimizer,
-        (double)e.mem_activations,
-        EXECUTED_BASE,
-        EXECUTED_THREAD * (parts - 1),
-        8 * (double)j->train.batch_tokens}; // tokens and targets of four bytes
-    e.mem_total = saturated_sum(all, sizeof all / sizeof *all);
+    if (device)
+        count_device(j, muon, &e);
+    else
+        count_host(j, muon, &e);
     return e;
 }
 

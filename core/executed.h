@@ -18,6 +18,9 @@ struct executed {
     // Bytes. Total: these, the program and the tokens of a batch: the largest resident size of
     // moetrain but for its data (executed_data_bytes).
     int64_t mem_weights, mem_grads, mem_optimizer, mem_activations, mem_total;
+    // Of a job on a device the numbers above are of the device's memory, all of it but what CUDA has
+    // for itself being mem_device; mem_total is what the host needs. Else zeros.
+    int64_t mem_workspace, mem_device;
 };
 // Of a job whose architecture is checked; train.batch_tokens sizes the activations. With V = 0
 // nothing is counted for embedding and unembedding.

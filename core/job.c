@@ -124,6 +124,11 @@ static struct walk walk(const struct job *j, int64_t most)
     return w;
 }
 
+bool job_on_device(const struct job *j)
+{
+    return strcmp(j->device, "cpu") != 0;
+}
+
 int64_t job_steps(const struct job *j)
 {
     return j->train.batch_tokens > 0 ? walk(j, INT64_MAX).steps : 0;

@@ -56,7 +56,7 @@ struct job {
         double noise;            // relative sd of what is added to copied experts
     } init;
     int threads;     // that share each batch
-    char device[16]; // "cpu"
+    char device[16]; // "cpu", "cuda"; other trainers may know others
     struct {
         char dir[JOB_PATH_MAX]; // "" = no checkpoints
         double every_s;
@@ -98,6 +98,8 @@ enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
 // only the file names, of init.from only the content's hash if it is known, so that another
 // folder is the same work.
 void job_set_id(struct job *j);
+// Whether it trains in memory other than the host's.
+bool job_on_device(const struct job *j);
 // Steps of the whole run, and tokens trained after `step` of them (all of them: what the run
 // trains). A step is taken while at least half of it is left of D = train.tokens, so that the
 // total is within half a batch of D; without a ramp that is round(D / batch_tokens) steps.

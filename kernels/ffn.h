@@ -20,6 +20,8 @@ struct ffn_sizes {
     int64_t E, C, F;
     const int64_t *offset; // [E + 1], host memory on every backend
     const int32_t *token;  // [R], or NULL
+    const int32_t *slot;   // [R / K, K] as dispatch_plan made it, or NULL without tokens
+    int64_t K;             // slots of one token
 };
 
 int64_t ffn_scratch(int64_t C, int64_t F);

@@ -29,9 +29,10 @@ struct muon {
     double lr, wd;
 };
 
-// Reals that one matrix needs: two of its shape, two squares of its smaller side.
-int64_t muon_scratch(int64_t rows, int64_t cols);
-// x [rows, cols] = NS5(x); scratch: muon_scratch reals.
+// Reals that an update of count matrices needs: for as many as are taken together, two of the
+// shape and two squares of the smaller side.
+int64_t muon_scratch(int64_t count, int64_t rows, int64_t cols);
+// x [rows, cols] = NS5(x); scratch: muon_scratch(1, ..) reals.
 void muon_orthogonalize(real *x, int64_t rows, int64_t cols, real *scratch);
 // count matrices side by side.
 void muon_update(real *p, real *m, const real *g, int64_t count, int64_t rows, int64_t cols,

@@ -32,6 +32,7 @@ struct ops {
 
     // Zeros, aligned for any use; NULL: none left.
     void *(*alloc)(size_t bytes);
+    int64_t (*available)(void); // bytes that a device has left; NULL: no device
     // NaN in debug builds, so that reading what was never written shows.
     void (*poison)(void *p, size_t bytes);
     void (*release)(void *p);                                 // NULL is allowed

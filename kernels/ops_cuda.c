@@ -13,6 +13,7 @@ static struct ops cuda = {
     .align = 256, // a device's transactions
     .device = true,
     .alloc = cuda_alloc,
+    .available = cuda_available,
     .poison = cuda_poison,
     .release = cuda_release,
     .upload = cuda_upload,

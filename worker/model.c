@@ -81,6 +81,7 @@ static struct ops_sizes sizes_of(const struct part *p)
                               .Hkv = a->N_kv,
                               .D = a->d_qkv,
                               .F = widest,
+                              .RF = p->T * max64(widest, a->L_m > 0 ? a->K * a->d_m : 0),
                               .E = a->N_e,
                               .K = a->K,
                               .V = a->V,
@@ -442,9 +443,11 @@ enum err model_reserve(struct model *m, enum job_optimizer optimizer)
 {
     const int64_t line = (int64_t)(m->ops->align / sizeof(real));
     int64_t most = 0, rows, cols;
-    for (int i = 0; i < m->n_tensors && optimizer == OPTIMIZER_MUON; i++)
-        if (tensor_hidden(&m->tensors[i], &rows, &cols) > 0)
-            most = max64(most, m->ops->muon_scratch(rows, cols));
+    for (int i = 0; i < m->n_tensors && optimizer == OPTIMIZER_MUON; i++) {
+        int64_t n = tensor_hidden(&m->tensors[i], &rows, &cols);
+        if (n > 0)
+            most = max64(most, m->ops->muon_scratch(m->n_parts == 1 ? n : 1, rows, cols));
+    }
     if (most == 0 || m->muon != NULL)
         return OK;
     m->muon_stride = (most + line - 1) / line * line;

@@ -113,12 +113,12 @@ static void moe_fwd(struct part *p, struct layer *l, int64_t i, real *out)
     ops->dispatch_plan(x->offset, x->token, x->slot, x->choice, T, a->N_e, a->K);
     ops->dispatch_weights(x->w_slot, x->w, x->slot, T * a->K);
     ops->ffn_fwd(out, x->gate_up, x->norm2, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
-                 (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, p->m->gemm,
-                 p->scratch);
+                 (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token, x->slot, a->K},
+                 p->m->gemm, p->scratch);
     if (a->n_shared > 0)
         ops->ffn_fwd(out, x->sh_gate_up, x->norm2, NULL, l->p.shared.gate_up, l->p.shared.down,
-                     (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, p->m->gemm,
-                     p->scratch);
+                     (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL, NULL, 0},
+                     p->m->gemm, p->scratch);
 }
 
 // Gradient of aux N_e sum_e f_e mean_t p_te in every p_te, f and the mean those of the whole
@@ -142,8 +142,8 @@ static void moe_bwd(struct part *p, struct layer *l, int64_t i, double aux)
     int64_t T = p->n, all[2] = {0, T};
     ops->ffn_bwd(p->dy, l->g.ffn.gate_up, l->g.ffn.down, p->dw_slot, p->dx, x->norm2,
                  x->gate_up, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
-                 (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token}, p->m->gemm,
-                 p->scratch);
+                 (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token, x->slot, a->K},
+                 p->m->gemm, p->scratch);
     ops->dispatch_weights_bwd(p->dw, p->dw_slot, x->slot, T * a->K);
     balance_bwd(p, i, aux);
     ops->router_bwd(p->logits, p->dw, p->dp, x->p, x->choice, x->w, x->total, T,
@@ -153,8 +153,8 @@ static void moe_bwd(struct part *p, struct layer *l, int64_t i, double aux)
     if (a->n_shared > 0)
         ops->ffn_bwd(p->dy, l->g.shared.gate_up, l->g.shared.down, NULL, p->dx, x->norm2,
                      x->sh_gate_up, NULL, l->p.shared.gate_up, l->p.shared.down,
-                     (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL}, p->m->gemm,
-                     p->scratch);
+                     (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL, NULL, 0},
+                     p->m->gemm, p->scratch);
 }
 
 // out = x2 + ffn(norm(x2))
@@ -172,7 +172,8 @@ static void ffn_block_fwd(struct part *p, int64_t i, real *out)
         return;
     }
     ops->ffn_fwd(out, x->gate_up, x->norm2, NULL, l->p.ffn.gate_up, l->p.ffn.down,
-                 (struct ffn_sizes){1, a->d, a->d_d, all, NULL}, p->m->gemm, p->scratch);
+                 (struct ffn_sizes){1, a->d, a->d_d, all, NULL, NULL, 0}, p->m->gemm,
+                 p->scratch);
 }
 
 // p->dx: in dL/dout, out dL/dx2.
@@ -189,7 +190,8 @@ static void ffn_block_bwd(struct part *p, int64_t i, double aux)
     else
         ops->ffn_bwd(p->dy, l->g.ffn.gate_up, l->g.ffn.down, NULL, p->dx, x->norm2, x->gate_up,
                      NULL, l->p.ffn.gate_up, l->p.ffn.down,
-                     (struct ffn_sizes){1, a->d, a->d_d, all, NULL}, p->m->gemm, p->scratch);
+                     (struct ffn_sizes){1, a->d, a->d_d, all, NULL, NULL, 0}, p->m->gemm,
+                     p->scratch);
     ops->clear(l->g.norm_ffn, a->d);
     ops->rmsnorm_bwd(p->dx, l->g.norm_ffn, p->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
 }

@@ -76,18 +76,29 @@ static bool stop_asked(void)
 
 // --- Before the first step ------------------------------------------------------------------
 
-// The data are left out: their pages are dropped where memory is short.
+// Of the machine the data are left out: their pages are dropped where memory is short.
 static enum err check_memory(const struct run *r)
 {
     const struct executed *e = &r->executed;
-    int64_t need = e->mem_total, have = machine_memory_available();
+    bool device = r->ops->device;
+    int64_t need = device ? e->mem_device : e->mem_total, host = machine_memory_available();
+    int64_t have = device ? r->ops->available() : host;
+    char workspace[64] = "";
+    if (device)
+        snprintf(workspace, sizeof workspace, ", workspace %.3g",
+                 1e-9 * (double)e->mem_workspace);
     ENSURE(need <= have, ERR_INPUT,
-           "arch: needs %.3g GB of memory (weights %.3g, gradients %.3g, moments %.3g, "
-           "activations of %" PRId64 " tokens %.3g), expected at most the %.3g GB that are "
-           "available",
-           1e-9 * (double)need, 1e-9 * (double)e->mem_weights, 1e-9 * (double)e->mem_grads,
-           1e-9 * (double)e->mem_optimizer, r->job->train.batch_tokens,
-           1e-9 * (double)e->mem_activations, 1e-9 * (double)have);
+           "arch: needs %.3g GB of %smemory (weights %.3g, gradients %.3g, moments %.3g, "
+           "activations of %" PRId64 " tokens %.3g%s), expected at most the %.3g GB that are "
+           "available%s",
+           1e-9 * (double)need, device ? "the device's " : "", 1e-9 * (double)e->mem_weights,
+           1e-9 * (double)e->mem_grads, 1e-9 * (double)e->mem_optimizer,
+           r->job->train.batch_tokens, 1e-9 * (double)e->mem_activations, workspace,
+           1e-9 * (double)have, device ? "; moetrain trains a job on one device" : "");
+    ENSURE(!device || e->mem_total <= host, ERR_INPUT,
+           "arch: the host's copy of weights and moments needs %.3g GB of memory, expected at "
+           "most the %.3g GB that are available",
+           1e-9 * (double)e->mem_total, 1e-9 * (double)host);
     return OK;
 }
 

@@ -15,7 +15,7 @@ static void check_muon(struct model *m, struct job *job)
     CHECK(model_reserve(m, OPTIMIZER_MUON) == OK && m->muon != NULL);
     for (int i = 0; i < n; i++)
         if (tensor_hidden(&t[i], &rows, &cols) > 0) {
-            int64_t need = muon_scratch(rows, cols);
+            int64_t need = muon_scratch(1, rows, cols);
             most = need > most ? need : most;
         }
     job->train.optimizer = OPTIMIZER_MUON;

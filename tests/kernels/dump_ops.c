@@ -141,7 +141,7 @@ static void dump_ffn(enum gemm_kind kind)
     int32_t token[R];
     for (int i = 0; i < R; i++)
         token[i] = i * 7 % R / 2;
-    const struct ffn_sizes n = {E, C, F, offset, token};
+    const struct ffn_sizes n = {E, C, F, offset, token, NULL, 0};
     ffn_fwd(y, gu, x, s, w_gu, w_d, n, kind, scratch);
     ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, kind, scratch);
     emit("ffn y", y, R * C, 2 * (C + F) + 12);
@@ -210,7 +210,7 @@ static void dump_muon(int64_t rows, int64_t cols)
     for (int i = 0; i < 5; i++)
         k = (k + once) * grow;
     real *p = input(n, 1, 28), *g = input(n, 1, 29), *m = input(n, .1, 30);
-    real *scratch = grad_output(muon_scratch(rows, cols));
+    real *scratch = grad_output(muon_scratch(1, rows, cols));
     muon_update(p, m, g, 1, rows, cols, &(struct muon){.01, .1}, scratch);
     emit("muon p", p, n, k * 1e-4 + 3); // of the orthogonalised matrix, times lr 0.01
     emit("muon m", m, n, 3);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct dump_header {
-    char name[32];
+    char name[64];
     int64_t n;
     double roundings;
 };

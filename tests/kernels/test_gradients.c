@@ -198,7 +198,7 @@ static double ffn_loss(void *ctx)
 // With tokens: every token twice, in two slots.
 static void test_ffn(int64_t E, const int64_t *offset, bool tokens, int64_t stride)
 {
-    struct ffn c = {.n = {E, 3, 4, offset, NULL}, .R = offset[E]};
+    struct ffn c = {.n = {E, 3, 4, offset, NULL, NULL, 0}, .R = offset[E]};
     int64_t C = c.n.C, F = c.n.F, R = c.R;
     int32_t *token = calloc((size_t)R, sizeof *token);
     for (int64_t i = 0; i < R; i++)

@@ -117,7 +117,7 @@ int main(void)
                                         {5, 23}, {23, 5}, {40, 32}, {32, 40}};
     for (int i = 0; i < 8; i++) {
         int64_t rows = shapes[i][0], cols = shapes[i][1], side = rows < cols ? rows : cols;
-        CHECK(muon_scratch(rows, cols) == 2 * rows * cols + 2 * side * side);
+        CHECK(muon_scratch(1, rows, cols) == 2 * rows * cols + 2 * side * side);
         check_orthogonalize(rows, cols, side, 1);
         check_orthogonalize(rows, cols, side, 1e4);
         check_orthogonalize(rows, cols, (side + 1) / 2, 1);

@@ -54,7 +54,7 @@ static void block_run(struct block *b)
     dispatch_weights(ws, w, slot, slots);
     memset(b->y, 0, T * C * sizeof *b->y);
     ffn_fwd(b->y, gu, b->x, ws, b->gate_up, b->down,
-            (struct ffn_sizes){E, C, F, b->offset, token}, GEMM_FULL, scratch);
+            (struct ffn_sizes){E, C, F, b->offset, token, slot, K}, GEMM_FULL, scratch);
     free(z), free(p), free(w), free(gu), free(ws), free(scratch), free(token), free(slot);
 }
 
@@ -74,8 +74,8 @@ static void one_expert_is_dense(void)
     real *y = calloc(T * C, sizeof *y), *gu = grad_output(T * 2 * F),
          *scratch = grad_output(ffn_scratch(C, F));
     block_run(&b);
-    ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down, (struct ffn_sizes){1, C, F, all, NULL},
-            GEMM_FULL, scratch);
+    ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down,
+            (struct ffn_sizes){1, C, F, all, NULL, NULL, 0}, GEMM_FULL, scratch);
     CHECK(memcmp(y, b.y, T * C * sizeof *y) == 0);
     block_free(&b);
     free(y), free(gu), free(scratch);

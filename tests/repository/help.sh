@@ -24,7 +24,8 @@ done
 for command in export import; do
     explains "$MOESWEEP_BIN/moetrain" "$command" --help
 done
-for script in ./demo ./check data/make-kjv.sh data/make-corpus.sh .ci/chroot-demo.sh; do
+for script in ./demo ./check data/make-kjv.sh data/make-corpus.sh .ci/chroot-demo.sh \
+    tests/cuda/planted.sh; do
     explains "$script" --help
 done
 

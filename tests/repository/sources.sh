@@ -7,7 +7,7 @@ cd "$MOESWEEP_SOURCE" || exit 1
 # ROOM "ROOMS IT MAY INCLUDE"
 may_include() {
     local room=$1 allowed=$2 bad
-    bad=$(grep -rnE '^ *# *include "' --include='*.[ch]' "$room" |
+    bad=$(grep -rnE '^ *# *include "' --include='*.[ch]' --include='*.cu' --include='*.cuh' "$room" |
         grep -vE "include \"($allowed)/")
     [[ -z $bad ]] || fail "$room may include only ${allowed//|/, }, by path: $bad"
 }
@@ -20,7 +20,7 @@ may_include orchestrator 'core|fit|orchestrator'
 # HEADER-PATTERN WHERE: no file of the rooms elsewhere includes it
 only_in() {
     local header=$1 where=$2 bad
-    bad=$(grep -rnE "^ *# *include [<\"]$header" --include='*.[ch]' \
+    bad=$(grep -rnE "^ *# *include [<\"]$header" --include='*.[ch]' --include='*.cu' --include='*.cuh' \
         core kernels worker fit orchestrator | grep -vE "^$where")
     [[ -z $bad ]] || fail "<$header belongs only into $where: $bad"
 }
@@ -32,7 +32,7 @@ only_in 'gsl/' 'fit/'
 only_in '(dnnl|oneapi|cblas|openblas|mkl|cuda|cublas|nccl)' 'kernels/'
 
 # A test that no CMakeLists.txt names would never run.
-for file in tests/*/test_*.c tests/*/test_*.sh; do
+for file in tests/*/test_*.c tests/*/test_*.c[up]* tests/*/test_*.sh; do
     name=${file##*/test_} # some lists loop over names without the prefix
     name=${name%.*}
     grep -qwE "(test_)?$name" "${file%/*}/CMakeLists.txt" || fail "$file is in no CMakeLists.txt"
@@ -44,12 +44,12 @@ licence() {
     while read -r file; do
         grep -q "SPDX-License-Identifier: $licence\$" <(head -n 2 "$file") ||
             fail "$file does not open with SPDX-License-Identifier: $licence"
-    done < <(find "$@" -name '*.[ch]')
+    done < <(find "$@" -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp')
 }
-licence Apache-2.0 core kernels worker tests/core tests/kernels tests/worker
+licence Apache-2.0 core kernels worker tests/core tests/cuda tests/kernels tests/worker
 licence GPL-3.0-or-later fit orchestrator tests/fit tests/orchestrator tests/integration
 
-unfinished=$(grep -rnE '\b(TODO|FIXME|XXX)\b' --include='*.[ch]' --include='*.cfg' \
+unfinished=$(grep -rnE '\b(TODO|FIXME|XXX)\b' --include='*.[ch]' --include='*.cu' --include='*.cuh' --include='*.cfg' \
     core kernels worker fit orchestrator configs)
 [[ -z $unfinished ]] || fail "unfinished: $unfinished"
 finish

@@ -40,6 +40,7 @@ static void write_text(const char *path, int64_t n_bytes, int docs)
 void scratch_make(struct scratch *s, int64_t n_bytes, int docs)
 {
     s->data_limit = 0;
+    s->program = "moetrain";
     snprintf(s->dir, sizeof s->dir, "/tmp/moetrain-test-XXXXXX");
     if (!mkdtemp(s->dir))
         die(s->dir);
@@ -106,7 +107,7 @@ pid_t trainer_start(const struct scratch *s, const char *arg, const char *input)
 {
     const char *bin = getenv("MOESWEEP_BIN");
     char program[4200];
-    snprintf(program, sizeof program, "%s/moetrain", bin ? bin : "bin");
+    snprintf(program, sizeof program, "%s/%s", bin ? bin : "bin", s->program);
     // Opened (and emptied) before the fork: the caller never reads an earlier run's output.
     int in = open(input ? input : "/dev/null", O_RDONLY | O_CLOEXEC);
     int out = open(s->out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

@@ -8,8 +8,9 @@
 #include <sys/types.h>
 
 struct scratch {
-    char dir[64];       // a fresh folder; text.txt, job.json, out and err lie in it
-    int64_t data_limit; // RLIMIT_DATA of the trainers, bytes; 0: as it is
+    char dir[64];        // a fresh folder; text.txt, job.json, out and err lie in it
+    int64_t data_limit;  // RLIMIT_DATA of the trainers, bytes; 0: as it is
+    const char *program; // in the folder of programs; scratch_make: moetrain
     char text[96], job[96], out[96], err[96], checkpoints[96];
 };
 
