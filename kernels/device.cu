@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The device: its context, memory, copies, and the workspace that operations share.
 #include "kernels/cuda.h"
+#include <cinttypes>
 #include <cstring>
 #include <vector>
 
@@ -115,8 +116,23 @@ size_t cuda_workspace(const struct ops_sizes *n)
     return most;
 }
 
+// What kernels keep of a row on chip sets bounds.
+static enum err check_widths(const struct ops_sizes *n)
+{
+    const struct {
+        const char *name;
+        int64_t n, most;
+    } widths[] = {{"d_qkv", n->D, 256}, {"d", n->d, 32768}, {"N_e", n->E, 12288}};
+    for (auto w : widths)
+        ENSURE(w.n <= w.most, ERR_INPUT,
+               "arch.%s: expected at most %" PRId64 " with device cuda, found %" PRId64, w.name,
+               w.most, w.n);
+    return OK;
+}
+
 enum err cuda_reserve(const struct ops_sizes *n)
 {
+    TRY(check_widths(n));
     size_t bytes = cuda_workspace(n);
     gpu.sizes = *n;
     if (bytes > gpu.workspace_bytes) {

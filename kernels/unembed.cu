@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gemm.cuh"
 
-#define THREADS 512
+#define THREADS 512 // of a block at most
 
 // The largest of some logits, and the sum of their exponentials relative to it.
 struct top_sum {
@@ -30,7 +30,7 @@ static __global__ void __launch_bounds__(THREADS)
     z += row * V;
     float z_target = z[at];
     top_sum mine = {-INFINITY, 0};
-    for (int64_t v = threadIdx.x; v < V; v += THREADS)
+    for (int64_t v = threadIdx.x; v < V; v += blockDim.x)
         mine = add_logit(mine, z[v]);
     float top = gpu_block_max(mine.top, scratch);
     float share = mine.top == -INFINITY ? mine.sum : mine.sum * expf(mine.top - top);
@@ -41,7 +41,7 @@ static __global__ void __launch_bounds__(THREADS)
         return;
     dz += row * V;
     float factor = scale / sum;
-    for (int64_t v = threadIdx.x; v < V; v += THREADS) {
+    for (int64_t v = threadIdx.x; v < V; v += blockDim.x) {
         float p = expf(z[v] - top) * factor;
         gpu_store(dz + v, v == at ? p - scale : p);
     }
@@ -86,6 +86,7 @@ static void by_chunks(double *loss, real *dx, real *dw, const T *x, const T *w,
                       const int32_t *target, int64_t rows, int64_t n, int64_t C, int64_t V)
 {
     int64_t most = chunk_rows(rows, V);
+    unsigned threads = V > 1024 ? THREADS : V > 256 ? 128 : 32;
     double *each = gpu_scratch<double>(rows);
     float *z = gpu_scratch<float>(most * V);
     T *dz = gradient_of(z, most * V, T());
@@ -94,11 +95,11 @@ static void by_chunks(double *loss, real *dx, real *dw, const T *x, const T *w,
         gpu_gemm(false, true, m, V, C, gpu_matrix_of(x + r * C, C), gpu_matrix_of(w, C), false,
                  gpu_matrix_of(z, V));
         if (!dx) {
-            LAUNCH((xent_rows<T, false>), (unsigned)m, THREADS, 0, gpu.stream, each + r, dz, z,
+            LAUNCH((xent_rows<T, false>), (unsigned)m, threads, 0, gpu.stream, each + r, dz, z,
                    target + r, V, 1 / (float)n);
             continue;
         }
-        LAUNCH((xent_rows<T, true>), (unsigned)m, THREADS, 0, gpu.stream, each + r, dz, z,
+        LAUNCH((xent_rows<T, true>), (unsigned)m, threads, 0, gpu.stream, each + r, dz, z,
                target + r, V, 1 / (float)n);
         gpu_gemm(false, false, m, C, V, gpu_matrix_of(dz, V), gpu_matrix_of(w, C), false,
                  gpu_matrix_of(dx + r * C, C));

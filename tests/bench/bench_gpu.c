@@ -2,9 +2,10 @@
 // Each CUDA operation and the whole step at three sizes (gpu_floor.c), against the time that an
 // H100 would take at least.
 //
-//     bench_gpu --floor             the floors alone: no device is needed
-//     bench_gpu [--f32] [SIZE]      on this machine's device: the best of several runs, by the
-//     clock bench_gpu --json [SIZE]       the step's seconds, for compare_pytorch.py
+//     bench_gpu --floor        the floors alone: no device is needed
+//     bench_gpu [--f32] [SIZE] on this machine's device: the best of several runs by the clock
+//     bench_gpu --json [SIZE]  the step's seconds, for compare_pytorch_gpu.py
+//     bench_gpu --names        the sizes
 //
 // Exit codes: 0; 1: something failed; 2: no device.
 #include "core/rng.h"
@@ -375,11 +376,13 @@ static int run_size(bool json)
 int main(int argc, char **argv)
 {
     const char *only = NULL;
-    bool floors = false, json = false, bf16 = true;
+    bool floors = false, names = false, json = false, bf16 = true;
     int status = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--floor") == 0)
             floors = true;
+        else if (strcmp(argv[i], "--names") == 0)
+            names = true;
         else if (strcmp(argv[i], "--json") == 0)
             json = true;
         else if (strcmp(argv[i], "--f32") == 0)
@@ -387,6 +390,10 @@ int main(int argc, char **argv)
         else
             only = argv[i];
     }
+    for (int i = 0; names && i < GPU_SIZES; i++)
+        printf("%s\n", gpu_sizes[i].name);
+    if (names)
+        return 0;
     if (!floors && ops_cuda(bf16, &b.ops) != OK) {
         fprintf(stderr, "bench_gpu: %s\n", err_message());
         return 2;

@@ -124,6 +124,8 @@ static void collective_try(int warp, unsigned mask)
 {
     int first = warp * 32;
     unsigned present = 0;
+    if (emu_block.ready[warp] & mask)
+        return;
     for (unsigned rest = mask & emu_lanes_of_warp(warp); rest; rest &= rest - 1) {
         const cuda_thread &t = emu_block.thread[first + __builtin_ctz(rest)];
         if (t.state == LEFT)
@@ -168,6 +170,7 @@ uint64_t emu_collective(emu_where where, emu_op op, unsigned mask, uint64_t valu
         if (u.op != op || u.where.line != where.line || strcmp(u.where.file, where.file) != 0)
             emu_report(where, "%s, but lane %d of the same mask waits in %s at %s:%d",
                        emu_op_name(op), lane, emu_op_name(u.op), u.where.file, u.where.line);
+        break; // the others of this mask were held against it
     }
     t.where = where;
     t.op = op;
