@@ -31,6 +31,7 @@ static const struct command commands[] = {
     {"plan", "SWEEP.cfg", "what a sweep would run and cost; trains nothing",
      "  --workers N             for the predicted time; default: the cores of this machine\n"
      "  --rate FLOPS            executed FLOP/s of one worker; default: a stated guess\n"
+     "  --gpu-memory GB         names the runs that do not fit one GPU of so many 1e9 bytes\n"
      "  --json                  one JSON document\n",
      cmd_plan},
     {"simulate", "SWEEP.cfg --truth FILE | --jobs N",
