@@ -90,9 +90,9 @@ enum err law_fit_profile(const struct law_fit *f, const struct law_data *d, int 
                          const double *at, int n, double *objective);
 // The 95 % interval that the profile gives: where the objective has risen by what noise alone
 // explains (law_profile.c). NaN at an end: not so far within the parameter's bounds, so the
-// data do not limit it there; both NaN: no row is left over, either. rise: of the objective at
-// at[], 1 being the interval's end. least: the lowest objective seen; below the fit's, the fit
-// is not the best.
+// data do not limit it there; both NaN also where no row is left over or a coefficient is zero.
+// rise: of the objective at at[], 1 being the interval's end. least: the lowest objective seen;
+// below the fit's, the fit is not the best.
 enum { LAW_PROFILE_POINTS = 21 };
 struct law_profile {
     double lo, hi, least;

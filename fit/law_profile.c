@@ -214,7 +214,7 @@ static enum err profile(struct probe *b, struct law_profile *out)
 {
     double step;
     TRY(find_limit(b));
-    if (!(b->limit > 0))
+    if (!(b->limit > 0) || !isfinite(b->theta)) // a coefficient of zero
         return OK;
     TRY(first_step(b, &step));
     struct law_minima begin = b->known;

@@ -2,7 +2,8 @@
 // Do 95 % intervals of laws hold the truth? Simulated data sets with sd of ln L .005, each
 // fitted with 400 resamples: chinchilla at 245 points on the published isoFLOP budgets, routed
 // at Clark's 58 points; every parameter, and D*(1e24). Arguments: number of data sets (default
-// 1,000), where intervals come from (residuals, cases: that bootstrap; profile: the profile).
+// 1,000), where intervals come from (residuals, cases: that bootstrap; profile: the profile),
+// objective (huber, log).
 #include "core/err.h"
 #include "core/rng.h"
 #include "fit/fit.h"
@@ -64,7 +65,7 @@ static bool holds(const struct law_fit *f, const struct law_data *d, int j, doub
 }
 
 // boot: an enum law_boot, or PROFILE.
-static void coverage(const struct setting *s, int sets, int boot)
+static void coverage(const struct setting *s, int sets, int boot, enum law_objective objective)
 {
     int hit[LAW_MAX_PARAMS + 1] = {0}, p = law_params(s->law, NULL), failed = 0;
     const struct law_param *info;
@@ -75,6 +76,7 @@ static void coverage(const struct setting *s, int sets, int boot)
         chinchilla_optimum(s->truth, 1e24, &N, &D, NULL);
     struct law_options o = {.n_boot = boot == PROFILE ? 0 : RESAMPLES,
                             .boot = boot == PROFILE ? LAW_BOOT_CASES : (enum law_boot)boot,
+                            .objective = objective,
                             .seed = 2,
                             .threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     for (int k = 0; k < sets; k++) {
@@ -117,18 +119,20 @@ int main(int argc, char **argv)
     int boot = strcmp(kind, "profile") == 0 ? PROFILE
                : strcmp(kind, "cases") == 0 ? (int)LAW_BOOT_CASES
                                             : (int)LAW_BOOT_RESIDUALS;
+    enum law_objective objective =
+        argc > 3 && strcmp(argv[3], "log") == 0 ? LAW_SQUARES_LOG : LAW_HUBER_LOG;
     static struct setting s;
     s.law = law_find("chinchilla", 0);
     s.truth = law_cases[0].truth;
     published_grid(&s);
     CHECK(s.n == 245);
-    coverage(&s, sets, boot);
+    coverage(&s, sets, boot, objective);
     struct clark c = clark_load();
     s.law = law_find("routed", 0);
     s.truth = law_cases[2].truth;
     s.n = c.n;
     memcpy(s.x, c.x, sizeof c.x);
     CHECK(s.n == 58);
-    coverage(&s, sets, boot);
+    coverage(&s, sets, boot, objective);
     return test_summary();
 }
