@@ -78,7 +78,7 @@ static double beyond(double v, double least, double most)
         return most > 0 ? log(v / most) : 1e3;
     if (v < least / slack)
         return v > 0 ? log(least / v) : 1e3;
-    return v == v ? 0 : INFINITY; // NaN
+    return isnan(v) ? INFINITY : 0;
 }
 
 static double broken_by(const struct choosing *c, int i, const double *q)
