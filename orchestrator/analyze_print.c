@@ -142,8 +142,14 @@ static void print_trend(const json_t *rows, const char *what)
     json_t *v;
     if (json_array_size(rows))
         printf("  trend %s, r* = alpha_r C^beta_r\n", what);
-    json_array_foreach(rows, i, v) printf("    z = %-8.4g alpha_r %s   beta_r %s\n",
-                                          jnum(v, "z"), of(v, "alpha_r").s, of(v, "beta_r").s);
+    json_array_foreach(rows, i, v)
+    {
+        printf("    z = %-8.4g alpha_r %s   beta_r %s", jnum(v, "z"), of(v, "alpha_r").s,
+               of(v, "beta_r").s);
+        if (json_object_get(v, "scales"))
+            printf("   (%.0f interior minima)", jnum(v, "scales"));
+        putchar('\n');
+    }
 }
 
 static void print_allocation(const json_t *doc)
