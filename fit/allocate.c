@@ -177,6 +177,33 @@ static enum err lines(struct ratios *out, int n_lines, uint64_t seed)
     return OK;
 }
 
+// alpha_r and beta_r as functions of sparsity.
+static enum err fit_star(struct ratios *out, uint64_t seed)
+{
+    double x[2 * RATIO_MAX], y[RATIO_MAX];
+    int n = 0, from = -1;
+    bool several = false;
+    for (int i = 0; i < out->n; i++) {
+        const struct ratio_point *p = &out->point[i];
+        if (p->fit.verdict != CURVE_INTERIOR)
+            continue;
+        several = several || (from >= 0 && p->line != from);
+        from = p->line;
+        x[2 * n] = p->C;
+        x[2 * n + 1] = p->z;
+        y[n++] = p->fit.opt;
+    }
+    if (n < RATIO_STAR || !several)
+        return OK;
+    const struct law_data d = {.n = n, .x = x, .y = y};
+    const struct law_options o = {.objective = LAW_SQUARES_LOG,
+                                  .n_boot = 400,
+                                  .boot = LAW_BOOT_RESIDUALS,
+                                  .seed = seed,
+                                  .threads = 1};
+    return law_fit_run(law_find("r_star", 0), &d, &o, &out->star);
+}
+
 static enum err ratios_of(struct run *run, int n, uint64_t seed, struct ratios *out)
 {
     const int n_lines = number_lines(run, n);
@@ -191,7 +218,8 @@ static enum err ratios_of(struct run *run, int n, uint64_t seed, struct ratios *
         TRY(fit_group(run + from, i + 1 - from, seed, out));
         from = i + 1;
     }
-    return lines(out, n_lines, seed);
+    TRY(lines(out, n_lines, seed));
+    return fit_star(out, seed);
 }
 
 enum err ratios_run(const struct dataset *d, uint64_t seed, struct ratios *out)
@@ -223,5 +251,6 @@ void ratios_free(struct ratios *r)
         curve_fit_free(&r->point[i].fit);
     for (int i = 0; i < r->n_lines; i++)
         power_fit_free(&r->line[i].power);
+    law_fit_free(&r->star);
     *r = (struct ratios){0};
 }

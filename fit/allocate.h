@@ -25,7 +25,7 @@ analysis_fn allocate_trend; // 2 values: alpha_r, beta_r of r* = alpha_r C^beta_
 // The same from runs alone: for each scale of C and each sparsity the run with the least loss
 // as it is, and the minimum of a parabola in ln r (fit/curve.h; runs of one D share an
 // intercept). The smoothed trend is a power law through the latter for each sparsity.
-enum { RATIO_MAX = 64 };
+enum { RATIO_MAX = 64, RATIO_STAR = 6 };
 struct ratio_point {
     double C, z;
     int line;             // of ratio_trend
@@ -40,6 +40,8 @@ struct ratios {
     int n, n_lines;
     struct ratio_point point[RATIO_MAX];
     struct ratio_line line[RATIO_MAX];
+    struct law_fit star; // the law r_star through all interior minima; law NULL: fewer than
+                         // RATIO_STAR of them, or one sparsity
 };
 // ERR_INPUT: C is not known, more groups than RATIO_MAX. Groups with fewer than three r are
 // left out. ratios_free releases it.

@@ -3,6 +3,7 @@
 #include "core/json.h"
 #include "fit/allocate.h"
 #include "fit/compute.h"
+#include "fit/fit.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,6 +317,16 @@ static enum err surface_json(const struct analyze_input *in, json_t *out)
     return OK;
 }
 
+static json_t *star_json(const struct law_fit *f)
+{
+    const struct law_param *p;
+    const int n = law_params(f->law, &p);
+    json_t *out = json_object();
+    for (int k = 0; k < n; k++)
+        json_object_set_new(out, p[k].name, json_interval(f->value[k], f->lo[k], f->hi[k]));
+    return out;
+}
+
 static void ratio_json(const struct ratios *q, json_t *out)
 {
     json_t *raw = json_array(), *trend = json_array();
@@ -335,11 +346,16 @@ static void ratio_json(const struct ratios *q, json_t *out)
         const struct power_fit *w = &q->line[i].power;
         const double none = (double)NAN;
         struct estimate alpha = {w->fitted ? w->k : none, none, none, 1};
+        fit_interval(w->boot_lnk, w->fitted ? w->n_boot : 0, &alpha.lo, &alpha.hi);
+        alpha.lo = exp(alpha.lo);
+        alpha.hi = exp(alpha.hi);
         struct estimate beta = {w->fitted ? w->p : none, w->p_lo, w->p_hi, 1};
         json_t *one = trend_json(q->line[i].z, alpha, beta);
         json_object_set_new(one, "scales", json_integer(q->line[i].n));
         json_array_append_new(trend, one);
     }
+    if (q->star.law)
+        json_object_set_new(out, "r_star", star_json(&q->star));
     json_object_set_new(out, "runs", raw);
     json_object_set_new(out, "runs_trend", trend);
 }

@@ -142,8 +142,14 @@ static void print_trend(const json_t *rows, const char *what)
     json_t *v;
     if (json_array_size(rows))
         printf("  trend %s, r* = alpha_r C^beta_r\n", what);
-    json_array_foreach(rows, i, v) printf("    z = %-8.4g alpha_r %s   beta_r %s\n",
-                                          jnum(v, "z"), of(v, "alpha_r").s, of(v, "beta_r").s);
+    json_array_foreach(rows, i, v)
+    {
+        printf("    z = %-8.4g alpha_r %s   beta_r %s", jnum(v, "z"), of(v, "alpha_r").s,
+               of(v, "beta_r").s);
+        if (json_object_get(v, "scales"))
+            printf("   (%.0f interior minima)", jnum(v, "scales"));
+        putchar('\n');
+    }
 }
 
 static void print_allocation(const json_t *doc)
@@ -162,6 +168,11 @@ static void print_allocation(const json_t *doc)
         "  z = %-8.4g C = %-10.4g raw minimum at r = %-8.4g parabola %s, %s\n", jnum(v, "z"),
         jnum(v, "C"), jnum(v, "raw"), of(v, "parabola").s, jstr(v, "verdict"));
     print_trend(json_object_get(a, "runs_trend"), "of the runs' parabolas");
+    const char *name;
+    json_t *star_law = json_object_get(a, "r_star");
+    if (star_law)
+        puts("  all sparsities together: r* = a0 (1-z)^a1 C^(b0 (1-z)^b1)");
+    json_object_foreach(star_law, name, v) printf("    %s %s\n", name, words(v).s);
 }
 
 static void print_claim(const json_t *doc)

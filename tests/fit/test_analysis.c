@@ -231,6 +231,11 @@ static void test_ratios(void)
         CHECK_NEAR(line->power.p, beta, .01);
     }
     CHECK(held >= 2); // each 95 %
+    CHECK(out.star.law && out.star.converged);
+    held = 0;
+    for (int k = 0; k < 4; k++)
+        held += out.star.lo[k] <= p[k] && p[k] <= out.star.hi[k];
+    CHECK(held >= 3);
     for (int i = 0; i < out.n; i++) {
         bool found = false;
         for (int k = 0; k < ROWS; k++)

@@ -47,11 +47,10 @@ static void read_curves(struct curves *c)
 }
 
 // The intervals must hold, by the binomial's three standard errors, and errors must be smaller
-// than those of a guess without the curve (the sd of ln final loss is 9.6 %, a law of size and
-// tokens is off by 2.2 %).
+// than those of a guess without the curve: chinchilla fitted to these runs is off by 2.3 %.
 static void test_real(const struct curves *c)
 {
-    static const double parts[3] = {.25, .5, .7}, most[3] = {.025, .015, .012};
+    static const double parts[3] = {.25, .5, .7}, most[3] = {.02, .015, .012};
     const double least = .95 - 3 * sqrt(.95 * .05 / c->n);
     printf("%-8s %5s %8s %8s %8s   %s\n", "method", "part", "rmse, %", "+-, %", "held, %",
            "largest C from smaller: rmse, held (runs)");
