@@ -63,10 +63,11 @@ static void divide_columns(real *x, const real *sum, int64_t D)
     }
 }
 
-void attention_fwd(real *o, real *lse, const real *q, const real *k, const real *v,
-                   struct attention_sizes n, enum gemm_kind kind, real *scratch)
+void attention_fwd(act *o, real *lse, const act *qk, const act *qkv, struct attention_sizes n,
+                   enum gemm_kind kind, real *scratch)
 {
     int64_t D = n.D, ldo = n.Hq * D;
+    const act *q = qk, *k = qk + ldo, *v = qkv + ldo + n.Hkv * D;
     real *qt = scratch, *ot = qt + QB * D, *st = ot + 2 * QB * D;
     for (int64_t b = 0; b < n.B; b++)
         for (int64_t h = 0; h < n.Hq; h++) {
@@ -136,11 +137,13 @@ static void clear_rows(real *x, int64_t rows, int64_t width, int64_t ld)
         memset(x + i * ld, 0, (size_t)width * sizeof *x);
 }
 
-void attention_bwd(real *dq, real *dk, real *dv, const real *d_o, const real *q, const real *k,
-                   const real *v, const real *o, const real *lse, struct attention_sizes n,
-                   enum gemm_kind kind, real *scratch)
+void attention_bwd(real *d_qkv, const real *d_o, const act *qk, const act *qkv, const act *o,
+                   const real *lse, struct attention_sizes n, enum gemm_kind kind,
+                   real *scratch)
 {
     int64_t D = n.D, ldo = n.Hq * D;
+    const act *q = qk, *k = qk + ldo, *v = qkv + ldo + n.Hkv * D;
+    real *dq = d_qkv, *dk = dq + ldo, *dv = dk + n.Hkv * D;
     clear_rows(dk, n.B * n.T, n.Hkv * D, n.ld);
     clear_rows(dv, n.B * n.T, n.Hkv * D, n.ld);
     for (int64_t b = 0; b < n.B; b++)

@@ -3,8 +3,9 @@
 // experts are sorted by expert, tokens in order within one (histogram, scan, scatter), so that
 // each expert's tokens are contiguous rows ("slots") and none is dropped or padded.
 //
-//     offset [E + 1]: expert e owns slots offset[e] .. offset[e+1]-1;  token [T K]: a slot's
-//     token; slot [T, K]: the slot of a token's k-th choice
+//     offset [E + 1] (host memory on every backend): expert e owns slots offset[e] ..
+//     offset[e+1]-1;  token [T K]: a slot's token; slot [T, K]: the slot of a token's k-th
+//     choice
 //
 // dispatch_gather: y[s] = x[token[s]] ([n, C] from [T, C]); dispatch_scatter, its adjoint and
 // the combination of experts: y[token[s]] += x[s]. Each is the other's backward; ffn.h runs

@@ -35,7 +35,7 @@ static void add_rows(real *y, struct ffn_sizes n, enum gemm_kind kind, int64_t i
     dispatch_scatter(y, buffer, n.token + i, m, n.C);
 }
 
-void ffn_fwd(real *y, real *gu, const real *x, const real *s, const real *w_gu, const real *w_d,
+void ffn_fwd(real *y, act *gu, const act *x, const real *s, const real *w_gu, const real *w_d,
              struct ffn_sizes n, enum gemm_kind kind, real *scratch)
 {
     int64_t C = n.C, F = n.F;
@@ -51,8 +51,8 @@ void ffn_fwd(real *y, real *gu, const real *x, const real *s, const real *w_gu, 
         }
 }
 
-void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const real *x,
-             const real *gu, const real *s, const real *w_gu, const real *w_d,
+void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const act *x,
+             const act *gu, const real *s, const real *w_gu, const real *w_d,
              struct ffn_sizes n, enum gemm_kind kind, real *scratch)
 {
     int64_t C = n.C, F = n.F;

@@ -18,14 +18,14 @@
 
 struct ffn_sizes {
     int64_t E, C, F;
-    const int64_t *offset; // [E + 1]
+    const int64_t *offset; // [E + 1], host memory on every backend
     const int32_t *token;  // [R], or NULL
 };
 
 int64_t ffn_scratch(int64_t C, int64_t F);
-void ffn_fwd(real *y, real *gu, const real *x, const real *s, const real *w_gu, const real *w_d,
+void ffn_fwd(real *y, act *gu, const act *x, const real *s, const real *w_gu, const real *w_d,
              struct ffn_sizes n, enum gemm_kind kind, real *scratch);
-void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const real *x,
-             const real *gu, const real *s, const real *w_gu, const real *w_d,
+void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const act *x,
+             const act *gu, const real *s, const real *w_gu, const real *w_d,
              struct ffn_sizes n, enum gemm_kind kind, real *scratch);
 #endif

@@ -62,8 +62,8 @@ void muon_orthogonalize(real *x, int64_t rows, int64_t cols, real *scratch)
         memcpy(x, o, (size_t)(rows * cols) * sizeof *x);
 }
 
-void muon_update(real *p, real *m, const real *g, int64_t rows, int64_t cols,
-                 const struct muon *o, real *scratch)
+static void update_one(real *p, real *m, const real *g, int64_t rows, int64_t cols,
+                       const struct muon *o, real *scratch)
 {
     const real mu = (real)MOMENTUM, nu = (real)(1 - MOMENTUM);
     int64_t n = rows * cols;
@@ -77,4 +77,11 @@ void muon_update(real *p, real *m, const real *g, int64_t rows, int64_t cols,
     const real rate = (real)(o->lr * RMS * sqrt((double)(rows > cols ? rows : cols)));
     for (int64_t i = 0; i < n; i++)
         p[i] = keep * p[i] - rate * x[i];
+}
+
+void muon_update(real *p, real *m, const real *g, int64_t count, int64_t rows, int64_t cols,
+                 const struct muon *o, real *scratch)
+{
+    for (int64_t i = 0; i < count; i++, p += rows * cols, m += rows * cols, g += rows * cols)
+        update_one(p, m, g, rows, cols, o, scratch);
 }

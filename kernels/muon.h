@@ -33,6 +33,7 @@ struct muon {
 int64_t muon_scratch(int64_t rows, int64_t cols);
 // x [rows, cols] = NS5(x); scratch: muon_scratch reals.
 void muon_orthogonalize(real *x, int64_t rows, int64_t cols, real *scratch);
-void muon_update(real *p, real *m, const real *g, int64_t rows, int64_t cols,
+// count matrices side by side.
+void muon_update(real *p, real *m, const real *g, int64_t count, int64_t rows, int64_t cols,
                  const struct muon *o, real *scratch);
 #endif

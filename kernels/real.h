@@ -7,4 +7,7 @@ typedef double real;
 #else
 typedef float real;
 #endif
+// An element of what forward keeps for backward and products read: a real on the CPU. A device
+// may store it in fewer bytes (ops.h), so that only operations may look inside or count in it.
+typedef real act;
 #endif

@@ -31,8 +31,7 @@ static void rotate(real *x, const real *table, int64_t B, int64_t T, int64_t H, 
     }
 }
 
-void rope_fwd(real *x, const real *table, int64_t B, int64_t T, int64_t H, int64_t D,
-              int64_t ld)
+void rope_fwd(act *x, const real *table, int64_t B, int64_t T, int64_t H, int64_t D, int64_t ld)
 {
     rotate(x, table, B, T, H, D, ld, 1);
 }

@@ -13,8 +13,9 @@
 #include "kernels/real.h"
 #include <stdint.h>
 
+// table: host memory.
 void rope_table(real *table, int64_t T, int64_t D, double base);
-void rope_fwd(real *x, const real *table, int64_t B, int64_t T, int64_t H, int64_t D,
+void rope_fwd(act *x, const real *table, int64_t B, int64_t T, int64_t H, int64_t D,
               int64_t ld);
 void rope_bwd(real *dx, const real *table, int64_t B, int64_t T, int64_t H, int64_t D,
               int64_t ld);

@@ -30,12 +30,12 @@ struct router_kind {
     bool sigmoid, norm;
 };
 
-// bias [E], sigmoid only; NULL: none.
+// bias [E] (host memory on every backend), sigmoid only; NULL: none.
 void router_fwd(real *p, int32_t *choice, real *w, real *total, const real *z, const real *bias,
                 int64_t T, struct router_kind n);
-// dp [E].
+// dp [E], host memory on every backend.
 void router_bwd(real *dz, const real *dw, const real *dp, const real *p, const int32_t *choice,
                 const real *w, const real *total, int64_t T, struct router_kind n);
-// mean_p[e] = mean over tokens of p.
+// mean_p[e] = mean over tokens of p; host memory on every backend.
 void router_mean(real *mean_p, const real *p, int64_t T, int64_t E);
 #endif

@@ -20,20 +20,20 @@ static double row_xent(real *z, int64_t target, int64_t V, real scale)
     return log((double)sum) + ((double)top - (double)at);
 }
 
-double unembed_xent(real *dx, real *dw, const real *x, const real *w, const int32_t *target,
-                    int64_t T, int64_t n, int64_t C, int64_t V, enum gemm_kind kind,
-                    real *scratch)
+void unembed_xent(double *loss, real *dx, real *dw, const act *x, const real *w,
+                  const int32_t *target, int64_t T, int64_t n, int64_t C, int64_t V,
+                  enum gemm_kind kind, real *scratch)
 {
-    double loss = 0;
+    double sum = 0;
     for (int64_t r = 0; r < T; r += ROWS) {
         int64_t m = T - r < ROWS ? T - r : ROWS;
         gemm_as(kind, false, true, m, V, C, x + r * C, C, w, C, false, scratch, V);
         for (int64_t t = 0; t < m; t++)
-            loss += row_xent(scratch + t * V, target[r + t], V, 1 / (real)n);
+            sum += row_xent(scratch + t * V, target[r + t], V, 1 / (real)n);
         if (dx == NULL)
             continue;
         gemm_as(kind, false, false, m, C, V, scratch, V, w, C, false, dx + r * C, C);
         gemm_as(kind, true, false, V, C, m, scratch, V, x + r * C, C, r > 0, dw, C);
     }
-    return loss / (double)n;
+    *loss = sum / (double)n;
 }

@@ -9,15 +9,15 @@
 //
 //     dz = (softmax(z) - onehot(target)) / n,   dx = dz W,   dW = dz^T x
 //
-// dx and dw are overwritten; both NULL: loss only. scratch: unembed_scratch(V) reals. The
-// losses are added in double. kind: what the products run on. Deterministic.
+// *loss is L; dx and dw are overwritten; both NULL: loss only. scratch: unembed_scratch(V)
+// reals. The losses are added in double. kind: what the products run on. Deterministic.
 #ifndef KERNELS_UNEMBED_H
 #define KERNELS_UNEMBED_H
 #include "kernels/gemm_bf16.h"
 #include <stdint.h>
 
 int64_t unembed_scratch(int64_t V);
-double unembed_xent(real *dx, real *dw, const real *x, const real *w, const int32_t *target,
-                    int64_t T, int64_t n, int64_t C, int64_t V, enum gemm_kind kind,
-                    real *scratch);
+void unembed_xent(double *loss, real *dx, real *dw, const act *x, const real *w,
+                  const int32_t *target, int64_t T, int64_t n, int64_t C, int64_t V,
+                  enum gemm_kind kind, real *scratch);
 #endif

@@ -8,6 +8,7 @@
 
 enum err cmd_arch(int argc, char **argv);
 enum err cmd_plan(int argc, char **argv);
+enum err cmd_simulate(int argc, char **argv);
 enum err cmd_run(int argc, char **argv);
 enum err cmd_launch(int argc, char **argv);
 enum err cmd_submit(int argc, char **argv);

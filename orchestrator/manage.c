@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/manage.h"
-#include "core/executed.h"
 #include "core/json.h"
 #include "orchestrator/manage_state.h"
 #include "orchestrator/outputs.h"
@@ -23,10 +22,10 @@ const struct steer_job *manage_job(const struct manager *m, int job)
     return steer_job_at(m->steer, m->steer_of[job]);
 }
 
-double manage_flops(const struct steer_job *sj)
+double manage_seconds(const struct manager *m, const struct steer_job *sj)
 {
-    struct executed ex = executed_of(&sj->job);
-    return ex.flops_per_token * (double)sj->job.train.tokens;
+    struct runtime_work w = runtime_work_of(&sj->job);
+    return runtime_predict(&m->runtime, &w, NULL);
 }
 
 double manage_time(const struct manager *m, double clock)
@@ -67,7 +66,8 @@ static enum err queue(struct manager *m, int number)
     }
     records_attempts(&m->past, sj->job.id, &attempts, &crashes);
     m->steer_of[m->n_sched++] = number;
-    return sched_add(m->sched, sj->job.id, sj->priority, manage_flops(sj), attempts, crashes);
+    return sched_add(m->sched, sj->job.id, sj->priority, manage_seconds(m, sj), attempts,
+                     crashes);
 }
 
 enum err manage_take_up(struct manager *m)
@@ -152,11 +152,10 @@ static enum err keep_final(struct manager *m, const struct job_result *r)
     return OK;
 }
 
-static void note_end(struct manager *m, int worker, double t0, double t1, double flops)
+static void note_end(struct manager *m, int worker, double t0, double t1)
 {
     struct manage_worker *w = &m->workers[worker];
     m->busy += t1 - t0;
-    m->flops_done += flops;
     m->first_start = fmin(m->first_start, t0);
     m->last_end = fmax(m->last_end, t1);
     w->job = -1;
@@ -198,7 +197,7 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
     memcpy(r->id, sj->job.id, sizeof r->id);
     bool ran = m->workers[a->worker].job == a->job;
     if (ran)
-        note_end(m, a->worker, t0, t1, r->status == JOB_OK ? manage_flops(sj) : 0);
+        note_end(m, a->worker, t0, t1);
     enum sched_outcome outcome = outcome_of(r->status);
     enum sched_verdict verdict = sched_report(m->sched, *a, outcome);
     if (verdict == SCHED_STALE)
@@ -206,6 +205,10 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
     double w0 = manage_time(m, t0), w1 = manage_time(m, t1);
     const char *backend = json_string_value(json_object_get(body, "backend"));
     const char *words = json_string_value(json_object_get(body, "stderr"));
+    if (r->status == JOB_OK) {
+        struct runtime_work work = runtime_work_of(&sj->job);
+        runtime_add(&m->runtime, &work, m->workers[a->worker].host, r->seconds);
+    }
     if (verdict == SCHED_FINAL) {
         TRY(manage_record(m, records_result(r, a->attempt, a->worker + 1, w0, w1,
                                             backend ? backend : "",

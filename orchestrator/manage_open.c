@@ -94,6 +94,10 @@ static enum err begin_session(struct manager *m, int64_t torn)
         const struct steer_job *sj = steer_job_at(m->steer, i);
         m->n_ok += sj->final && sj->result.status == JOB_OK;
         m->n_failed += sj->final && sj->result.status != JOB_OK;
+        if (steer_job_ok(sj)) {
+            struct runtime_work work = runtime_work_of(&sj->job);
+            runtime_add(&m->runtime, &work, "an earlier session", sj->result.seconds);
+        }
     }
     if (m->past.sessions > 0)
         manage_say(m, "%s: resuming, %d of %d known jobs are done", m->cfg.name,
@@ -154,6 +158,7 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     m->latest = json_array();
     ENSURE(m->records && m->latest, ERR_FAILED, "out of memory");
     TRY(config_load(config_path, &m->cfg));
+    runtime_init(&m->runtime, runtime_guess(&m->cfg.base));
     TRY(identity_trainer(m->cfg.trainer, build, sizeof build));
     TRY(steer_create(&m->cfg, &m->steer));
     TRY(open_workers(m));

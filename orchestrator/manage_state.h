@@ -6,6 +6,7 @@
 #include "orchestrator/journal.h"
 #include "orchestrator/manage.h"
 #include "orchestrator/records.h"
+#include "orchestrator/runtime.h"
 #include "orchestrator/sched.h"
 
 #define MANAGE_LATEST 8
@@ -30,6 +31,7 @@ struct manager {
     struct journal *journal;
     struct steer *steer;
     struct sched *sched;
+    struct runtime runtime; // of all runs so far
     struct progress *progress;
     json_t *records;
     struct records_identity identity; // the journal's
@@ -42,9 +44,8 @@ struct manager {
     struct job_result *finals; // journalled, not yet given to the steering
     int n_finals, cap_finals;
 
-    double wall0, clock0; // time of day and clock at the start
-    double first_start, last_end, busy,
-        flops_done;                // this session's, manager's clock; s; predicted FLOPs
+    double wall0, clock0;               // time of day and clock at the start
+    double first_start, last_end, busy; // this session's, manager's clock; s
     int n_ok, n_failed, n_crashes; // final results ok and not; crashed attempts of this session
     char last_cause[256];
     double unsynced_since, shown; // infinite: nothing waits
@@ -55,8 +56,8 @@ struct manager {
 
 // The steering's record of a scheduler's job.
 const struct steer_job *manage_job(const struct manager *m, int job);
-// Executed FLOPs of a whole training.
-double manage_flops(const struct steer_job *sj);
+// Predicted seconds of a whole training.
+double manage_seconds(const struct manager *m, const struct steer_job *sj);
 // Time of day of a moment on the manager's clock.
 double manage_time(const struct manager *m, double clock);
 // Appends to the journal; takes the reference.

@@ -45,23 +45,57 @@ static double training_share(const struct manager *m, double until)
     return span > 0 ? fmin(1, busy / span) : NAN;
 }
 
-// Predicted FLOPs that are left, those of jobs not yet created at the mean of those that are.
-static double flops_left(const struct manager *m)
+// What is left to train, jobs not yet created at the mean of those that are.
+struct left {
+    double seconds, longest;
+    int jobs;
+};
+
+static struct left work_left(const struct manager *m)
 {
-    double left = 0, all = 0;
-    int n = steer_n_jobs(m->steer);
+    struct left left = {0};
+    double all = 0;
+    int n = steer_n_jobs(m->steer), later = steer_expected_jobs(m->steer) - n;
     for (int i = 0; i < n; i++) {
         const struct steer_job *sj = steer_job_at(m->steer, i);
-        double flops = manage_flops(sj);
-        all += flops;
-        left += sj->final ? 0 : flops;
+        double t = manage_seconds(m, sj);
+        all += t;
+        if (!sj->final) {
+            left.seconds += t;
+            left.longest = fmax(left.longest, t);
+            left.jobs++;
+        }
     }
     for (int w = 0; w < m->n_workers; w++)
         if (m->workers[w].job >= 0 && !m->workers[w].lost) {
             const struct steer_job *sj = manage_job(m, m->workers[w].job);
-            left -= manage_flops(sj) * share_done(&sj->job, m->workers[w].step);
+            left.seconds -= manage_seconds(m, sj) * share_done(&sj->job, m->workers[w].step);
         }
-    return n > 0 ? left + all / n * (steer_expected_jobs(m->steer) - n) : 0;
+    if (n > 0) {
+        left.seconds += all / n * later;
+        left.jobs += later;
+    }
+    return left;
+}
+
+// Seconds to the end: work shared evenly, or the longest job if that takes longer. The
+// interval: the predictions' own error (median to two standard deviations: 2.9; what jobs have
+// in common does not average out, taken as a third of it), and above, the last job's worker
+// working alone.
+struct eta {
+    double at, lo, hi;
+};
+
+static struct eta eta_of(const struct manager *m, int workers)
+{
+    struct left left = work_left(m);
+    double error = 2.9 * runtime_error(&m->runtime), even = left.seconds / workers;
+    if (m->runtime.n == 0 || workers == 0 || left.jobs == 0)
+        return (struct eta){NAN, NAN, NAN};
+    double sd = error * (1. / 3 + 1 / sqrt((double)left.jobs));
+    double late = left.longest * (1 - 1. / workers);
+    return (struct eta){fmax(even, left.longest), fmax(0, even * (1 - sd)),
+                        (even + late) * (1 + sd)};
 }
 
 enum err manage_show(struct manager *m, const char *state)
@@ -69,26 +103,25 @@ enum err manage_show(struct manager *m, const char *state)
     double now = signals_clock();
     bool over = strcmp(state, "running") != 0 && strcmp(state, "draining") != 0;
     struct sched_counts c = sched_count(m->sched);
-    double rate = m->flops_done > 0 && m->busy > 0 ? m->flops_done / m->busy : NAN;
-    double eta = over ? NAN : flops_left(m) / (rate * c.workers);
+    struct eta eta = over ? (struct eta){NAN, NAN, NAN} : eta_of(m, c.workers);
     json_t *workers = json_array();
     int running = 0;
     for (int w = 0; w < m->n_workers; w++) {
         json_array_append_new(workers, worker_json(m, w, now));
         running += m->workers[w].job >= 0 && !m->workers[w].lost;
     }
-    json_t *status =
-        json_pack("{s:i, s:s, s:s, s:o, s:o, s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:o, s:o, "
-                  "s:o, s:o, s:O}",
-                  "v", 1, "name", m->cfg.name, "state", state, "updated",
-                  json_num(round(manage_time(m, now) * 1000) / 1000), "elapsed_s",
-                  json_num(now - m->clock0), "jobs", "done", m->n_ok + m->n_failed, "failed",
-                  m->n_failed, "running", running, "queued", c.queued + c.held - running,
-                  "known", steer_n_jobs(m->steer), "expected", steer_expected_jobs(m->steer),
-                  "decisions", steer_n_decisions(m->steer), "eta_s", json_num(eta),
-                  "flops_per_s", json_num(rate * m->n_workers), "training_share",
-                  json_num(training_share(m, over ? m->last_end : now)), "workers", workers,
-                  "latest", m->latest);
+    json_t *status = json_pack(
+        "{s:i, s:s, s:s, s:o, s:o, s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:o, s:o, "
+        "s:o, s:o, s:o, s:o, s:O}",
+        "v", 1, "name", m->cfg.name, "state", state, "updated",
+        json_num(round(manage_time(m, now) * 1000) / 1000), "elapsed_s",
+        json_num(now - m->clock0), "jobs", "done", m->n_ok + m->n_failed, "failed", m->n_failed,
+        "running", running, "queued", c.queued + c.held - running, "known",
+        steer_n_jobs(m->steer), "expected", steer_expected_jobs(m->steer), "decisions",
+        steer_n_decisions(m->steer), "eta_s", json_num(eta.at), "eta_lo_s", json_num(eta.lo),
+        "eta_hi_s", json_num(eta.hi), "runtime_error", json_num(runtime_error(&m->runtime)),
+        "training_share", json_num(training_share(m, over ? m->last_end : now)), "workers",
+        workers, "latest", m->latest);
     ENSURE(status, ERR_FAILED, "out of memory for the status");
     m->shown = now;
     progress_show(m->progress, status);

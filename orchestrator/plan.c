@@ -4,41 +4,21 @@
 #include "orchestrator/plan.h"
 #include "core/executed.h"
 #include "core/json.h"
+#include "orchestrator/runtime.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Executed FLOP/s that a worker is taken to reach when nobody says: a thread of a current CPU
-// on models of 1e4 to 1e6 parameters (matrix products far below their peak), and a third of a
-// large accelerator's dense bf16 peak.
-#define GUESS_CPU_THREAD 3e10
-#define GUESS_ACCELERATOR 3e14
-
 struct cost {
     double flops, executed, seconds, longest, tokens, memory;
 };
-
-static double guessed_rate(const struct job *j)
-{
-    return strcmp(j->device, "cpu") == 0 ? GUESS_CPU_THREAD * j->threads : GUESS_ACCELERATOR;
-}
-
-static double executed_flops(const struct job *j)
-{
-    struct executed x = executed_of(j);
-    int64_t steps = job_steps(j);
-    double trained = (double)job_tokens_after(j, steps);
-    double validations = j->val.every > 0 ? 1 + (double)(steps / j->val.every) : 1;
-    // a forward pass is a third of forward + backward
-    return x.flops_per_token * (trained + validations * (double)j->val.tokens / 3);
-}
 
 static void cost_add(struct cost *c, const struct sweep *cfg, const struct steer_job *sj,
                      double rate)
 {
     const struct job *j = &sj->job;
-    double executed = executed_flops(j);
+    double executed = runtime_work_of(j).x[0];
     struct executed x = executed_of(j);
     c->flops += (double)sj->counts.M * (double)j->train.tokens;
     c->executed += executed;
@@ -208,7 +188,7 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
 
 enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, json_t **out)
 {
-    double rate = opt->rate > 0 ? opt->rate : guessed_rate(&cfg->base);
+    double rate = opt->rate > 0 ? opt->rate : runtime_guess(&cfg->base);
     struct sweep *open = malloc(sizeof *open);
     ENSURE(open, ERR_FAILED, "out of memory");
     *open = *cfg; // shares the data paths, which stay cfg's

@@ -80,6 +80,13 @@ void status_line(const json_t *status, char *buf, size_t size)
         char left[64];
         duration(eta, left, sizeof left);
         add(buf, size, ", about %s left", left);
+        double lo = number(status, "eta_lo_s"), hi = number(status, "eta_hi_s");
+        if (isfinite(lo) && isfinite(hi)) {
+            char from[64], to[64];
+            duration(lo, from, sizeof from);
+            duration(hi, to, sizeof to);
+            add(buf, size, " (%s to %s)", from, to);
+        }
     }
 }
 

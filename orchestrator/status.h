@@ -5,7 +5,8 @@
 // {"v":1, "name", "state": "running|draining|stopped|done|failed", "updated": s since 1970,
 // "elapsed_s",
 //  "jobs": {"done", "failed", "running", "queued", "known", "expected"}, "decisions",
-//  "eta_s": number or null, "flops_per_s": of all workers or null, "training_share": share of
+//  "eta_s", "eta_lo_s", "eta_hi_s": numbers or null, "runtime_error": median relative error of
+//  predicted times or null, "training_share": share of
 //  the workers' time since this session's first start in which they trained, or null,
 //  "workers": [{"rank", "host", "state": "training|idle|lost|unfit|absent", "job", "phase",
 //  "C", "fraction", "loss", "seconds"}, ..] (from "job" on only when training), "latest":

@@ -106,6 +106,7 @@ enum err checkpoint_save(const char *dir, const struct job *j, uint32_t text, co
 {
     struct header h;
     struct part part[N_PARTS];
+    model_fetch(m);
     expected_header(&h, j, text, m);
     h.state = *s;
     h.meta_bytes = (int64_t)strlen(meta);
@@ -359,6 +360,8 @@ enum err checkpoint_load(const char *dir, const struct job *j, uint32_t text, bo
     expected_header(&want, j, text, m);
     enum err e = load(fd, p.now, j, &want, s, m);
     close(fd);
+    if (e == OK)
+        model_store(m);
     return e;
 }
 

@@ -140,7 +140,7 @@ static enum err read_folder(struct importing *x)
     TRY(check_tensors(x));
     struct arch one = x->job.arch;
     one.S = 1;
-    TRY(model_create(&one, &x->job.model, GEMM_FULL, 1, 1, &x->model));
+    TRY(model_create(&one, &x->job.model, ops_cpu(), GEMM_FULL, 1, 1, &x->model));
     return read_weights(x);
 }
 

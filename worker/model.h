@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // The model: a pre-norm decoder, L_d dense layers first, then L_m MoE layers. It calls
 // operations of kernels/; parameters, gradients and both moments lie in arenas ordered by
-// core's tensor table.
+// core's tensor table, in the backend's memory.
 #ifndef WORKER_MODEL_H
 #define WORKER_MODEL_H
 #include "core/job.h"
 #include "core/tensor.h"
-#include "kernels/gemm_bf16.h"
+#include "kernels/ops.h"
 #include <stddef.h>
 
 struct model;
 
 // Allocates everything for batches of at most batch_tokens (a multiple of S), and starts
-// threads - 1 threads (no more than a batch has sequences are used). Nothing is allocated
-// later. gemm: what all matrix products but the router's run on. Results are a function of the
-// arguments, the number of threads among them: sums over a batch are taken in parts of whole
-// sequences, one a thread, and the parts in order. ERR_INPUT: architecture; ERR_FAILED: memory,
-// with the bytes that were asked for.
-enum err model_create(const struct arch *a, const struct job_model *opt, enum gemm_kind gemm,
-                      int64_t batch_tokens, int threads, struct model **out);
+// threads - 1 threads (no more than a batch has sequences are used; on a device none). Nothing
+// is allocated later. gemm: what all matrix products but the router's run on. Results are a
+// function of the arguments, the number of threads among them: sums over a batch are taken in
+// parts of whole sequences, one a thread, and the parts in order. ERR_INPUT: architecture;
+// ERR_FAILED: memory, with the bytes that were asked for.
+enum err model_create(const struct arch *a, const struct job_model *opt, const struct ops *ops,
+                      enum gemm_kind gemm, int64_t batch_tokens, int threads,
+                      struct model **out);
 void model_free(struct model *m);
-// Fresh parameters from the seed: same seed, same bits.
+// Moments and biases to zero, as model_create leaves them.
+void model_clear(struct model *m);
+// Fresh parameters from the seed: same seed, same bits, whatever the threads.
 void model_init(struct model *m, uint64_t seed);
 // One pass over tokens[n] (n a multiple of S, at most batch_tokens; each run of S is a
-// sequence), predicting targets[n]. Returns the mean cross-entropy in nats; train: keeps what
-// backward needs.
+// sequence), predicting targets[n]; train: keeps what backward needs, the tokens among it.
+void model_pass(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
+                bool train);
+// Mean cross-entropy of the last pass in nats; waits for it.
+double model_loss(struct model *m);
+// Both.
 double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
                      bool train);
 // Gradients of mean cross-entropy + aux x sum over MoE layers of the balancing loss
@@ -46,7 +53,12 @@ void model_balance_bias(struct model *m, double rate);
 double model_aux_loss(const struct model *m);
 double model_balance(const struct model *m);
 
-// The arenas, elements as in the tensor table; for checkpoint, tests and export.
+// The arenas, elements as in the tensor table; for checkpoint, tests and export. Parameters and
+// moments are the host's: on a device copies, which model_fetch brings up to date, and which
+// model_store puts in the device's place (on the CPU it says that weights have changed).
+// model_grads: the backend's own.
+void model_fetch(struct model *m);
+void model_store(struct model *m);
 int64_t model_n_params(const struct model *m);
 const struct tensor *model_tensors(const struct model *m, int *n);
 real *model_params(struct model *m);

@@ -9,6 +9,7 @@
 // alone.
 #ifndef WORKER_MODEL_IMPL_H
 #define WORKER_MODEL_IMPL_H
+#include "kernels/ops.h"
 #include "worker/model.h"
 #include "worker/pool.h"
 
@@ -27,19 +28,21 @@ struct layer_params {
 // What one layer keeps from forward for backward. T = batch_tokens, Q = N_q d_qkv, R = ffn
 // rows.
 struct layer_acts {
-    real *x;          // [T, d] the residual stream that enters
-    real *r1;         // [T] its norm's factors
-    real *qkv;        // [T, Q + 2 N_kv d_qkv] after RoPE; with QK-norm before both
-    real *o, *lse;    // [T, Q], [T N_q]
-    real *x2;         // [T, d] the stream between attention and feed-forward
-    real *norm2, *r2; // [T, d], [T]
-    real *gate_up;    // [R, 2 F]: R = T, F = d_d in a dense layer; R = T K, F = d_m in MoE
-    real *sh_gate_up; // [T, 2 n_shared d_m]
+    real *x;         // [T, d] the residual stream that enters
+    real *r1;        // [T] its norm's factors
+    act *qkv;        // [T, Q + 2 N_kv d_qkv] after RoPE; with QK-norm before both
+    act *o;          // [T, Q]
+    real *lse;       // [T N_q]
+    real *x2;        // [T, d] the stream between attention and feed-forward
+    act *norm2;      // [T, d]
+    real *r2;        // [T]
+    act *gate_up;    // [R, 2 F]: R = T, F = d_d in a dense layer; R = T K, F = d_m in MoE
+    act *sh_gate_up; // [T, 2 n_shared d_m]
     // MoE only
     real *p, *w, *total;            // [T, N_e], [T, K], [T]
     real *w_slot;                   // [T K]
     int32_t *choice, *slot, *token; // [T, K], [T, K], [T K]
-    int64_t *offset;                // [N_e + 1]
+    int64_t *offset;                // [N_e + 1], host memory
 };
 
 struct layer {
@@ -58,44 +61,51 @@ struct part {
     double square;        // sum of squares of its slice of the model's gradients
     struct layer *layers; // [L]
     real *embed, *g_embed, *norm_out, *g_norm_out, *unembed, *g_unembed;
-    void *acts; // the activation arena
-    size_t acts_bytes;
+    void *acts, *host; // the activation arena; what every backend leaves to the host
+    size_t acts_bytes, host_bytes;
     // The last forward: its rows, their tokens (they must live until backward) and their share
     // of the loss
     int64_t n;
-    const int32_t *tokens, *targets;
-    double loss;
+    const int32_t *tokens, *targets; // on a device copies, in device_tokens
+    int32_t *device_tokens;          // [2 T]
+    double *loss;
     // Activations outside the layers, and scratch
-    real *x_out, *norm_out_y, *r_out;    // [T, d], [T, d], [T]
-    real *d_norm_out;                    // [T, d] dL/d(norm_out_y), made by the fused loss
-    real *rope;                          // [S, d_qkv]
-    real *dx, *dy;                       // [T, d]: the residual stream's gradient; a branch's
-    real *norm1, *d_norm1, *d_qkv, *d_o; // of one chunk of rows in the attention block
-    real *qk, *r_qk;    // of one chunk: rows of qkv with normed heads; [rows, N_q + N_kv]
-    real *dp, *mean_p;  // [N_e]
-    real *logits;       // [T, N_e] router logits or their gradient
-    real *dw, *dw_slot; // [T, K], [T K]
-    real *scratch;      // the largest that any operation asks for
+    real *x_out, *r_out;         // [T, d], [T]
+    act *norm_out_y;             // [T, d]
+    real *d_norm_out;            // [T, d] dL/d(norm_out_y), made by the fused loss
+    real *rope;                  // [S, d_qkv]
+    real *dx, *dy;               // [T, d]: the residual stream's gradient; a branch's
+    act *norm1;                  // of one chunk of rows in the attention block
+    real *d_norm1, *d_qkv, *d_o; // of the same
+    act *qk;                     // of one chunk: rows of qkv with normed heads
+    real *r_qk;                  // [rows, N_q + N_kv]
+    real *dp, *mean_p;           // [N_e], host memory
+    real *logits;                // [T, N_e] router logits or their gradient
+    real *dw, *dw_slot;          // [T, K], [T K]
+    real *scratch;               // the largest that any operation asks for
 };
 
 struct model {
     struct arch arch;
     struct job_model opt;
-    enum gemm_kind gemm; // of all products but the router's
-    int64_t T;           // batch_tokens that everything is sized for
+    const struct ops *ops; // the backend
+    enum gemm_kind gemm;   // of all products but the router's
+    int64_t T;             // batch_tokens that everything is sized for
     int64_t L;
     struct tensor *tensors;
     int n_tensors;
     int64_t N;
     real *params, *grads, *m1, *m2; // [N] each, one allocation with the other parts' gradients
-    real *muon;                     // scratch of one matrix a thread; NULL: model_reserve
-    int64_t muon_stride;            // from thread to thread
-    real *bias;                     // [L_m, N_e], sigmoid router only
-    struct part *parts;             // [n_parts]
-    int n_parts, n_active;          // n_active: those that had rows in the last forward
-    struct pool *pool;              // n_parts threads
-    int64_t n;                      // rows of the last forward
-    int64_t *loads;                 // [L_m, N_e] its assignments to each expert
+    real *host_state;      // on a device: [3 stride], the host's params, m1, m2; else NULL
+    int64_t stride;        // from one arena to the next
+    real *muon;            // scratch of one matrix a thread; NULL: model_reserve
+    int64_t muon_stride;   // from thread to thread
+    real *bias;            // [L_m, N_e], sigmoid router only; host memory
+    struct part *parts;    // [n_parts]
+    int n_parts, n_active; // n_active: those that had rows in the last forward
+    struct pool *pool;     // n_parts threads
+    int64_t n;             // rows of the last forward
+    int64_t *loads;        // [L_m, N_e] its assignments to each expert
 };
 
 // Forward of p->n rows; train: with the gradient of the unembedding, and of what enters it.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What all parts of a batch make together: the passes, the sum of their gradients, the balance
 // of the experts.
-#include "kernels/router.h"
 #include "worker/model_impl.h"
 #include <string.h>
 
@@ -37,6 +36,16 @@ static void backward_part(void *ctx, int i)
     part_backward(&pass->m->parts[i], pass->aux);
 }
 
+static void send_tokens(struct part *p)
+{
+    int32_t *to = p->device_tokens;
+    size_t bytes = (size_t)p->n * sizeof *to;
+    p->m->ops->upload(to, p->tokens, bytes);
+    p->m->ops->upload(to + p->T, p->targets, bytes);
+    p->tokens = to;
+    p->targets = to + p->T;
+}
+
 // A batch of fewer sequences than parts leaves the last parts idle.
 static void split(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n)
 {
@@ -50,6 +59,8 @@ static void split(struct model *m, const int32_t *tokens, const int32_t *targets
         p->n = to - from;
         p->tokens = tokens + from;
         p->targets = targets + from;
+        if (m->ops->device)
+            send_tokens(p);
     }
 }
 
@@ -65,18 +76,31 @@ static void sum_loads(struct model *m)
         }
 }
 
-double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
-                     bool train)
+void model_pass(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
+                bool train)
 {
     ASSERT(n > 0 && n % m->arch.S == 0 && n <= m->T);
     struct pass pass = {.m = m, .train = train};
-    double loss = 0;
     split(m, tokens, targets, n);
     pool_run(m->pool, m->n_active, forward_part, &pass);
     sum_loads(m);
-    for (int i = 0; i < m->n_active; i++)
-        loss += m->parts[i].loss;
+}
+
+double model_loss(struct model *m)
+{
+    double loss = 0, part;
+    for (int i = 0; i < m->n_active; i++) {
+        m->ops->download(&part, m->parts[i].loss, sizeof part);
+        loss += part;
+    }
     return loss;
+}
+
+double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
+                     bool train)
+{
+    model_pass(m, tokens, targets, n, train);
+    return model_loss(m);
 }
 
 // grads = part 0's + part 1's + .. of one slice.
@@ -137,7 +161,7 @@ double model_aux_loss(const struct model *m)
         const struct part *p = &m->parts[i];
         double share = (double)p->n / (double)m->n;
         for (int64_t l = 0; l < a->L_m; l++) {
-            router_mean(p->mean_p, p->layers[a->L_d + l].a.p, p->n, a->N_e);
+            m->ops->router_mean(p->mean_p, p->layers[a->L_d + l].a.p, p->n, a->N_e);
             for (int64_t e = 0; e < a->N_e; e++)
                 loss +=
                     (double)(a->N_e * m->loads[l * a->N_e + e]) * (double)p->mean_p[e] * share;

@@ -2,8 +2,6 @@
 // What is done to the whole gradient: its norm, and the optimizers' steps. Each thread takes a
 // slice of the parameters, or every so manieth matrix; who takes what depends on the number of
 // threads alone, and only the norm's sum is added in another order for it.
-#include "kernels/adamw.h"
-#include "kernels/muon.h"
 #include "worker/model_impl.h"
 #include <math.h>
 
@@ -32,7 +30,7 @@ static void square_slice(void *ctx, int i)
 {
     struct model *m = ctx;
     int64_t at = model_slice(m, i);
-    m->parts[i].square = grad_square(m->grads + at, model_slice(m, i + 1) - at);
+    m->parts[i].square = m->ops->grad_square(m->grads + at, model_slice(m, i + 1) - at);
 }
 
 struct scaling {
@@ -44,7 +42,7 @@ static void scale_slice(void *ctx, int i)
 {
     const struct scaling *s = ctx;
     int64_t at = model_slice(s->m, i);
-    grad_scale(s->m->grads + at, model_slice(s->m, i + 1) - at, s->by);
+    s->m->ops->grad_scale(s->m->grads + at, model_slice(s->m, i + 1) - at, s->by);
 }
 
 double model_clip(struct model *m, double clip)
@@ -93,12 +91,13 @@ static void adamw_slice(const struct update *u, int slice)
         struct adamw a = {u->lr,  u->o->beta1, u->o->beta2, ADAM_EPS, t->decay ? u->o->wd : 0,
                           u->step};
         if (at < min64(end, to))
-            adamw_update(m->params + at, m->m1 + at, m->m2 + at, m->grads + at,
-                         min64(end, to) - at, &a);
+            m->ops->adamw_update(m->params + at, m->m1 + at, m->m2 + at, m->grads + at,
+                                 min64(end, to) - at, &a);
     }
 }
 
-// Muon's matrices, dealt out in turn: an experts' tensor is many of one size.
+// Muon's matrices, dealt out in turn: an experts' tensor is many of one size. One thread has
+// them all at once.
 static void muon_share(const struct update *u, int thread)
 {
     const struct model *m = u->m;
@@ -107,11 +106,12 @@ static void muon_share(const struct update *u, int thread)
         const struct tensor *t = &m->tensors[i];
         int64_t n = by_muon(u, i) ? tensor_hidden(t, &rows, &cols) : 0;
         struct muon o = {u->lr, t->decay ? u->o->wd : 0};
-        for (int64_t k = 0; k < n; k++) {
+        int64_t together = m->n_parts == 1 ? n : 1;
+        for (int64_t k = 0; k < n; k += together) {
             int64_t at = t->offset + k * rows * cols;
             if (count++ % m->n_parts == thread)
-                muon_update(m->params + at, m->m1 + at, m->grads + at, rows, cols, &o,
-                            m->muon + thread * m->muon_stride);
+                m->ops->muon_update(m->params + at, m->m1 + at, m->grads + at, together, rows,
+                                    cols, &o, m->muon + thread * m->muon_stride);
         }
     }
 }

@@ -31,7 +31,8 @@ struct run {
     struct arch arch; // the job's, with the text's vocabulary
     struct corpus corpus;
     struct data data;
-    enum gemm_kind gemm; // what its products run on
+    const struct ops *ops; // the backend
+    enum gemm_kind gemm;   // what its products run on
     struct model *model;
     struct executed executed;
     int64_t memory;            // bytes it should need at most
@@ -127,6 +128,22 @@ static enum err open_text(struct run *r)
     return data_init(&r->data, &r->corpus, r->arch.S, j->val.tokens, (uint64_t)j->train.seed);
 }
 
+static enum err choose_backend(struct run *r)
+{
+    const char *device = r->job->device;
+    bool bf16 = r->job->train.precision == PRECISION_BF16;
+    if (strcmp(device, "cpu") == 0) {
+        r->ops = ops_cpu();
+        r->gemm = bf16 ? gemm_kind_bf16() : GEMM_FULL;
+        return OK;
+    }
+    ENSURE(strcmp(device, "cuda") == 0, ERR_INPUT, "device: expected cpu or cuda, found %s",
+           device);
+    r->gemm = bf16 ? GEMM_BF16 : GEMM_FULL;
+    enum err e = ops_cuda(bf16, &r->ops);
+    return e == OK ? OK : err_prefix(e, "device: cuda");
+}
+
 // Everything that can refuse the job; nothing has been said on out before it passed.
 static enum err prepare(struct run *r)
 {
@@ -134,8 +151,7 @@ static enum err prepare(struct run *r)
     int64_t batch = j->train.batch_tokens;
     ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
            "data.kind: external data are for another trainer, not moetrain");
-    ENSURE(strcmp(j->device, "cpu") == 0, ERR_INPUT,
-           "device: expected cpu, found %s: this build has the CPU backend only", j->device);
+    TRY(choose_backend(r));
     ENSURE(batch >= j->arch.S && batch % j->arch.S == 0, ERR_INPUT,
            "train.batch_tokens: expected a multiple of S = %" PRId64 ", found %" PRId64,
            j->arch.S, batch);
@@ -177,14 +193,7 @@ static enum err prepare(struct run *r)
 
 static enum err start_fresh(struct run *r)
 {
-    size_t arena = (size_t)model_n_params(r->model) * sizeof(real);
-    int64_t n_bias = 0;
-    real *bias = model_router_bias(r->model, &n_bias);
     memset(&r->state, 0, sizeof r->state);
-    memset(model_moment1(r->model), 0, arena);
-    memset(model_moment2(r->model), 0, arena);
-    if (bias)
-        memset(bias, 0, (size_t)n_bias * sizeof(real));
     model_init(r->model, (uint64_t)r->job->train.seed);
     if (r->job->init.from[0] == 0)
         return OK;
@@ -206,6 +215,7 @@ static enum err start_or_resume(struct run *r)
             fprintf(stderr, "moetrain: checkpoint refused: %s; starting from step 0\n",
                     err_message());
             TRY(checkpoint_set_aside(dir));
+            model_clear(r->model);
         }
     }
     return start_fresh(r);
@@ -215,7 +225,11 @@ static enum err say_hello(const struct run *r)
 {
     char isa[128], backend[64];
     machine_isa(isa, sizeof isa);
-    snprintf(backend, sizeof backend, "cpu/%s%s", gemm_backend(), gemm_kind_suffix(r->gemm));
+    if (r->ops->device)
+        snprintf(backend, sizeof backend, "%s", r->ops->name);
+    else
+        snprintf(backend, sizeof backend, "cpu/%s%s", gemm_backend(),
+                 gemm_kind_suffix(r->gemm));
     return protocol_line(
         r->out,
         json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "t",
@@ -259,13 +273,13 @@ static bool train_step(struct run *r, int64_t n)
     const struct job_train *t = &r->job->train;
     struct run_state *s = &r->state;
     int64_t step = s->step + 1;
-    double loss = model_forward(r->model, r->tokens, r->targets, n, true);
+    model_pass(r->model, r->tokens, r->targets, n, true);
+    model_backward(r->model, t->aux);
+    double norm = model_clip(r->model, t->clip), loss = model_loss(r->model);
     if (!loss_is_sane(r, loss))
         return false;
     if (step > r->steps - (r->steps + 9) / 10)
         s->balance_sum += model_balance(r->model);
-    model_backward(r->model, t->aux);
-    double norm = model_clip(r->model, t->clip);
     if (!(norm <= DBL_MAX)) {
         snprintf(r->cause, sizeof r->cause, "gradient norm %g at step %" PRId64, norm, step);
         return false;
@@ -461,13 +475,10 @@ static enum err run_with_memory(struct run *r)
 
 enum err train_run(const struct job *j, FILE *out)
 {
-    struct run r = {.job = j,
-                    .out = out,
-                    .gemm =
-                        j->train.precision == PRECISION_BF16 ? gemm_kind_bf16() : GEMM_FULL};
+    struct run r = {.job = j, .out = out};
     enum err e = prepare(&r);
     if (e == OK) {
-        e = model_create(&r.arch, &j->model, r.gemm, j->train.batch_tokens, j->threads,
+        e = model_create(&r.arch, &j->model, r.ops, r.gemm, j->train.batch_tokens, j->threads,
                          &r.model);
         if (e == OK)
             e = model_reserve(r.model, j->train.optimizer);

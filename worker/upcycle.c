@@ -270,5 +270,6 @@ enum err upcycle_weights(const struct checkpoint *c, const struct job *j, const 
     if (bias != NULL && c->n_bias > 0) // the last of its layers are the checkpoint's
         memcpy(bias + n_bias - c->n_bias, c->bias, (size_t)c->n_bias * sizeof *bias);
     free(s.was);
+    model_store(m);
     return OK;
 }

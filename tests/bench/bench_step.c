@@ -196,7 +196,7 @@ static void trial_start(struct trial *t, const struct size *s, enum gemm_kind ge
 {
     struct job_model opt = {.rope_base = 10000, .init_scale = 1};
     struct rng r;
-    if (model_create(&s->arch, &opt, gemm, s->tokens, threads, &t->m) != OK) {
+    if (model_create(&s->arch, &opt, ops_cpu(), gemm, s->tokens, threads, &t->m) != OK) {
         fprintf(stderr, "bench_step: %s\n", err_message());
         exit(1);
     }

@@ -64,7 +64,8 @@ static enum err load(struct trace *t, const char *path)
     TRY(corpus_open(&spec, &t->corpus));
     j->arch.V = t->corpus.V;
     TRY(data_init(&t->data, &t->corpus, j->arch.S, j->val.tokens, (uint64_t)j->train.seed));
-    TRY(model_create(&j->arch, &j->model, GEMM_FULL, j->train.batch_tokens, 1, &t->model));
+    TRY(model_create(&j->arch, &j->model, ops_cpu(), GEMM_FULL, j->train.batch_tokens, 1,
+                     &t->model));
     TRY(model_reserve(t->model, j->train.optimizer));
     model_init(t->model, (uint64_t)j->train.seed);
     return OK;

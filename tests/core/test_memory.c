@@ -53,7 +53,7 @@ int main(void)
         int64_t batch = a.S * pick(&r, 1, 3);
         int threads = (int)pick(&r, 1, 4); // sometimes more than sequences
         struct model *m;
-        CHECK(model_create(&a, &opt, GEMM_FULL, batch, threads, &m) == OK);
+        CHECK(model_create(&a, &opt, ops_cpu(), GEMM_FULL, batch, threads, &m) == OK);
         struct job job = executed_job(&a, opt.tied, batch);
         job.model.qk_norm = opt.qk_norm;
         job.threads = threads;

@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     enum gemm_kind kind;
     if (argc != 2 || !dump_kind(argv[1], &kind))
         return 77;
-    if (model_create(&a, &opt, kind, N, 1, &m) != OK)
+    if (model_create(&a, &opt, ops_cpu(), kind, N, 1, &m) != OK)
         return 1;
     model_init(m, 3);
     for (int64_t i = 0; i < model_n_params(m);

@@ -107,9 +107,8 @@ static void dump_attention(enum gemm_kind kind, int64_t B, int64_t T, int64_t Hq
     real *qkv = input(in, 1, 10), *d_o = input(out, 1, 11), *o = grad_output(out);
     real *lse = grad_output(B * Hq * T), *d = grad_output(in),
          *scratch = grad_output(attention_scratch(T, D));
-    real *k = qkv + Hq * D, *v = k + Hkv * D;
-    attention_fwd(o, lse, qkv, k, v, n, kind, scratch);
-    attention_bwd(d, d + Hq * D, d + (Hq + Hkv) * D, d_o, qkv, k, v, o, lse, n, kind, scratch);
+    attention_fwd(o, lse, qkv, qkv, n, kind, scratch);
+    attention_bwd(d, d_o, qkv, qkv, o, lse, n, kind, scratch);
     emit("attention o", o, out, score + 2 * sum);
     emit("attention lse", lse, B * Hq * T, score + sum);
     emit("attention dqkv", d, in, 2 * score + 4 * sum + 2 * (double)D);
@@ -179,7 +178,9 @@ static void dump_unembed(enum gemm_kind kind)
     real *dw = grad_output(V * C), *scratch = grad_output(unembed_scratch(V));
     for (int i = 0; i < N; i++)
         target[i] = (int32_t)(i * 11 % V);
-    real loss = (real)unembed_xent(dx, dw, x, w, target, N, N, C, V, kind, scratch);
+    double mean;
+    unembed_xent(&mean, dx, dw, x, w, target, N, N, C, V, kind, scratch);
+    real loss = (real)mean;
     // Logits up to 8: their errors are multiplied by as much in the exponent's argument.
     emit("unembed loss", &loss, 1, 8 * C + V);
     emit("unembed dx", dx, N * C, 64 * C + 2 * V + 8);
@@ -210,7 +211,7 @@ static void dump_muon(int64_t rows, int64_t cols)
         k = (k + once) * grow;
     real *p = input(n, 1, 28), *g = input(n, 1, 29), *m = input(n, .1, 30);
     real *scratch = grad_output(muon_scratch(rows, cols));
-    muon_update(p, m, g, rows, cols, &(struct muon){.01, .1}, scratch);
+    muon_update(p, m, g, 1, rows, cols, &(struct muon){.01, .1}, scratch);
     emit("muon p", p, n, k * 1e-4 + 3); // of the orthogonalised matrix, times lr 0.01
     emit("muon m", m, n, 3);
     muon_orthogonalize(g, rows, cols, scratch);

@@ -135,8 +135,7 @@ struct attention {
 static double attention_loss(void *ctx)
 {
     struct attention *c = ctx;
-    real *k = c->qkv + c->n.Hq * c->n.D, *v = k + c->n.Hkv * c->n.D;
-    attention_fwd(c->o, c->lse, c->qkv, k, v, c->n, GEMM_FULL, c->scratch);
+    attention_fwd(c->o, c->lse, c->qkv, c->qkv, c->n, GEMM_FULL, c->scratch);
     return grad_dot(c->o, c->d_o, c->n.B * c->n.T * c->n.Hq * c->n.D);
 }
 
@@ -147,10 +146,9 @@ static void test_attention(int64_t B, int64_t T, int64_t Hq, int64_t Hkv, int64_
     int64_t n = B * T * c.n.ld, no = B * T * Hq * D;
     c.o = grad_output(no), c.lse = grad_output(B * Hq * T), c.d_o = grad_random(no, 1, 12);
     c.qkv = grad_random(n, 1, 13), c.scratch = grad_output(attention_scratch(T, D));
-    real *d = grad_output(n), *k = c.qkv + Hq * D, *v = k + Hkv * D;
+    real *d = grad_output(n);
     attention_loss(&c);
-    attention_bwd(d, d + Hq * D, d + (Hq + Hkv) * D, c.d_o, c.qkv, k, v, c.o, c.lse, c.n,
-                  GEMM_FULL, c.scratch);
+    attention_bwd(d, c.d_o, c.qkv, c.qkv, c.o, c.lse, c.n, GEMM_FULL, c.scratch);
     CHECK_GRAD("attention", attention_loss, &c, stride, {"qkv", c.qkv, d, n});
     free(c.o), free(c.lse), free(c.d_o), free(c.qkv), free(c.scratch), free(d);
 }
@@ -311,8 +309,10 @@ struct unembed {
 static double unembed_loss(void *ctx)
 {
     struct unembed *c = ctx;
-    return unembed_xent(NULL, NULL, c->x, c->w, c->target, c->T, c->n, c->C, c->V, GEMM_FULL,
-                        c->scratch);
+    double loss;
+    unembed_xent(&loss, NULL, NULL, c->x, c->w, c->target, c->T, c->n, c->C, c->V, GEMM_FULL,
+                 c->scratch);
+    return loss;
 }
 
 static void test_unembed(int64_t T, int64_t stride)
@@ -324,8 +324,8 @@ static void test_unembed(int64_t T, int64_t stride)
     for (int64_t t = 0; t < T; t++)
         c.target[t] = (int32_t)(t * 5 % c.V);
     real *dx = grad_output(T * c.C), *dw = grad_output(c.V * c.C);
-    double loss =
-        unembed_xent(dx, dw, c.x, c.w, c.target, T, c.n, c.C, c.V, GEMM_FULL, c.scratch);
+    double loss;
+    unembed_xent(&loss, dx, dw, c.x, c.w, c.target, T, c.n, c.C, c.V, GEMM_FULL, c.scratch);
     CHECK(loss == unembed_loss(&c));
     CHECK_GRAD("unembed", unembed_loss, &c, stride, {"x", c.x, dx, T * c.C});
     CHECK_GRAD("unembed", unembed_loss, &c, 1, {"w", c.w, dw, c.V * c.C});

@@ -65,7 +65,7 @@ static void check_model(const char *name, const struct arch *a, const struct job
     struct whole w = {.aux = aux};
     int64_t n = SEQUENCES * a->S, bias;
     int tensors;
-    if (model_create(a, opt, GEMM_FULL, n, 1, &w.m) != OK) {
+    if (model_create(a, opt, ops_cpu(), GEMM_FULL, n, 1, &w.m) != OK) {
         fprintf(stderr, "%s: %s\n", name, err_message());
         test_failures++;
         return;

@@ -103,7 +103,7 @@ static void check_update(int64_t rows, int64_t cols)
         for (int64_t k = 0; k < side; k++)
             sp[k] = (1 - .03 * .4) * sp[k] -
                     .03 * .2 * sqrt((double)(rows > cols ? rows : cols)) * su[k];
-        muon_update(p, m, g, rows, cols, &o, scratch);
+        muon_update(p, m, g, 1, rows, cols, &o, scratch);
         compose(want, sp, rows, cols);
         CHECK_NEAR(difference(p, want, n), 0, step * tolerance(rows, cols));
         compose(want, sm, rows, cols);

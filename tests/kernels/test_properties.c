@@ -171,10 +171,10 @@ static void attention_is_causal(void)
     real *qkv = grad_random(N * n.ld, 1, 6), *o = grad_output(N * 2 * D),
          *o2 = grad_output(N * 2 * D);
     real *lse = grad_output(2 * N), *scratch = grad_output(attention_scratch(N, D));
-    attention_fwd(o, lse, qkv, qkv + 2 * D, qkv + 3 * D, n, GEMM_FULL, scratch);
+    attention_fwd(o, lse, qkv, qkv, n, GEMM_FULL, scratch);
     for (int64_t i = 35 * n.ld; i < N * n.ld; i++)
         qkv[i] += 3;
-    attention_fwd(o2, lse, qkv, qkv + 2 * D, qkv + 3 * D, n, GEMM_FULL, scratch);
+    attention_fwd(o2, lse, qkv, qkv, n, GEMM_FULL, scratch);
     CHECK(memcmp(o, o2, 35 * 2 * D * sizeof *o) == 0);
     CHECK(distance(o + 35 * 2 * D, o2 + 35 * 2 * D, D) > .1);
     CHECK_NEAR(distance(o, qkv + 3 * D, D), 0, EPS * 8); // the first position sees itself only
@@ -207,7 +207,7 @@ static struct run run_of_kind(const struct arch *a, const struct job_model *o,
                               enum gemm_kind kind, int64_t n)
 {
     struct run r = {.n = n};
-    if (model_create(a, o, kind, n, 1, &r.m) != OK) {
+    if (model_create(a, o, ops_cpu(), kind, n, 1, &r.m) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }
@@ -392,7 +392,8 @@ static void clip_and_adamw(void)
         model_step(r.m, &adamw, .01, 1);
         double want = p - .01 * (g / (fabs(g) + 1e-8) + (t[i].decay ? .1 * p : 0));
         CHECK_NEAR(model_params(r.m)[j], want, CLOSE);
-        model_init(r.m, 5); // clears the moments; the gradients stay
+        model_clear(r.m);
+        model_init(r.m, 5); // the gradients stay
     }
     model_free(r.m);
 }
@@ -450,16 +451,16 @@ static void refusals(void)
 {
     struct model *m = NULL;
     struct arch a = base;
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 17, 1, &m) == ERR_INPUT &&
+    CHECK(model_create(&a, &softmax, ops_cpu(), GEMM_FULL, 17, 1, &m) == ERR_INPUT &&
           strstr(err_message(), "multiple of S"));
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 0, 1, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, ops_cpu(), GEMM_FULL, 0, 1, &m) == ERR_INPUT);
     a.V = 0;
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, 1, &m) == ERR_INPUT &&
+    CHECK(model_create(&a, &softmax, ops_cpu(), GEMM_FULL, 16, 1, &m) == ERR_INPUT &&
           strstr(err_message(), "V:"));
     a.V = (1 << 24) + 1;
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, 1, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, ops_cpu(), GEMM_FULL, 16, 1, &m) == ERR_INPUT);
     a = base, a.K = 9;
-    CHECK(model_create(&a, &softmax, GEMM_FULL, 16, 1, &m) == ERR_INPUT);
+    CHECK(model_create(&a, &softmax, ops_cpu(), GEMM_FULL, 16, 1, &m) == ERR_INPUT);
     CHECK(m == NULL);
 }
 

@@ -10,7 +10,7 @@ enum err logits_of(const struct checkpoint *c, const int32_t *tokens, const int3
     const struct arch *a = &c->job.arch;
     struct model *m;
     int64_t S = a->S, n_bias;
-    TRY(model_create(a, &c->job.model, GEMM_FULL, S, 1, &m));
+    TRY(model_create(a, &c->job.model, ops_cpu(), GEMM_FULL, S, 1, &m));
     memcpy(model_params(m), c->params, (size_t)c->n_params * sizeof *c->params);
     real *bias = model_router_bias(m, &n_bias);
     if (n_bias > 0)

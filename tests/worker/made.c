@@ -51,7 +51,7 @@ void made_checkpoint(const char *dir, const struct job *j, bool text)
     struct run_state none = {0};
     int64_t n_bias;
     mkdir(dir, 0777);
-    if (model_create(&j->arch, &j->model, GEMM_FULL, j->arch.S, 1, &m) != OK)
+    if (model_create(&j->arch, &j->model, ops_cpu(), GEMM_FULL, j->arch.S, 1, &m) != OK)
         die("made_checkpoint");
     rng_seed(&r, 5, 5);
     real *params = model_params(m), *bias = model_router_bias(m, &n_bias);

@@ -213,7 +213,7 @@ static void test_diverged(void)
     struct checkpoint c;
     CHECK(checkpoint_read(made_path(run.text, "checkpoint").text, &c) == OK);
     struct model *m;
-    CHECK(model_create(&j.arch, &j.model, GEMM_FULL, j.arch.S, 1, &m) == OK);
+    CHECK(model_create(&j.arch, &j.model, ops_cpu(), GEMM_FULL, j.arch.S, 1, &m) == OK);
     memcpy(model_params(m), c.params, (size_t)c.n_params * sizeof *c.params);
     model_params(m)[c.n_params - 1] = NAN;
     char *meta = checkpoint_meta(&j, &j.arch, NULL);

@@ -42,7 +42,7 @@ static struct model *create(const struct arch *a, const struct job_model *opt, i
 {
     struct model *m;
     int64_t n_bias;
-    if (model_create(a, opt, GEMM_FULL, MOST * S, threads, &m) != OK) {
+    if (model_create(a, opt, ops_cpu(), GEMM_FULL, MOST * S, threads, &m) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }

@@ -75,7 +75,7 @@ static void scene_free(struct scene *s)
 static struct model *model_of(const struct job *j)
 {
     struct model *m = NULL;
-    if (model_create(&j->arch, &j->model, GEMM_FULL, TOKENS, 1, &m) != OK) {
+    if (model_create(&j->arch, &j->model, ops_cpu(), GEMM_FULL, TOKENS, 1, &m) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stands in for the CUDA backend in a build without it.
+#include "kernels/ops.h"
+
+#define WHY "this build has no CUDA backend (no CUDA toolkit was found when it was configured)"
+
+enum err ops_cuda(bool bf16, const struct ops **out)
+{
+    (void)bf16;
+    *out = NULL;
+    return err_set(ERR_INPUT, WHY);
+}
+
+json_t *ops_cuda_probe(void)
+{
+    return json_pack("{s:b, s:[], s:s}", "build", 0, "devices", "why", WHY);
+}
