@@ -88,6 +88,11 @@ static const struct command commands[] = {
      cmd_report},
     {"export", "DIR --csv OUT", "all results as CSV (OUT: a file, or - for standard output)",
      "  --csv OUT               an existing file is not overwritten\n", cmd_export},
+    {"journal", "check|dump DIR", "whether a journal is intact; its records as JSON Lines",
+     "  check                   counts its records; a damaged one is named with line and byte, "
+     "exit code 2\n"
+     "  dump                    every record up to a damaged one, one JSON object a line\n",
+     cmd_journal},
     {"recommend", "DIR|LAW.json [--compute C]", "a complete architecture for a budget",
      "  --compute C             training FLOPs; default: the budget of the sweep's "
      "configuration\n"
