@@ -16,6 +16,7 @@ enum err cmd_doctor(int argc, char **argv);
 enum err cmd_status(int argc, char **argv);
 enum err cmd_report(int argc, char **argv);
 enum err cmd_export(int argc, char **argv);
+enum err cmd_journal(int argc, char **argv);
 enum err cmd_recommend(int argc, char **argv);
 enum err cmd_why(int argc, char **argv);
 enum err cmd_fit(int argc, char **argv);

@@ -92,6 +92,11 @@ static const struct command commands[] = {
      "  --csv OUT               a line a job; an existing file is not overwritten\n"
      "  --curves OUT            a line a point of a learning curve, for moesweep curve\n",
      cmd_export},
+    {"journal", "check|dump DIR", "whether a journal is intact; its records as JSON Lines",
+     "  check                   counts its records; a damaged one is named with line and byte, "
+     "exit code 2\n"
+     "  dump                    every record up to a damaged one, one JSON object a line\n",
+     cmd_journal},
     {"recommend", "DIR|LAW.json [--compute C] [constraints] [outputs]",
      "a complete architecture for a budget, within constraints, and what each of them costs",
      "  DIR|LAW.json            a sweep's directory or its law.json, or a law of moesweep fit\n"

@@ -31,4 +31,23 @@ for cut in $cuts; do
     check "cut at $cut: law.json" cmp "$work/whole/law.json" "$work/cut/law.json"
     rm -r "$work/cut"
 done
+
+# The same journal looked at: counted, printed as it was written, a damaged record named.
+journal=("$bin/moesweep" journal)
+expect 0 "$work/log" "${journal[@]}" check "$work/whole"
+check "check: counts" grep -q ": $(wc -l <"$work/whole/journal") records: $(count result "$work/whole") results" "$work/log"
+expect 0 "$work/dump" "${journal[@]}" dump "$work/whole"
+check "dump: the records as they are" cmp "$work/dump" <(cut -c 10- "$work/whole/journal")
+truncate -s $((size - 1)) "$work/whole/journal"
+expect 0 "$work/log" "${journal[@]}" check "$work/whole"
+check "check: the last one is cut short" grep -q "cut short" "$work/log"
+printf X | dd of="$work/whole/journal" bs=1 seek=$((at + 20)) conv=notrunc 2>/dev/null
+before=$(cksum <"$work/whole/journal")
+line=$(head -c $((at + 1)) "$work/whole/journal" | wc -l)
+expect 2 "$work/log" "${journal[@]}" check "$work/whole"
+check "check: names the damaged record" grep -q "line $((line + 1)), byte $at: .*corrupt" "$work/log"
+check "check: changes nothing" [ "$before" = "$(cksum <"$work/whole/journal")" ]
+expect 2 "$work/log" "${journal[@]}" dump "$work/whole"
+check "dump: what is before it" [ "$(grep -c '^{' "$work/log")" = "$line" ]
+expect 2 "$work/log" "${journal[@]}" repair "$work/whole"
 finish

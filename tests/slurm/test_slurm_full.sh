@@ -20,7 +20,7 @@ submit() { # OUT OPTION...: prints the job's number
     "$bin/moesweep" submit sweep.cfg --out "$out" --script "$out.sbatch" --yes "$@" 2>>"$work/submit.log"
 }
 # JOB STATE..: waits until it is in one of them and stays there (on its way back into the queue a job
-# passes through others); from the queue it starts at once
+# passes through others); in the queue it need not wait for the usual two minutes
 wait_for() {
     local job=$1 state was="" now
     shift
@@ -29,7 +29,10 @@ wait_for() {
         [[ $now == "$was" ]] || echo "  job $job: $now"
         state=$was
         was=$now
-        [[ $now == PENDING ]] && scontrol update JobId="$job" StartTime=now 2>/dev/null
+        if [[ $now == PENDING ]]; then
+            sleep 5 # the end of its last run is still on its way to the controller
+            scontrol update JobId="$job" StartTime=now 2>/dev/null
+        fi
         sleep 0.2
         if [[ " $* " == *" $now "* && $now == "$state" ]]; then
             sleep 3
