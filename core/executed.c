@@ -36,23 +36,24 @@ static int64_t saturated_sum(const double *bytes, int n)
     return sum < 0x1.fp62 ? (int64_t)sum : INT64_MAX;
 }
 
-// Bytes that the trainer (worker/model.c) keeps for one batch of T tokens: numbers of four bytes,
-// and acts, which a device in bf16 stores in two.
-// A layer: the residual stream before each half, both norms and one log-sum-exp a head; as acts the
-// second half's normed input, q, k, v and attention output:
+// Bytes that the trainer (worker/model.c) keeps for one batch of T tokens: numbers of four
+// bytes, and acts, which a device in bf16 stores in two. A layer: the residual stream before
+// each half, both norms and one log-sum-exp a head; as acts the second half's normed input, q,
+// k, v and attention output:
 //     T (2 d + 2 + N_q),   acts T (d + 2 (N_q + N_kv) d_qkv)
 // A dense block: gate and up:
 //     acts T 2 d_d
-// A MoE block: gate and up of K + n_shared experts as acts; router probabilities, weights and places
-// of the K assignments:
+// A MoE block: gate and up of K + n_shared experts as acts; router probabilities, weights and
+// places of the K assignments:
 //     T (N_e + 5 K + 1),   acts T 2 (K + n_shared) d_m
-// Outside: four more streams and a norm, router logits, gradients of the K weights; one more stream
-// of acts:
+// Outside: four more streams and a norm, router logits, gradients of the K weights; one more
+// stream of acts:
 //     T (4 d + 1 + N_e + 2 K),   acts T d
-// One chunk of whole sequences (256 tokens, or one sequence; on a device all) in the attention block:
-// normed input, and as gradients it, q, k, v, attention output:
+// One chunk of whole sequences (256 tokens, or one sequence; on a device all) in the attention
+// block: normed input, and as gradients it, q, k, v, attention output:
 //     chunk (d + 2 (N_q + N_kv) d_qkv),   acts chunk d
-// With QK-norm, of the same chunk besides: a factor a head, and the normed heads in rows of q, k, v:
+// With QK-norm, of the same chunk besides: a factor a head, and the normed heads in rows of q,
+// k, v:
 //     chunk (N_q + N_kv),   acts chunk (N_q + 2 N_kv) d_qkv
 // Rotary angles:
 //     S d_qkv
@@ -68,8 +69,9 @@ static double activation_bytes(const struct job *j, double T)
     double numbers = T * ((L_d + L_m) * (2 * d + 2 + (double)a->N_q) + L_m * (N_e + 5 * K + 1) +
                           4 * d + 1 + N_e + 2 * K) +
                      chunk * (d + qkvo + norm * heads) + S * q;
-    double acts = T * ((L_d + L_m) * (d + qkvo) + L_d * 2 * (double)a->d_d + L_m * experts + d) +
-                  chunk * (d + norm * (double)(a->N_q + 2 * a->N_kv) * q);
+    double acts =
+        T * ((L_d + L_m) * (d + qkvo) + L_d * 2 * (double)a->d_d + L_m * experts + d) +
+        chunk * (d + norm * (double)(a->N_q + 2 * a->N_kv) * q);
     return 4 * numbers + act_bytes(j) * acts;
 }
 
@@ -79,18 +81,18 @@ static double widest(const struct arch *a)
                 a->L_m > 0 ? fmax(1, (double)a->n_shared) * (double)a->d_m : 0);
 }
 
-// One operation's scratch on the CPU: 256 rows of 4 feed-forward and 2 hidden widths, 32 queries
-// against S keys, or 128 rows of logits.
+// One operation's scratch on the CPU: 256 rows of 4 feed-forward and 2 hidden widths, 32
+// queries against S keys, or 128 rows of logits.
 static double scratch_bytes(const struct arch *a)
 {
     return 4 * fmax(256 * (4 * widest(a) + 2 * (double)a->d),
                     fmax(32 * (2 * (double)a->S + 3 * (double)a->d_qkv), 128 * (double)a->V));
 }
 
-// One operation's workspace on a device (the kernels' cuda_*_workspace), to a few kilobytes: dy of a
-// linear map in floats; D and rounded dO of attention; of a feed-forward block two gathered
-// streams of acts and one of floats for K rows a token, and hidden widths; or 1 GiB of logits with
-// their rounded gradients.
+// One operation's workspace on a device (the kernels' cuda_*_workspace), to a few kilobytes: dy
+// of a linear map in floats; D and rounded dO of attention; of a feed-forward block two
+// gathered streams of acts and one of floats for K rows a token, and hidden widths; or 1 GiB of
+// logits with their rounded gradients.
 static double workspace_bytes(const struct job *j, double T)
 {
     const struct arch *a = &j->arch;
@@ -107,8 +109,9 @@ static double workspace_bytes(const struct job *j, double T)
     return fmax(fmax(linear, attention), fmax(ffn, 8 * T + fmin(T, rows) * V * logit));
 }
 
-// Bytes of Muon's scratch (kernels/muon.h): two of a matrix' shape and two squares of its smaller
-// side; on a device of as many together as make 2^26 numbers, with 512 numbers each for norms.
+// Bytes of Muon's scratch (kernels/muon.h): two of a matrix' shape and two squares of its
+// smaller side; on a device of as many together as make 2^26 numbers, with 512 numbers each for
+// norms.
 static double muon_bytes(const struct tensor *table, int n, bool device)
 {
     double most = 0;
@@ -156,8 +159,9 @@ static void count_device(const struct job *j, double muon, struct executed *e)
     e->mem_optimizer = saturate(8 * N + muon);
     e->mem_activations = saturate(activation_bytes(j, rows) + batch);
     e->mem_workspace = saturate(workspace_bytes(j, rows));
-    const double all[] = {(double)e->mem_weights, (double)e->mem_grads, (double)e->mem_optimizer,
-                          (double)e->mem_activations, (double)e->mem_workspace};
+    const double all[] = {(double)e->mem_weights, (double)e->mem_grads,
+                          (double)e->mem_optimizer, (double)e->mem_activations,
+                          (double)e->mem_workspace};
     const double host[] = {12 * N, EXECUTED_BASE, batch};
     e->mem_device = saturated_sum(all, sizeof all / sizeof *all);
     e->mem_total = saturated_sum(host, sizeof host / sizeof *host);

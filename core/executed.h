@@ -11,6 +11,9 @@
 // jansson and ISA-L, on x86-64 (docs/memory.md). Without a BLAS it is 3.1 MB.
 #define EXECUTED_BASE 7350000
 #define EXECUTED_THREAD 80000
+// Of a device's memory, what CUDA's context and cuBLAS have for themselves: an allowance, which
+// no device has confirmed yet.
+#define EXECUTED_CUDA 600000000
 
 struct executed {
     int64_t params, active_params;
@@ -18,8 +21,8 @@ struct executed {
     // Bytes. Total: these, the program and the tokens of a batch: the largest resident size of
     // moetrain but for its data (executed_data_bytes).
     int64_t mem_weights, mem_grads, mem_optimizer, mem_activations, mem_total;
-    // Of a job on a device the numbers above are of the device's memory, all of it but what CUDA has
-    // for itself being mem_device; mem_total is what the host needs. Else zeros.
+    // Of a job on a device the numbers above are of the device's memory, all of it but what
+    // CUDA has for itself being mem_device; mem_total is what the host needs. Else zeros.
     int64_t mem_workspace, mem_device;
 };
 // Of a job whose architecture is checked; train.batch_tokens sizes the activations. With V = 0

@@ -79,7 +79,8 @@ void cuda_adamw_update(real *p, real *m, real *v, const real *g, int64_t n,
                f);
 }
 
-// ---- the gradients' norm ------------------------------------------------------------------------
+// ---- the gradients' norm
+// ------------------------------------------------------------------------
 
 static __global__ void __launch_bounds__(THREADS)
     squares(double *sums, const float *g, int64_t n)
@@ -94,7 +95,8 @@ static __global__ void __launch_bounds__(THREADS)
         sums[blockIdx.x] = sum;
 }
 
-static __global__ void __launch_bounds__(THREADS) sum_all(double *sum, const double *sums, int n)
+static __global__ void __launch_bounds__(THREADS)
+    sum_all(double *sum, const double *sums, int n)
 {
     SHARED(double, scratch, [32]);
     double v = 0;

@@ -94,7 +94,7 @@ void cuda_download(void *host, const void *from, size_t bytes);
 void cuda_copy(real *to, const real *from, int64_t n);
 void cuda_clear(real *x, int64_t n);
 void cuda_weights_changed(const real *params, int64_t n);
-json_t *cuda_probe(void); // the list of devices; *why is in "why"
+json_t *cuda_probe(void);
 
 #ifdef __cplusplus
 }

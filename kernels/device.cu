@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The device: its context, memory, copies, and the workspace that operations share.
 #include "kernels/cuda.h"
+#include <cinttypes>
 #include <cstring>
 #include <vector>
 
@@ -23,7 +24,8 @@ static struct {
     bool in_scope;
 } device;
 
-// ---- the context ------------------------------------------------------------------------------
+// ---- the context
+// ------------------------------------------------------------------------------
 
 // OK: the machine has `count` devices, at least one.
 static enum err count_devices(int *count)
@@ -88,7 +90,8 @@ void cuda_close(void)
     device = {};
 }
 
-// ---- memory -------------------------------------------------------------------------------------
+// ---- memory
+// -------------------------------------------------------------------------------------
 
 static enum err get(void *to, size_t bytes, const char *what)
 {
@@ -105,16 +108,31 @@ size_t cuda_workspace(const struct ops_sizes *n)
 {
     size_t most = 0;
     size_t (*const each[])(const struct ops_sizes *) = {
-        cuda_embed_workspace, cuda_rmsnorm_workspace,   cuda_router_workspace,
-        cuda_dispatch_workspace, cuda_adamw_workspace, cuda_linear_workspace,
-        cuda_attention_workspace, cuda_ffn_workspace,  cuda_unembed_workspace};
+        cuda_embed_workspace,     cuda_rmsnorm_workspace, cuda_router_workspace,
+        cuda_dispatch_workspace,  cuda_adamw_workspace,   cuda_linear_workspace,
+        cuda_attention_workspace, cuda_ffn_workspace,     cuda_unembed_workspace};
     for (auto bytes : each)
         most = bytes(n) > most ? bytes(n) : most;
     return most;
 }
 
+// What kernels keep of a row on chip sets bounds.
+static enum err check_widths(const struct ops_sizes *n)
+{
+    const struct {
+        const char *name;
+        int64_t n, most;
+    } widths[] = {{"d_qkv", n->D, 256}, {"d", n->d, 32768}, {"N_e", n->E, 12288}};
+    for (auto w : widths)
+        ENSURE(w.n <= w.most, ERR_INPUT,
+               "arch.%s: expected at most %" PRId64 " with device cuda, found %" PRId64, w.name,
+               w.most, w.n);
+    return OK;
+}
+
 enum err cuda_reserve(const struct ops_sizes *n)
 {
+    TRY(check_widths(n));
     size_t bytes = cuda_workspace(n);
     gpu.sizes = *n;
     if (bytes > gpu.workspace_bytes) {
@@ -209,7 +227,8 @@ void cuda_clear(real *x, int64_t n)
     GPU_CHECK(cudaMemsetAsync(x, 0, (size_t)n * sizeof *x, gpu.stream));
 }
 
-// ---- workspace ------------------------------------------------------------------------------------
+// ---- workspace
+// ------------------------------------------------------------------------------------
 
 #ifdef MOESWEEP_EMULATE
 static std::vector<void *> &taken = *new std::vector<void *>;
@@ -238,8 +257,8 @@ void *gpu_scratch_bytes(size_t bytes)
     ASSERT(device.in_scope);
     gpu.used += gpu_scratch_size((int64_t)bytes, 1);
     if (gpu.used > gpu.workspace_bytes) {
-        fprintf(stderr, "an operation takes %zu bytes of workspace, %zu are reserved\n", gpu.used,
-                gpu.workspace_bytes);
+        fprintf(stderr, "an operation takes %zu bytes of workspace, %zu are reserved\n",
+                gpu.used, gpu.workspace_bytes);
         abort();
     }
 #ifdef MOESWEEP_EMULATE
@@ -253,7 +272,8 @@ void *gpu_scratch_bytes(size_t bytes)
 #endif
 }
 
-// ---- rounded weights --------------------------------------------------------------------------------
+// ---- rounded weights
+// --------------------------------------------------------------------------------
 
 // Threads take four neighbours each, by one access where both addresses allow that.
 template <bool aligned>
@@ -297,7 +317,8 @@ const bf16 *gpu_rounded(const float *x, int64_t n)
     return y;
 }
 
-// ---- what there is ----------------------------------------------------------------------------------
+// ---- what there is
+// ----------------------------------------------------------------------------------
 
 static json_t *describe(int i)
 {
@@ -319,7 +340,7 @@ json_t *cuda_probe(void)
 {
     int count;
     json_t *devices = json_array();
-    json_t *probe = json_pack("{s:b, s:o}", "build", 1, "devices", devices);
+    json_t *probe = json_pack("{s:b, s:o}", "built", 1, "devices", devices);
     if (count_devices(&count) != OK)
         json_object_set_new(probe, "why", json_string(err_message()));
     for (int i = 0; i < count; i++)

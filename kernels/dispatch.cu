@@ -3,8 +3,8 @@
 
 #define THREADS 256
 
-// order [n]: assignments by expert. A slot's token, an assignment's slot, and each expert's first
-// slot, offset [E + 1].
+// order [n]: assignments by expert. A slot's token, an assignment's slot, and each expert's
+// first slot, offset [E + 1].
 static __global__ void __launch_bounds__(THREADS)
     place(int64_t *offset, int32_t *token, int32_t *slot, const int32_t *order,
           const int32_t *choice, int64_t n, int E, int K)
@@ -37,8 +37,8 @@ void cuda_dispatch_plan(int64_t *offset, int32_t *token, int32_t *slot, const in
     int64_t n = T * K, *first = gpu_scratch<int64_t>(E + 1);
     int32_t *order = gpu_scratch<int32_t>(n);
     gpu_sort(order, choice, n, E);
-    LAUNCH(place, gpu_blocks(n, THREADS), THREADS, 0, gpu.stream, first, token, slot, order, choice,
-           n, E, K);
+    LAUNCH(place, gpu_blocks(n, THREADS), THREADS, 0, gpu.stream, first, token, slot, order,
+           choice, n, E, K);
     cuda_download(offset, first, (size_t)(E + 1) * sizeof *offset);
 }
 
@@ -60,11 +60,13 @@ static __global__ void __launch_bounds__(THREADS)
 
 void cuda_dispatch_weights(real *by_slot, const real *by_token, const int32_t *slot, int64_t n)
 {
-    LAUNCH(to_slots, gpu_blocks(n, THREADS), THREADS, 0, gpu.stream, by_slot, by_token, slot, n);
+    LAUNCH(to_slots, gpu_blocks(n, THREADS), THREADS, 0, gpu.stream, by_slot, by_token, slot,
+           n);
 }
 
 void cuda_dispatch_weights_bwd(real *by_token, const real *by_slot, const int32_t *slot,
                                int64_t n)
 {
-    LAUNCH(from_slots, gpu_blocks(n, THREADS), THREADS, 0, gpu.stream, by_token, by_slot, slot, n);
+    LAUNCH(from_slots, gpu_blocks(n, THREADS), THREADS, 0, gpu.stream, by_token, by_slot, slot,
+           n);
 }

@@ -43,7 +43,8 @@ static bool by_four(const float *a, const float *b, int64_t C)
     return C % 4 == 0 && gpu_aligned(a, 16) && gpu_aligned(b, 16);
 }
 
-// ---- forward: a warp a token --------------------------------------------------------------------
+// ---- forward: a warp a token
+// --------------------------------------------------------------------
 
 template <int V>
 static __global__ void __launch_bounds__(THREADS)
@@ -69,7 +70,8 @@ void cuda_embed_fwd(real *y, const real *w, const int32_t *token, int64_t T, int
         LAUNCH(embed_rows<1>, blocks, THREADS, 0, gpu.stream, y, w, token, T, C);
 }
 
-// ---- backward: the tokens are sorted by their row of W ------------------------------------------
+// ---- backward: the tokens are sorted by their row of W
+// ------------------------------------------
 
 // order [T]: sorted. A warp at the first of equal tokens adds the rows of all of them, in token
 // order, to 32 V columns of W's row.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrices of one size are taken together, as many as a bound on scratch allows: an expert's alone
-// would not fill a device.
+// Matrices of one size are taken together, as many as a bound on scratch allows: an expert's
+// alone would not fill a device.
 #include "kernels/cuda.h"
 #include <cmath>
 
@@ -39,7 +39,8 @@ int64_t cuda_muon_scratch(int64_t count, int64_t rows, int64_t cols)
     return together(count, rows, cols) * reals_of_one(rows, cols);
 }
 
-// ---- element by element: blockIdx.y is the matrix -----------------------------------------------
+// ---- element by element: blockIdx.y is the matrix
+// -----------------------------------------------
 
 // The momentum, and x: what is made orthogonal; squares [matrices, PARTS]: sums of its squares.
 static __global__ void __launch_bounds__(THREADS)
@@ -85,7 +86,8 @@ static __global__ void __launch_bounds__(THREADS)
 static __global__ void __launch_bounds__(THREADS)
     muon_end(float *p, bf16 *rounded, const float *x, int64_t n, float keep, float rate)
 {
-    for (int64_t i = blockIdx.y * n + gpu_index(); i < (blockIdx.y + 1) * n; i += gridDim.x * THREADS) {
+    for (int64_t i = blockIdx.y * n + gpu_index(); i < (blockIdx.y + 1) * n;
+         i += gridDim.x * THREADS) {
         float pi = keep * p[i] - rate * x[i];
         p[i] = pi;
         if (rounded)
@@ -99,13 +101,14 @@ static dim3 parts(int64_t n, int64_t count)
     return dim3(most < PARTS ? most : PARTS, (unsigned)count);
 }
 
-// ---- products -------------------------------------------------------------------------------------
+// ---- products
+// -------------------------------------------------------------------------------------
 
 // c = op(a) op(b) + beta c over `count` matrices, by columns as cuBLAS has them.
-static void products(cublasOperation_t ta, cublasOperation_t tb, int64_t m, int64_t n, int64_t k,
-                     float alpha, const float *a, int64_t lda, int64_t stride_a, const float *b,
-                     int64_t ldb, int64_t stride_b, float beta, float *c, int64_t ldc,
-                     int64_t stride_c, int64_t count)
+static void products(cublasOperation_t ta, cublasOperation_t tb, int64_t m, int64_t n,
+                     int64_t k, float alpha, const float *a, int64_t lda, int64_t stride_a,
+                     const float *b, int64_t ldb, int64_t stride_b, float beta, float *c,
+                     int64_t ldc, int64_t stride_c, int64_t count)
 {
     GPU_CHECK(cublasSgemmStridedBatched(gpu.blas, ta, tb, (int)m, (int)n, (int)k, &alpha, a,
                                         (int)lda, stride_a, b, (int)ldb, stride_b, &beta, c,
@@ -114,8 +117,8 @@ static void products(cublasOperation_t ta, cublasOperation_t tb, int64_t m, int6
 
 // next = (a I + b S + c S^2) x, S = x x^T, or from the right with S = x^T x when x is tall. To
 // cuBLAS, which goes by columns, x is its transpose, [cols, rows]; squares are symmetric.
-static void newton_schulz(float *next, const float *x, int64_t rows, int64_t cols, int64_t count,
-                          float *square, float *poly)
+static void newton_schulz(float *next, const float *x, int64_t rows, int64_t cols,
+                          int64_t count, float *square, float *poly)
 {
     bool tall = rows > cols;
     int64_t side = min64(rows, cols), n = rows * cols, area = side * side;
@@ -132,8 +135,8 @@ static void newton_schulz(float *next, const float *x, int64_t rows, int64_t col
                  next, cols, n, count);
 }
 
-static void update(float *p, float *m, const float *g, int64_t count, int64_t rows, int64_t cols,
-                   const struct muon *o, float *scratch)
+static void update(float *p, float *m, const float *g, int64_t count, int64_t rows,
+                   int64_t cols, const struct muon *o, float *scratch)
 {
     int64_t side = min64(rows, cols), n = rows * cols;
     double *squares = reinterpret_cast<double *>(scratch);
@@ -153,8 +156,8 @@ static void update(float *p, float *m, const float *g, int64_t count, int64_t ro
     LAUNCH(muon_end, grid, THREADS, 0, gpu.stream, p, gpu_kept(p), x, n, keep, rate);
 }
 
-void cuda_muon_update(real *p, real *m, const real *g, int64_t count, int64_t rows, int64_t cols,
-                      const struct muon *o, real *scratch)
+void cuda_muon_update(real *p, real *m, const real *g, int64_t count, int64_t rows,
+                      int64_t cols, const struct muon *o, real *scratch)
 {
     const int64_t most = min64(together(count, rows, cols), 65535); // a grid's height
     for (int64_t i = 0; i < count; i += most) {

@@ -81,7 +81,8 @@ const struct ops *ops_cpu(void);
 // or all in f32. One at a time in a process. ERR_INPUT: this build has no CUDA, or the machine
 // no usable device, with the reason.
 enum err ops_cuda(bool bf16, const struct ops **out);
-// What there is, for the probe: {"build": bool, "devices": [..], "why": ".."}; the caller owns
-// it.
+// What there is, for the probe; the caller owns it: {"built": bool, "devices": [{"name",
+// "uuid", "memory_bytes", "compute_capability"}], "why": ".."}, why none can be used where that
+// is so.
 json_t *ops_cuda_probe(void);
 #endif

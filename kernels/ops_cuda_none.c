@@ -2,7 +2,9 @@
 // Stands in for the CUDA backend in a build without it.
 #include "kernels/ops.h"
 
-#define WHY "this build has no CUDA backend (no CUDA toolkit was found when it was configured)"
+#define WHY                                                                                    \
+    "this build has no CUDA backend (when it was configured, no CUDA toolkit was found or "    \
+    "MOESWEEP_CUDA was off)"
 
 enum err ops_cuda(bool bf16, const struct ops **out)
 {
@@ -13,5 +15,5 @@ enum err ops_cuda(bool bf16, const struct ops **out)
 
 json_t *ops_cuda_probe(void)
 {
-    return json_pack("{s:b, s:[], s:s}", "build", 0, "devices", "why", WHY);
+    return json_pack("{s:b, s:[], s:s}", "built", 0, "devices", "why", WHY);
 }

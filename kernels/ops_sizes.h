@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 // The largest of everything that operations will be asked for. F: the widest feed-forward
-// block; R: rows of the most assignments, max(T, T K); RF: the most of rows times width. params: 0
-// where no operation reads the model's parameters.
+// block; R: rows of the most assignments, max(T, T K); RF: the most of rows times width.
+// params: 0 where no operation reads the model's parameters.
 struct ops_sizes {
     int64_t T, R, S, d, Hq, Hkv, D, F, RF, E, K, V, params;
 };

@@ -6,11 +6,11 @@
 
 #define EPS 1e-6f
 #define THREADS 256
-#define LONG 1024   // channels from which a row has a block
-#define BLOCKS 512  // of a backward pass: each leaves one row of sums for the gain's gradient
+#define LONG 1024  // channels from which a row has a block
+#define BLOCKS 512 // of a backward pass: each leaves one row of sums for the gain's gradient
 
-// n rows of C channels: row i is the (i % per)-th of those that begin at a multiple of ld, and its
-// factor that of rld.
+// n rows of C channels: row i is the (i % per)-th of those that begin at a multiple of ld, and
+// its factor that of rld.
 struct row_sizes {
     int64_t n, C, per, ld, rld;
 };
@@ -164,8 +164,8 @@ static void backward_as(float *dx, float *sums, const float *dy, const X *x, con
     auto kernel = norm_rows_bwd<G, V, in_place, X>;
     int bytes = (int)(THREADS / G * s.C * (int64_t)sizeof(float));
     GPU_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    LAUNCH(kernel, backward_blocks(s), THREADS, (size_t)bytes, gpu.stream, dx, sums, dy, x, g, r,
-           s);
+    LAUNCH(kernel, backward_blocks(s), THREADS, (size_t)bytes, gpu.stream, dx, sums, dy, x, g,
+           r, s);
 }
 
 // dg += the gain's gradient. Takes its workspace from the caller's scope.

@@ -50,8 +50,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-template <class X>
-static void turn(X *x, const float *table, struct rope_sizes n, float sign)
+template <class X> static void turn(X *x, const float *table, struct rope_sizes n, float sign)
 {
     unsigned blocks = gpu_blocks(n.rows, WARPS);
     bool four = n.half % 4 == 0 && n.ld % 4 == 0 && gpu_aligned(x, 4 * sizeof(X)) &&

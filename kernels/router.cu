@@ -104,8 +104,9 @@ static __global__ void __launch_bounds__(THREADS)
 
 template <bool is_sigmoid>
 static __global__ void __launch_bounds__(THREADS)
-    route_bwd(float *dz, const float *dw, const float *dp, const float *p, const int32_t *choice,
-              const float *w, const float *total, struct router_sizes n, bool norm)
+    route_bwd(float *dz, const float *dw, const float *dp, const float *p,
+              const int32_t *choice, const float *w, const float *total, struct router_sizes n,
+              bool norm)
 {
     int lane = (int)threadIdx.x % 32;
     int64_t t = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
@@ -155,12 +156,13 @@ void cuda_router_fwd(real *p, int32_t *choice, real *w, real *total, const real 
     const struct router_sizes s = {T, (int)n.E, (int)n.K};
     const float *device_bias = bias ? to_device(bias, n.E) : nullptr;
     // as many warps a block as have room for their keys in 48 KiB
-    int64_t fit = (48 << 10) / (n.E * (int64_t)sizeof(unsigned)), warps = fit < WARPS ? fit : WARPS;
+    int64_t fit = (48 << 10) / (n.E * (int64_t)sizeof(unsigned)),
+            warps = fit < WARPS ? fit : WARPS;
     ASSERT(warps > 0);
     size_t bytes = (size_t)(warps * n.E) * sizeof(unsigned);
     if (n.sigmoid)
-        LAUNCH(route<true>, gpu_blocks(T, warps), (unsigned)warps * 32, bytes, gpu.stream, p, choice,
-               w, total, z, device_bias, s, n.norm);
+        LAUNCH(route<true>, gpu_blocks(T, warps), (unsigned)warps * 32, bytes, gpu.stream, p,
+               choice, w, total, z, device_bias, s, n.norm);
     else
         LAUNCH(route<false>, gpu_blocks(T, warps), (unsigned)warps * 32, bytes, gpu.stream, p,
                choice, w, total, z, nullptr, s, n.norm);
@@ -174,11 +176,11 @@ void cuda_router_bwd(real *dz, const real *dw, const real *dp, const real *p,
     const struct router_sizes s = {T, (int)n.E, (int)n.K};
     const float *device_dp = to_device(dp, n.E);
     if (n.sigmoid)
-        LAUNCH(route_bwd<true>, gpu_blocks(T, WARPS), THREADS, 0, gpu.stream, dz, dw, device_dp, p,
-               choice, w, total, s, n.norm);
+        LAUNCH(route_bwd<true>, gpu_blocks(T, WARPS), THREADS, 0, gpu.stream, dz, dw, device_dp,
+               p, choice, w, total, s, n.norm);
     else
-        LAUNCH(route_bwd<false>, gpu_blocks(T, WARPS), THREADS, 0, gpu.stream, dz, dw, device_dp, p,
-               choice, w, total, s, n.norm);
+        LAUNCH(route_bwd<false>, gpu_blocks(T, WARPS), THREADS, 0, gpu.stream, dz, dw,
+               device_dp, p, choice, w, total, s, n.norm);
 }
 
 void cuda_router_mean(real *mean_p, const real *p, int64_t T, int64_t E)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stable counting sort of indices: digit by digit from the lowest, each by histogram, scan and
-// scatter over tiles. Integer counts alone pass through atomics, so that the result is the same
-// every time.
+// A stable counting sort of indices: digit by digit from the lowest, each by histogram, scan
+// and scatter over tiles. Integer counts alone pass through atomics, so that the result is the
+// same every time.
 #include "kernels/cuda.h"
 
 #define THREADS 256
@@ -29,7 +29,8 @@ static __device__ inline int32_t warp_inclusive_sum(int32_t v)
 // count [bins, blocks]: how often each digit occurs in each tile. in: the order of the digits
 // before, NULL: as they come.
 static __global__ void __launch_bounds__(THREADS)
-    sort_count(int32_t *count, const int32_t *key, const int32_t *in, int64_t n, int shift, int bins)
+    sort_count(int32_t *count, const int32_t *key, const int32_t *in, int64_t n, int shift,
+               int bins)
 {
     DYN_SHARED(int32_t, counters); // [bins]
     for (int b = (int)threadIdx.x; b < bins; b += THREADS)
@@ -43,7 +44,8 @@ static __global__ void __launch_bounds__(THREADS)
         count[(int64_t)b * gridDim.x + blockIdx.x] = counters[b];
 }
 
-// Each bin's counts to the sums of those before, and start[bin] to the sum of all: a warp a bin.
+// Each bin's counts to the sums of those before, and start[bin] to the sum of all: a warp a
+// bin.
 static __global__ void __launch_bounds__(THREADS)
     sort_scan_tiles(int32_t *count, int32_t *start, int bins, int64_t tiles)
 {
@@ -154,8 +156,8 @@ void gpu_sort(int32_t *order, const int32_t *key, int64_t n, int64_t keys)
         int32_t *out = (all - pass) % 2 ? order : other; // the last one writes order
         LAUNCH(sort_count, tiles, THREADS, bytes, gpu.stream, count, key, in, n, pass * bits,
                bins);
-        LAUNCH(sort_scan_tiles, gpu_blocks(bins, WARPS), THREADS, 0, gpu.stream, count, start, bins,
-               (int64_t)tiles);
+        LAUNCH(sort_scan_tiles, gpu_blocks(bins, WARPS), THREADS, 0, gpu.stream, count, start,
+               bins, (int64_t)tiles);
         LAUNCH(sort_scan_bins, 1, 32, 0, gpu.stream, start, bins);
         LAUNCH(sort_scatter, tiles, THREADS, WARPS * bytes, gpu.stream, out, key, in, count,
                start, n, pass * bits, bins);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums over the rows of a matrix: rows in chunks, each chunk by a block, the chunks' sums by one
-// more; the order depends on the number of rows alone.
+// Sums over the rows of a matrix: rows in chunks, each chunk by a block, the chunks' sums by
+// one more; the order depends on the number of rows alone.
 #include "kernels/cuda.h"
 
-#define LINES 8     // of a block: rows that are added side by side
-#define CHUNK 1024  // rows of a block
+#define LINES 8    // of a block: rows that are added side by side
+#define CHUNK 1024 // rows of a block
 
 // y [blocks of rows, cols]
 static __global__ void __launch_bounds__(32 * LINES)

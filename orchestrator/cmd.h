@@ -8,6 +8,7 @@
 
 enum err cmd_arch(int argc, char **argv);
 enum err cmd_plan(int argc, char **argv);
+enum err cmd_simulate(int argc, char **argv);
 enum err cmd_run(int argc, char **argv);
 enum err cmd_status(int argc, char **argv);
 enum err cmd_report(int argc, char **argv);

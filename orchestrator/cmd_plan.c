@@ -6,11 +6,12 @@
 enum err cmd_plan(int argc, char **argv)
 {
     const char *config = NULL;
-    double workers = 0, rate = 0;
+    double workers = 0, rate = 0, gpu = 0;
     int as_json = 0;
     const struct cmd_option options[] = {{"SWEEP.cfg", .text = &config, .required = 1},
                                          {"--workers", .number = &workers},
                                          {"--rate", .number = &rate},
+                                         {"--gpu-memory", .number = &gpu},
                                          {"--json", .flag = &as_json},
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
@@ -19,10 +20,13 @@ enum err cmd_plan(int argc, char **argv)
         workers = cores > 0 ? (double)cores : 1;
     ENSURE(workers >= 1 && workers <= 1e6, ERR_INPUT,
            "plan: --workers: expected 1 to 1000000, found %g", workers);
+    ENSURE(gpu >= 0 && gpu <= 1e6, ERR_INPUT,
+           "plan: --gpu-memory: expected at most 1000000 GB, found %g", gpu);
+    const struct plan_options opt = {(int)workers, rate, 1e9 * gpu};
     struct sweep sweep;
     TRY(config_load(config, &sweep));
     json_t *plan = NULL;
-    enum err e = plan_sweep(&sweep, &(struct plan_options){(int)workers, rate}, &plan);
+    enum err e = plan_sweep(&sweep, &opt, &plan);
     config_free(&sweep);
     TRY(e);
     if (as_json)

@@ -182,7 +182,7 @@ const struct key config_keys[] = {
     {"trainer", KEY_TEXT, 0, AT(sweep, trainer), NO_RANGE, "moetrain {job}", NULL,
      "command that trains a job; {job} stands for the job's file"},
     {"device", KEY_TEXT, 0, AT(sweep, base.device), NO_RANGE, "cpu", NULL,
-     "what the trainer runs on; moetrain knows cpu"},
+     "what the trainer runs on; moetrain knows cpu and cuda"},
     {"threads", KEY_INT, 0, AT(sweep, base.threads), 1, 1024, "1", NULL,
      "threads of one trainer"},
     {"retries", KEY_INT, KEY_LOOSE, AT(sweep, retries), 0, 100, "2", NULL,

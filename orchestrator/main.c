@@ -31,8 +31,27 @@ static const struct command commands[] = {
     {"plan", "SWEEP.cfg", "what a sweep would run and cost; trains nothing",
      "  --workers N             for the predicted time; default: the cores of this machine\n"
      "  --rate FLOPS            executed FLOP/s of one worker; default: a stated guess\n"
+     "  --gpu-memory GB         names the runs that do not fit one GPU of so many 1e9 bytes\n"
      "  --json                  one JSON document\n",
      cmd_plan},
+    {"simulate", "SWEEP.cfg --truth FILE | --jobs N",
+     "a sweep on simulated workers and a known loss surface",
+     "  --truth FILE            the surface (docs/simulate.md): the sweep is steered as `run` "
+     "would\n"
+     "  --sweeps N              so many with other noise: how often do intervals hold what is "
+     "planted?\n"
+     "  --jobs N                instead, N jobs drawn from the sweep's plan, all known at "
+     "once\n"
+     "  --workers N             default: the cores of this machine\n"
+     "  --rate FLOPS            executed FLOP/s of one worker; default: a stated guess\n"
+     "  --spread S              sd of the logarithm of times about their prediction; default "
+     "0.15\n"
+     "  --mtbf SECONDS          between deaths of some worker; default: none\n"
+     "  --repair SECONDS        until a dead worker is back; default 60\n"
+     "  --service SECONDS       of the manager for one message; default 2e-5\n"
+     "  --seed N                default 1\n"
+     "  --json                  one JSON document\n",
+     cmd_simulate},
     {"run", "SWEEP.cfg --out DIR",
      "runs a sweep under mpirun, or resumes what DIR's journal holds",
      "  mpirun -np P moesweep run SWEEP.cfg --out DIR: rank 0 manages, P - 1 ranks supervise "
@@ -105,8 +124,6 @@ static const struct command commands[] = {
      "here\n"
      "  --json                  one JSON document\n",
      cmd_compare},
-    {"simulate", "SWEEP.cfg --truth LAW.json", "a sweep against a planted loss surface", "",
-     NULL},
     {"submit", "SWEEP.cfg", "a batch script for the site (see slurm/moesweep.sbatch)", "",
      NULL},
     {"doctor", "", "what this machine and allocation offer", "", NULL},

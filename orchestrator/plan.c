@@ -11,22 +11,41 @@
 #include <string.h>
 
 struct cost {
-    double flops, executed, seconds, longest, tokens, memory;
+    double flops, executed, seconds, longest, tokens, memory, gpu;
+    int64_t too_large; // runs
 };
 
+// What the run takes of one GPU, and of that weights, gradients and moments: where the sweep
+// uses some, or --gpu-memory asks.
+static double gpu_bytes(const struct job *j, const struct plan_options *opt, double *state)
+{
+    struct job on_gpu = *j; // shallow
+    *state = 0;
+    if (!job_on_device(j))
+        snprintf(on_gpu.device, sizeof on_gpu.device, "cuda");
+    if (!job_on_device(j) && opt->gpu == 0)
+        return 0;
+    struct executed e = executed_of(&on_gpu);
+    *state = (double)e.mem_weights + (double)e.mem_grads + (double)e.mem_optimizer;
+    return (double)e.mem_device + EXECUTED_CUDA;
+}
+
 static void cost_add(struct cost *c, const struct sweep *cfg, const struct steer_job *sj,
-                     double rate)
+                     const struct plan_options *opt)
 {
     const struct job *j = &sj->job;
     double executed = runtime_work_of(j).x[0];
     struct executed x = executed_of(j);
     c->flops += (double)sj->counts.M * (double)j->train.tokens;
     c->executed += executed;
-    c->seconds += executed / rate;
-    c->longest = fmax(c->longest, executed / rate);
+    c->seconds += executed / opt->rate;
+    c->longest = fmax(c->longest, executed / opt->rate);
     c->tokens += (double)j->train.tokens;
     // With a checkpoint folder, as every run of a sweep, all of the data are read.
     c->memory = fmax(c->memory, (double)x.mem_total + (double)cfg->corpus_bytes);
+    double state, gpu = gpu_bytes(j, opt, &state);
+    c->gpu = fmax(c->gpu, gpu);
+    c->too_large += opt->gpu > 0 && gpu > opt->gpu;
 }
 
 // What the cell asked for at one point: start values, the phase's settings, the axes.
@@ -49,7 +68,8 @@ static struct wish asked_at(const struct sweep *cfg, const struct cell *c,
 }
 
 static json_t *structure_json(const struct sweep *cfg, const struct cell *c,
-                              const struct entry *en, const struct steer_job *sj)
+                              const struct entry *en, const struct steer_job *sj,
+                              const struct plan_options *opt)
 {
     const struct job *j = &sj->job;
     struct wish w = asked_at(cfg, c, en);
@@ -70,11 +90,15 @@ static json_t *structure_json(const struct sweep *cfg, const struct cell *c,
     json_object_set_new(o, "lr", json_num(j->train.lr));
     json_object_set_new(o, "epochs",
                         json_num((double)j->train.tokens / (double)cfg->corpus_train));
+    double state, gpu = gpu_bytes(j, opt, &state);
+    json_object_set_new(o, "gpu_bytes", json_num(gpu));
+    json_object_set_new(o, "gpu_state_bytes", json_num(state));
     return o;
 }
 
 // Seeds of one point follow each other: they become one structure with a count.
-static json_t *structures_json(const struct steer *s, const struct cell *c)
+static json_t *structures_json(const struct steer *s, const struct cell *c,
+                               const struct plan_options *opt)
 {
     json_t *list = json_array(), *last = NULL;
     for (int i = 0; i < c->n_entries; i++) {
@@ -84,7 +108,7 @@ static json_t *structures_json(const struct steer *s, const struct cell *c)
             json_object_set_new(last, "runs", json_integer(runs + 1));
             continue;
         }
-        last = structure_json(s->cfg, c, en, s->jobs[en->job]);
+        last = structure_json(s->cfg, c, en, s->jobs[en->job], opt);
         json_array_append_new(list, last);
     }
     return list;
@@ -119,7 +143,7 @@ static json_t *maybe_cost(const struct sweep *cfg, double seconds)
 
 // seen: by job, whether an earlier cell already counted it.
 static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const struct cell *c,
-                         double rate, bool *seen, struct cost *sum)
+                         const struct plan_options *opt, bool *seen, struct cost *sum)
 {
     const struct phase *ph = &cfg->phases[c->phase];
     struct cost cost = {0};
@@ -129,12 +153,12 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
         shared += seen[job];
         if (!seen[job]) {
             runs++;
-            cost_add(&cost, cfg, s->jobs[job], rate);
-            cost_add(sum, cfg, s->jobs[job], rate);
+            cost_add(&cost, cfg, s->jobs[job], opt);
+            cost_add(sum, cfg, s->jobs[job], opt);
         }
         seen[job] = true;
     }
-    json_t *structures = structures_json(s, c), *o = json_object();
+    json_t *structures = structures_json(s, c, opt), *o = json_object();
     json_object_set_new(o, "phase", json_string(ph->name));
     json_object_set_new(o, "C", json_num(c->C));
     json_object_set_new(o, "after", after_json(cfg, ph));
@@ -148,6 +172,8 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
     json_object_set_new(o, "worker_hours", json_num(cost.seconds / 3600));
     json_object_set_new(o, "longest_hours", json_num(cost.longest / 3600));
     json_object_set_new(o, "memory_bytes", json_num(cost.memory));
+    json_object_set_new(o, "gpu_bytes", json_num(cost.gpu));
+    json_object_set_new(o, "too_large", json_integer(cost.too_large));
     json_object_set_new(o, "cost", maybe_cost(cfg, cost.seconds));
     json_object_set_new(o, "structures", structures);
     json_object_set(o, "infeasible", c->infeasible);
@@ -155,7 +181,7 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
 }
 
 static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
-                           const struct plan_options *opt, double rate, json_t *out)
+                           const struct plan_options *opt, json_t *out)
 {
     bool *seen = calloc((size_t)s->n_jobs + 1, sizeof *seen);
     ENSURE(seen, ERR_FAILED, "out of memory");
@@ -164,7 +190,7 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
     json_t *phases = json_array(), *total = json_object();
     for (int i = 0; i < s->n_cells; i++) {
         const struct cell *c = &s->cells[i];
-        json_t *o = cell_plan(cfg, s, c, rate, seen, &sum);
+        json_t *o = cell_plan(cfg, s, c, opt, seen, &sum);
         json_int_t runs = json_integer_value(json_object_get(o, "runs"));
         *(cfg->phases[c->phase].n_after > 0 ? &later : &now) += runs;
         more += json_integer_value(json_object_get(o, "more_runs"));
@@ -181,6 +207,8 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
     json_object_set_new(total, "hours_at_best",
                         json_num(fmax(sum.seconds / opt->workers, sum.longest) / 3600));
     json_object_set_new(total, "memory_bytes", json_num(sum.memory));
+    json_object_set_new(total, "gpu_bytes", json_num(sum.gpu));
+    json_object_set_new(total, "too_large", json_integer(sum.too_large));
     json_object_set_new(total, "cost", maybe_cost(cfg, sum.seconds));
     json_object_set_new(out, "total", total);
     return OK;
@@ -188,7 +216,8 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
 
 enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, json_t **out)
 {
-    double rate = opt->rate > 0 ? opt->rate : runtime_guess(&cfg->base);
+    struct plan_options known = *opt;
+    known.rate = opt->rate > 0 ? opt->rate : runtime_guess(&cfg->base);
     struct sweep *open = malloc(sizeof *open);
     ENSURE(open, ERR_FAILED, "out of memory");
     *open = *cfg; // shares the data paths, which stay cfg's
@@ -202,10 +231,11 @@ enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, jso
     json_object_set_new(*out, "name", json_string(cfg->name));
     json_object_set_new(*out, "question", json_string(cfg->question));
     json_object_set_new(*out, "workers", json_integer(opt->workers));
-    json_object_set_new(*out, "rate", json_num(rate));
+    json_object_set_new(*out, "rate", json_num(known.rate));
     json_object_set_new(*out, "rate_guessed", json_boolean(!(opt->rate > 0)));
+    json_object_set_new(*out, "gpu_memory", opt->gpu > 0 ? json_num(opt->gpu) : json_null());
     if (e == OK)
-        e = cells_plan(cfg, s, opt, rate, *out);
+        e = cells_plan(cfg, s, &known, *out);
     steer_free(s);
     free(open);
     if (e != OK) {

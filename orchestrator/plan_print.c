@@ -23,7 +23,8 @@ static const char *bytes(double b, char buf[32])
     return buf;
 }
 
-static void print_structure(const json_t *s, FILE *f)
+// gpu: bytes of one GPU, 0: not known.
+static void print_structure(const json_t *s, double gpu, FILE *f)
 {
     const char *name;
     json_t *v;
@@ -36,10 +37,13 @@ static void print_structure(const json_t *s, FILE *f)
             jnum(s, "K"), jnum(s, "D"), jnum(s, "batch_tokens"), jnum(s, "lr"));
     json_object_foreach(json_object_get(s, "deviation"), name, v)
         fprintf(f, " %s %+.1f %%", name, 100 * json_number_value(v));
+    if (gpu > 0 && jnum(s, "gpu_bytes") > gpu)
+        fprintf(f, "  does not fit one GPU: %.3g GB, %.3g without activations",
+                1e-9 * jnum(s, "gpu_bytes"), 1e-9 * jnum(s, "gpu_state_bytes"));
     fputc('\n', f);
 }
 
-static void print_cell(const json_t *c, FILE *f)
+static void print_cell(const json_t *c, double gpu, FILE *f)
 {
     char h[32], l[32], m[32];
     fprintf(f, "\n%s at C = %.3g", jstr(c, "phase"), jnum(c, "C"));
@@ -63,9 +67,25 @@ static void print_cell(const json_t *c, FILE *f)
     if (json_is_number(json_object_get(c, "cost")))
         fprintf(f, ", cost %.4g", jnum(c, "cost"));
     fputc('\n', f);
-    json_array_foreach(json_object_get(c, "structures"), i, v) print_structure(v, f);
+    json_array_foreach(json_object_get(c, "structures"), i, v) print_structure(v, gpu, f);
     json_array_foreach(json_object_get(c, "infeasible"), i, v)
         fprintf(f, "    not trained: %s: %s\n", jstr(v, "point"), jstr(v, "why"));
+}
+
+// What a run takes of one GPU, and what that means where its size is known.
+static void print_gpu(const json_t *total, double gpu, FILE *f)
+{
+    if (jnum(total, "gpu_bytes") > 0)
+        fprintf(f, "up to %.3g GB of one GPU's memory a run", 1e-9 * jnum(total, "gpu_bytes"));
+    if (jnum(total, "too_large") > 0)
+        fprintf(f,
+                "; %.0f runs do not fit one of %.4g GB: they need several GPUs, which moetrain "
+                "does not use together, or a foreign trainer (key trainer)",
+                jnum(total, "too_large"), 1e-9 * gpu);
+    else if (gpu > 0)
+        fprintf(f, "; all runs fit one of %.4g GB", 1e-9 * gpu);
+    if (jnum(total, "gpu_bytes") > 0)
+        fputc('\n', f);
 }
 
 void plan_print(const json_t *plan, FILE *f)
@@ -74,8 +94,9 @@ void plan_print(const json_t *plan, FILE *f)
     size_t i;
     json_t *c;
     const json_t *t = json_object_get(plan, "total");
+    double gpu = jnum(plan, "gpu_memory"); // 0 for null
     fprintf(f, "%s: %s\n", jstr(plan, "name"), jstr(plan, "question"));
-    json_array_foreach(json_object_get(plan, "phases"), i, c) print_cell(c, f);
+    json_array_foreach(json_object_get(plan, "phases"), i, c) print_cell(c, gpu, f);
     fprintf(f, "\nIn all: %.0f runs at once", jnum(t, "runs_now"));
     if (jnum(t, "runs_later") > 0)
         fprintf(f, ", %.0f when phases before them have decided", jnum(t, "runs_later"));
@@ -85,6 +106,7 @@ void plan_print(const json_t *plan, FILE *f)
             "\n%.3g FLOPs as the paper counts (C a run), %.3g executed, up to %s a run as "
             "moetrain lays it out\n",
             jnum(t, "flops"), jnum(t, "executed_flops"), bytes(jnum(t, "memory_bytes"), m));
+    print_gpu(t, gpu, f);
     fprintf(f, "%s of a worker at %.2g executed FLOP/s (%s); %.0f workers need at least %s\n",
             hours(jnum(t, "worker_hours"), h), jnum(plan, "rate"),
             jtrue(plan, "rate_guessed") ? "a guess; give --rate" : "as given",

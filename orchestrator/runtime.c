@@ -36,7 +36,7 @@ struct runtime_work runtime_work_of(const struct job *j)
 
 double runtime_guess(const struct job *j)
 {
-    return strcmp(j->device, "cpu") == 0 ? GUESS_CPU_THREAD * j->threads : GUESS_ACCELERATOR;
+    return job_on_device(j) ? GUESS_ACCELERATOR : GUESS_CPU_THREAD * j->threads;
 }
 
 void runtime_init(struct runtime *r, double rate)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/sched.h"
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +27,15 @@ struct sched {
     int *heap; // of queued jobs, the first to go on top; as large as jobs
     int n_heap;
     struct slot *workers;
+    uint64_t *holding[HELD]; // bit w: worker w is present and holds that many
     int n_workers, n_present, n_held, n_final, retries;
     bool draining;
 };
+
+static int words(int n_workers)
+{
+    return (n_workers + 63) / 64;
+}
 
 enum err sched_create(int n_workers, int retries, struct sched **out)
 {
@@ -36,8 +43,13 @@ enum err sched_create(int n_workers, int retries, struct sched **out)
     struct sched *s = calloc(1, sizeof *s);
     ENSURE(s, ERR_FAILED, "out of memory");
     s->workers = calloc((size_t)n_workers, sizeof *s->workers);
-    if (!s->workers) {
-        free(s);
+    bool got = s->workers != NULL;
+    for (int h = 0; h < HELD; h++) {
+        s->holding[h] = calloc((size_t)words(n_workers), sizeof **s->holding);
+        got = got && s->holding[h];
+    }
+    if (!got) {
+        sched_free(s);
         return err_set(ERR_FAILED, "out of memory");
     }
     s->n_workers = n_workers;
@@ -58,6 +70,8 @@ void sched_free(struct sched *s)
     free(s->jobs);
     free(s->heap);
     free(s->workers);
+    for (int h = 0; h < HELD; h++)
+        free(s->holding[h]);
     free(s);
 }
 
@@ -136,21 +150,33 @@ enum err sched_add(struct sched *s, const char *id, int priority, double seconds
     return OK;
 }
 
+static int n_held(const struct slot *w)
+{
+    return (w->held[0] != NONE) + (w->held[1] != NONE);
+}
+
+// After every change of a worker: its bits.
+static void note(struct sched *s, int worker)
+{
+    const struct slot *w = &s->workers[worker];
+    uint64_t bit = UINT64_C(1) << worker % 64;
+    for (int h = 0; h < HELD; h++) {
+        uint64_t *word = &s->holding[h][worker / 64];
+        *word = w->present && n_held(w) == h ? *word | bit : *word & ~bit;
+    }
+}
+
 void sched_join(struct sched *s, int worker)
 {
     struct slot *w = &s->workers[worker];
     s->n_present += !w->present;
     w->present = true;
+    note(s, worker);
 }
 
 bool sched_present(const struct sched *s, int worker)
 {
     return s->workers[worker].present;
-}
-
-static int n_held(const struct slot *w)
-{
-    return (w->held[0] != NONE) + (w->held[1] != NONE);
 }
 
 void sched_leave(struct sched *s, int worker)
@@ -165,13 +191,15 @@ void sched_leave(struct sched *s, int worker)
         w->held[i] = NONE;
         s->n_held--;
     }
+    note(s, worker);
 }
 
+// The first worker that holds so many.
 static int worker_holding(const struct sched *s, int count)
 {
-    for (int w = 0; w < s->n_workers; w++)
-        if (s->workers[w].present && n_held(&s->workers[w]) == count)
-            return w;
+    for (int i = 0; i < words(s->n_workers); i++)
+        if (s->holding[count][i])
+            return 64 * i + __builtin_ctzll(s->holding[count][i]);
     return NONE;
 }
 
@@ -188,6 +216,7 @@ bool sched_next(struct sched *s, struct sched_assign *out)
     struct slot *w = &s->workers[worker];
     w->held[n_held(w)] = job;
     s->n_held++;
+    note(s, worker);
     s->jobs[job].state = ASSIGNED;
     s->jobs[job].worker = worker;
     *out = (struct sched_assign){worker, job, ++s->jobs[job].attempt};
@@ -208,6 +237,7 @@ enum sched_verdict sched_report(struct sched *s, struct sched_assign which,
         w->held[0] = w->held[1];
     w->held[1] = NONE;
     s->n_held--;
+    note(s, which.worker);
     j->crashes += outcome == SCHED_CRASHED;
     if (outcome == SCHED_DONE || (outcome == SCHED_CRASHED && j->crashes > s->retries)) {
         j->state = FINAL;
@@ -230,7 +260,7 @@ struct sched_counts sched_count(const struct sched *s)
                              .held = s->n_held,
                              .final = s->n_final,
                              .workers = s->n_present};
-    for (int w = 0; w < s->n_workers; w++)
-        c.idle += s->workers[w].present && n_held(&s->workers[w]) == 0;
+    for (int i = 0; i < words(s->n_workers); i++)
+        c.idle += __builtin_popcountll(s->holding[0][i]);
     return c;
 }

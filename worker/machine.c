@@ -151,17 +151,16 @@ void machine_flush_subnormals(void)
 #endif
 }
 
-json_t *machine_probe(const char *gemm, const char *no_amx)
+json_t *machine_probe(const char *gemm, const char *no_amx, json_t *cuda)
 {
     char cpu[256], isa[256];
     file_text("/proc/cpuinfo", "model name", cpu, sizeof cpu);
     machine_isa(isa, sizeof isa);
     int64_t total = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
     return json_pack(
-        "{s:s, s:{s:{s:b, s:s, s:{s:b, s:s*}}, s:{s:b, s:s}}, s:s, s:s, s:i, s:i, s:I, s:I}",
-        "version", MOESWEEP_VERSION, "backends", "cpu", "built", 1, "gemm", gemm, "bf16", "amx",
-        no_amx == NULL, "why", no_amx, "cuda", "built", 0, "why",
-        "this version trains on the CPU only", "cpu", cpu, "isa", isa, "cores",
+        "{s:s, s:{s:{s:b, s:s, s:{s:b, s:s*}}, s:o}, s:s, s:s, s:i, s:i, s:I, s:I}", "version",
+        MOESWEEP_VERSION, "backends", "cpu", "built", 1, "gemm", gemm, "bf16", "amx",
+        no_amx == NULL, "why", no_amx, "cuda", cuda, "cpu", cpu, "isa", isa, "cores",
         pool_processors(), "cores_online", (int)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
         (json_int_t)total, "memory_available_bytes", (json_int_t)machine_memory_available());
 }

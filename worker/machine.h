@@ -20,6 +20,7 @@ void machine_isa(char *buf, size_t size);
 // no use.
 void machine_flush_subnormals(void);
 // The document of `moetrain --probe`; the caller owns it. gemm: what multiplies large matrices;
-// no_amx: why bf16 products are emulated, NULL where AMX multiplies them.
-json_t *machine_probe(const char *gemm, const char *no_amx);
+// no_amx: why bf16 products are emulated, NULL where AMX multiplies them; cuda:
+// ops_cuda_probe's, taken over.
+json_t *machine_probe(const char *gemm, const char *no_amx, json_t *cuda);
 #endif

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "kernels/gemm.h"
 #include "kernels/gemm_bf16.h"
+#include "kernels/ops.h"
 #include "worker/export.h"
 #include "worker/import.h"
 #include "worker/machine.h"
@@ -115,7 +116,7 @@ static enum err train_file(const char *path, FILE *out)
 
 static enum err print_probe(void)
 {
-    json_t *probe = machine_probe(gemm_backend(), gemm_amx_why());
+    json_t *probe = machine_probe(gemm_backend(), gemm_amx_why(), ops_cuda_probe());
     ENSURE(probe, ERR_FAILED, "out of memory");
     int rc = json_dumpf(probe, stdout, JSON_INDENT(2));
     json_decref(probe);

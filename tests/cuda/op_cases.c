@@ -273,7 +273,7 @@ static void unembeds(void)
         int64_t T, n, C, V;
         double sd;
     } shapes[] = {
-        {1, 1, 1, 1, 1},        {40, 40, 16, 81, .5},  {37, 50, 20, 257, .3},
+        {1, 1, 1, 1, 1},        {17, 17, 16, 81, .5},  {9, 12, 20, 257, .3},
         {300, 300, 16, 80, .5}, {1, 1, 32, 3001, .3},  {33, 33, 48, 2, 2},
         {130, 130, 8, 1024, 1}, {66, 66, 64, 511, .2}, {64, 64, 12, 97, 8},
     };
@@ -318,7 +318,7 @@ static void muon(int64_t count, int64_t rows, int64_t cols, bool zero, int skip)
              (int)rows, (int)cols, zero, skip);
     scratch = run.ops->muon_scratch(count, rows, cols);
     real *p = op_normal(count * n, 1), *g = op_normal(count * n, zero ? 0 : 1);
-    real *m = op_normal(count * n, zero ? 0 : .1), *work = op_unset(scratch + 1);
+    real *m = op_normal(count * n, zero ? 0 : .1), *work = op_scratch(scratch);
     run.ops->muon_update(p, m, g, count, rows, cols, &(struct muon){.01, .1}, work);
     op_emit("p", p, count * n, k * 1e-4 + 3);
     op_emit("m", m, count * n, 3);
@@ -333,7 +333,7 @@ static void kept(int skip)
              "kept+%d", skip);
     real *w = op_params(2 * O * I, 1), *g = op_normal(2 * O * I, 1),
          *m = op_normal(2 * O * I, 0);
-    real *v = op_normal(2 * O * I, 0), *work = op_unset(run.ops->muon_scratch(1, O, I) + 1);
+    real *v = op_normal(2 * O * I, 0), *work = op_scratch(run.ops->muon_scratch(1, O, I));
     real *second = w + O * I, *y = op_normal(T * O, 1);
     act *x = op_normal_acts(T * I, 1);
     run.ops->adamw_update(w, m, v, g, O * I, &(struct adamw){.5, .9, .95, 1e-8, .1, 1});

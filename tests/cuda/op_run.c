@@ -212,13 +212,23 @@ int32_t *op_unset_ints(int64_t n)
     return filled(n, sizeof(int32_t));
 }
 
-double *op_unset_double(void)
+static void *filled_aligned(int64_t n, size_t size)
 {
     int skip = at.skip;
     at.skip = 0;
-    double *p = filled(1, sizeof *p);
+    void *p = filled(n, size);
     at.skip = skip;
     return p;
+}
+
+double *op_unset_double(void)
+{
+    return filled_aligned(1, sizeof(double));
+}
+
+real *op_scratch(int64_t n)
+{
+    return filled_aligned(n, sizeof(real));
 }
 
 real *op_params(int64_t n, double sd)

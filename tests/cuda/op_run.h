@@ -46,6 +46,8 @@ real *op_unset(int64_t n);
 act *op_unset_acts(int64_t n);
 int32_t *op_unset_ints(int64_t n);
 double *op_unset_double(void);
+// Memory for an operation's own use: aligned to anything.
+real *op_scratch(int64_t n);
 // n reals, at most OP_PARAMS, of memory that lives on from case to case: a model's parameters.
 enum { OP_PARAMS = 8192 };
 real *op_params(int64_t n, double sd);

@@ -34,8 +34,8 @@ int main(void)
         job.train.optimizer = i % 8 < 4 ? OPTIMIZER_MUON : OPTIMIZER_ADAMW;
         strcpy(job.device, "cuda");
         struct executed e = executed_of(&job);
-        // Arrays are rounded up to 256 bytes: at most 20 a layer, 20 outside, four arenas and ten
-        // of one operation; a feed-forward block has 12 small ones of a pointer an expert.
+        // Arrays are rounded up to 256 bytes: at most 20 a layer, 20 outside, four arenas and
+        // ten of one operation; a feed-forward block has 12 small ones of a pointer an expert.
         double arrays = 20.0 * (double)(a.L_d + a.L_m + 1) + 4 + 10;
         double slack = 256 * (arrays + 12) + 12 * 8 * (double)a.N_e;
         CHECK_NEAR((double)e.mem_device, taken(&job), slack);

@@ -92,14 +92,57 @@ static void test_sums(const struct sweep *s, const json_t *plan, double rate, in
     CHECK_REL(num(total, "cost"), hours * s->price_per_hour, 1e-12);
 }
 
+static char *printed(const json_t *plan)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    plan_print(plan, f);
+    fclose(f);
+    return text;
+}
+
+// Runs that take more of a GPU than it has are counted and named; who has none and does not ask
+// hears nothing of it.
+static void test_gpu(const struct sweep *s)
+{
+    struct plan_options opt = {.workers = 1, .rate = 1e9, .gpu = 1e12};
+    json_t *plan = NULL;
+    CHECK(plan_sweep(s, &opt, &plan) == OK);
+    const json_t *total = json_object_get(plan, "total");
+    double most = num(total, "gpu_bytes"),
+           all = num(total, "runs_now") + num(total, "runs_later");
+    CHECK(most > EXECUTED_CUDA && num(total, "too_large") == 0);
+    char *text = printed(plan);
+    CHECK(strstr(text, "all runs fit one of 1000 GB") != NULL);
+    free(text);
+    json_decref(plan);
+    opt.gpu = most - 1;
+    CHECK(plan_sweep(s, &opt, &plan) == OK);
+    double large = num(json_object_get(plan, "total"), "too_large"), sum = 0;
+    size_t i;
+    json_t *cell;
+    json_array_foreach(json_object_get(plan, "phases"), i, cell) sum += num(cell, "too_large");
+    CHECK(large >= 1 && large < all && sum == large);
+    text = printed(plan);
+    CHECK(strstr(text, "do not fit one of") != NULL && strstr(text, "does not fit one GPU"));
+    free(text);
+    json_decref(plan);
+    opt.gpu = 0;
+    CHECK(plan_sweep(s, &opt, &plan) == OK);
+    text = printed(plan);
+    CHECK(num(json_object_get(plan, "total"), "gpu_bytes") == 0 && strstr(text, "GPU") == NULL);
+    free(text);
+    json_decref(plan);
+}
+
 int main(void)
 {
     const char *source = getenv("MOESWEEP_SOURCE");
     if (!source)
         SKIP("MOESWEEP_SOURCE names no source tree");
     static struct sweep s;
-    char path[1024], *text = NULL;
-    size_t size;
+    char path[1024];
     snprintf(path, sizeof path, "%s/tests/data/tiny.cfg", source);
     if (config_load(path, &s) != OK) {
         fprintf(stderr, "%s\n", err_message());
@@ -112,15 +155,14 @@ int main(void)
         test_against_steer(&s, plan);
         test_sums(&s, plan, 1e9, 2);
         CHECK(json_is_false(json_object_get(plan, "rate_guessed")));
-        FILE *f = open_memstream(&text, &size);
-        plan_print(plan, f);
-        fclose(f);
+        char *text = printed(plan);
         CHECK(strstr(text, "allocation at C = 8e+09") != NULL);
         CHECK(strstr(text, "planned around the start values") != NULL);
         CHECK(strstr(text, "cost: ") != NULL);
         free(text);
     }
     json_decref(plan);
+    test_gpu(&s);
 
     // A point without structure is named with the reason, and does not count.
     s.solve.tol[COORD_M] = 1e-9;

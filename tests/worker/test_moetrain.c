@@ -93,6 +93,10 @@ static void test_stdin_and_flags(struct scratch *s)
     const json_t *bf16 = json_object_get(cpu, "bf16");
     CHECK(json_is_true(json_object_get(bf16, "amx")) !=
           json_is_string(json_object_get(bf16, "why")));
+    json_t *cuda = json_object_get(json_object_get(probe, "backends"), "cuda");
+    CHECK(json_is_boolean(json_object_get(cuda, "built")));
+    CHECK((json_array_size(json_object_get(cuda, "devices")) > 0) !=
+          json_is_string(json_object_get(cuda, "why")));
     CHECK(number(probe, "cores") >= 1 && number(probe, "memory_bytes") > 1e8);
     json_decref(probe);
     CHECK(trainer_wait(trainer_start(s, "--help", NULL)) == 0);
