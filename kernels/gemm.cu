@@ -110,11 +110,20 @@ static void in_one_call(bool ta, bool tb, int64_t n, const group_list &list, gpu
         c.type, ldc.data(), to_int(count), size.data(), CUBLAS_COMPUTE_32F));
 }
 
+// Every row of every group starts at a multiple of 16 bytes.
+static bool aligned(gpu_operand o)
+{
+    int64_t size = bytes(o.first.type);
+    return (uintptr_t)o.first.p % 16 == 0 && o.first.ld * size % 16 == 0 &&
+           o.step * size % 16 == 0;
+}
+
 void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_operand a,
                      gpu_operand b, gpu_operand c, int64_t groups, const int64_t *offset)
 {
-    if (groups == 1 ||
-        a.first.type != c.first.type) { // no grouped product of bf16 gives floats
+    // No grouped product of bf16 gives floats, and its wide accesses want aligned addresses.
+    bool grouped = a.first.type == c.first.type && aligned(a) && aligned(b) && aligned(c);
+    if (groups == 1 || !grouped) {
         one_by_one(ta, tb, m, n, k, a, b, c, groups, offset);
         return;
     }
