@@ -62,11 +62,7 @@ CUDA_TWIN(muon_update);
 // Bytes that a chunk of rows takes at most in the unembedding: logits in float and, in bf16,
 // their gradient. Every chunk reads and writes the weights' gradient [V, d] once more, which
 // with less would take longer than the products.
-#ifdef MOESWEEP_EMULATE
-#define CUDA_LOGITS_BYTES ((int64_t)1 << 16) // tests have few rows
-#else
 #define CUDA_LOGITS_BYTES ((int64_t)1 << 30)
-#endif
 
 // Bytes of workspace that one operation (forward or backward) takes at most at a time.
 size_t cuda_embed_workspace(const struct ops_sizes *n);

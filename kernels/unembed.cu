@@ -2,6 +2,11 @@
 #include "kernels/gemm.cuh"
 
 #define THREADS 512 // of a block at most
+#ifdef MOESWEEP_EMULATE
+#define CHUNK_BYTES ((int64_t)1 << 16) // several chunks for the few rows of tests, too
+#else
+#define CHUNK_BYTES CUDA_LOGITS_BYTES
+#endif
 
 // The largest of some logits, and the sum of their exponentials relative to it.
 struct top_sum {
@@ -65,9 +70,9 @@ static __global__ void __launch_bounds__(256)
         *loss = sums[0] / n;
 }
 
-static int64_t chunk_rows(int64_t T, int64_t V)
+static int64_t chunk_rows(int64_t T, int64_t V, int64_t bytes)
 {
-    int64_t rows = CUDA_LOGITS_BYTES / (V * (gpu.bf16 ? 6 : 4));
+    int64_t rows = bytes / (V * (gpu.bf16 ? 6 : 4));
     rows = rows > 64 ? rows / 64 * 64 : rows > 0 ? rows : 1;
     return rows < T ? rows : T;
 }
@@ -85,7 +90,7 @@ template <class T>
 static void by_chunks(double *loss, real *dx, real *dw, const T *x, const T *w,
                       const int32_t *target, int64_t rows, int64_t n, int64_t C, int64_t V)
 {
-    int64_t most = chunk_rows(rows, V);
+    int64_t most = chunk_rows(rows, V, CHUNK_BYTES);
     unsigned threads = V > 1024 ? THREADS : V > 256 ? 128 : 32;
     double *each = gpu_scratch<double>(rows);
     float *z = gpu_scratch<float>(most * V);
@@ -123,7 +128,7 @@ extern "C" void cuda_unembed_xent(double *loss, real *dx, real *dw, const act *x
 
 size_t cuda_unembed_workspace(const struct ops_sizes *n)
 {
-    int64_t logits = chunk_rows(n->T, n->V) * n->V;
+    int64_t logits = chunk_rows(n->T, n->V, CUDA_LOGITS_BYTES) * n->V;
     return gpu_scratch_size(n->T, sizeof(double)) + gpu_scratch_size(logits, sizeof(float)) +
            gpu_factor_size(logits) + gpu_factor_size(n->params > 0 ? 0 : n->V * n->d);
 }
