@@ -15,7 +15,6 @@
 #include "tests/worker/trainer.h"
 #include <signal.h>
 #include <stdbool.h>
-#include <stdbool.h>
 #include <time.h>
 
 enum { MOST_LOSSES = 49 };
