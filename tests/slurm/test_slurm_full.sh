@@ -11,8 +11,8 @@ cd "$work" || exit 1
 
 # SECONDS: how long each training takes
 slow_trainer() {
-    fake_trainer trainer.sh "trap 'kill \$!; echo {\\\"t\\\":\\\"result\\\",\\\"status\\\":\\\"stopped\\\"}; exit 3' TERM
-sleep $1 & wait \$!"
+    fake_trainer trainer.sh "trap 'trap : TERM; kill \$!; echo {\\\"t\\\":\\\"result\\\",\\\"status\\\":\\\"stopped\\\"}; exit 3' TERM
+sleep $1 & wait \$! || sleep 20" # several may get SIGTERM, some twice
 }
 submit() { # OUT OPTION...: prints the job's number
     local out=$1
