@@ -14,6 +14,7 @@
 #include "tests/test.h"
 #include "tests/worker/trainer.h"
 #include <signal.h>
+#include <stdbool.h>
 #include <time.h>
 
 enum { STEPS = 20, MOST_LOSSES = 49 };
