@@ -248,11 +248,12 @@ static void run_block(int64_t number)
 
 static void pool_fill(int threads)
 {
-    // With TSan two blocks in turn run on different logical threads (1 MB each), or on shifted
-    // ones.
+    // With TSan two blocks in turn run on different logical threads: one that both had would
+    // order them, through the barriers that it takes part in. These are costly (0.5 MB), so of
+    // large blocks only the first warp's are different.
     size_t need = (size_t)threads;
     if (emu_detects_races())
-        need = threads <= 128 ? 2 * need : need + 32;
+        need = threads <= 256 ? 2 * need : need + 32;
     while (pool.size() < need)
         pool.push_back(emu_fiber_new((int)pool.size(), fiber_loop));
 }
@@ -291,8 +292,8 @@ void emu_run_kernel(const emu_launch_config &config, const std::function<void()>
         int64_t number = emu_schedule_kind == EMU_RANDOM    ? order[i]
                          : emu_schedule_kind == EMU_REVERSE ? blocks - 1 - i
                                                             : i;
-        rotation = (rotation + (emu_block.threads <= 128 ? (size_t)emu_block.threads : 37)) %
-                   pool.size();
+        bool apart = pool.size() >= 2 * (size_t)emu_block.threads;
+        rotation = (rotation + (apart ? (size_t)emu_block.threads : 32)) % pool.size();
         order_threads(start, emu_race_acquire);
         run_block(number);
         order_threads(end, emu_race_release);

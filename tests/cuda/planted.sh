@@ -58,7 +58,7 @@ fi
 build=$(cd "$build" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1:atexit_sleep_ms=0 ASAN_OPTIONS=detect_leaks=0
+export OMP_NUM_THREADS=1
 
 bounded() { # COMMAND..: its complaints are kept, and it is given time
     { timeout 300 "$@" 2>"$work/out" >"$work/printed" </dev/null; } 2>/dev/null

@@ -24,6 +24,17 @@ WEAK void AnnotateIgnoreReadsBegin(const char *file, int line);
 WEAK void AnnotateIgnoreReadsEnd(const char *file, int line);
 }
 
+// Leaks: stacks of fibers are not searched for pointers. Races: one is enough, and short
+// histories keep hundreds of logical threads small.
+extern "C" const char *__asan_default_options()
+{
+    return "detect_leaks=0";
+}
+extern "C" const char *__tsan_default_options()
+{
+    return "halt_on_error=1:atexit_sleep_ms=0:history_size=0";
+}
+
 static const unsigned no_order = 1; // of __tsan_switch_to_fiber
 
 static struct { // the stack that resumes fibers

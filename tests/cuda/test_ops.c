@@ -20,7 +20,7 @@
 // so that what does not round stays as exact as in f32. n = 0: every element is R's.
 //
 // NaN and infinity stand where they stand in double. And all schedules of the emulator,
-// forward, reverse and SEEDS random ones, give the same bits.
+// forward, reverse and SEEDS random ones (-1: forward alone), give the same bits.
 #include "tests/kernels/dump_ops.h"
 #include "tests/test.h"
 #include <sys/wait.h>
