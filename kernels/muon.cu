@@ -15,6 +15,11 @@
 #define THREADS 256
 #define PARTS 256 // of a matrix at most, whose squares a block adds up
 #define SCRATCH_REALS ((int64_t)1 << 26)
+#ifdef MOESWEEP_EMULATE
+#define TOGETHER_REALS ((int64_t)3000) // several goes for the few matrices of tests, too
+#else
+#define TOGETHER_REALS SCRATCH_REALS
+#endif
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -28,15 +33,16 @@ static int64_t reals_of_one(int64_t rows, int64_t cols)
     return 2 * rows * cols + 2 * side * side + 2 * PARTS;
 }
 
-static int64_t together(int64_t count, int64_t rows, int64_t cols)
+// Matrices that `reals` of scratch allow at a time.
+static int64_t together(int64_t count, int64_t rows, int64_t cols, int64_t reals)
 {
-    int64_t fit = SCRATCH_REALS / reals_of_one(rows, cols);
+    int64_t fit = reals / reals_of_one(rows, cols);
     return min64(count, fit > 1 ? fit : 1);
 }
 
 int64_t cuda_muon_scratch(int64_t count, int64_t rows, int64_t cols)
 {
-    return together(count, rows, cols) * reals_of_one(rows, cols);
+    return together(count, rows, cols, SCRATCH_REALS) * reals_of_one(rows, cols);
 }
 
 // ---- element by element: blockIdx.y is the matrix
@@ -159,7 +165,7 @@ static void update(float *p, float *m, const float *g, int64_t count, int64_t ro
 void cuda_muon_update(real *p, real *m, const real *g, int64_t count, int64_t rows,
                       int64_t cols, const struct muon *o, real *scratch)
 {
-    const int64_t most = min64(together(count, rows, cols), 65535); // a grid's height
+    const int64_t most = min64(together(count, rows, cols, TOGETHER_REALS), 65535); // a grid's height
     for (int64_t i = 0; i < count; i += most) {
         int64_t at = i * rows * cols;
         update(p + at, m + at, g + at, min64(most, count - i), rows, cols, o, scratch);

@@ -91,8 +91,9 @@ static void embeds(void)
         int64_t T, V, C;
         bool whole;
     } shapes[] = {
-        {1, 1, 1, false},    {40, 7, 5, true},     {65, 33, 36, false}, {300, 1, 20, true},
-        {70, 5000, 8, true}, {513, 257, 3, false}, {33, 2, 300, false}, {1, 300, 64, false},
+        {1, 1, 1, false},    {40, 7, 5, true},    {65, 33, 36, false},
+        {300, 1, 20, true},  {70, 5000, 8, true}, {513, 257, 3, false},
+        {33, 2, 300, false}, {1, 300, 64, false}, {3000, 300, 4, true},
     };
     EACH(i, shapes, 3)
     embed(shapes[i].T, shapes[i].V, shapes[i].C, shapes[i].whole, (int)(i % 2));
@@ -123,8 +124,8 @@ static void rmsnorms(void)
         int64_t T, C;
         double sd;
     } shapes[] = {
-        {1, 1, 1},       {20, 10, 2},  {9, 200, 2}, {33, 64, 1},
-        {300, 36, 1e-3}, {2, 1027, 1}, {70, 48, 0}, {1, 4096, 1e3},
+        {1, 1, 1},    {20, 10, 2}, {9, 200, 2},    {33, 64, 1},  {300, 36, 1e-3},
+        {2, 1027, 1}, {70, 48, 0}, {1, 4096, 1e3}, {5000, 3, 1},
     };
     EACH(i, shapes, 3)
     rmsnorm(shapes[i].T, shapes[i].C, shapes[i].sd, (int)(i % 2));
@@ -227,7 +228,8 @@ static void attentions(void)
         {1, 70, 3, 3, 128, 1, false}, {1, 33, 8, 1, 2, 1, false},   {1, 64, 2, 1, 64, 1, true},
         {2, 31, 6, 2, 10, 1, false},  {1, 97, 1, 1, 100, 1, false}, {1, 80, 2, 1, 16, 4, false},
         {1, 257, 1, 1, 16, 1, false}, {1, 129, 2, 1, 128, 1, true}, {5, 2, 2, 2, 8, 1, false},
-        {1, 70, 2, 1, 160, 1, true},  {1, 33, 1, 1, 256, 1, false},
+        {1, 40, 2, 1, 256, 1, true},  {1, 37, 2, 1, 130, 1, false}, {1, 70, 2, 1, 160, 1, true},
+        {1, 33, 1, 1, 256, 1, false},
     };
     EACH(i, shapes, 3)
     {

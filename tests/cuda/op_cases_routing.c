@@ -64,9 +64,10 @@ void routers(void)
         int64_t T, E, K;
         enum logits kind;
     } shapes[] = {
-        {1, 1, 1, PLAIN}, {50, 19, 4, PLAIN},  {33, 8, 8, PLAIN},    {40, 16, 3, TIES},
-        {9, 7, 3, NANS},  {70, 64, 8, PLAIN},  {5, 130, 130, PLAIN}, {130, 33, 1, PLAIN},
-        {9, 12, 5, INFS}, {3, 512, 10, PLAIN}, {257, 2, 1, TIES},    {300, 60, 6, PLAIN},
+        {1, 1, 1, PLAIN},    {50, 19, 4, PLAIN},  {33, 8, 8, PLAIN},    {40, 16, 3, TIES},
+        {9, 7, 3, NANS},     {70, 64, 8, PLAIN},  {5, 130, 130, PLAIN}, {130, 33, 1, PLAIN},
+        {9, 12, 5, INFS},    {3, 512, 10, PLAIN}, {257, 2, 1, TIES},    {300, 60, 6, PLAIN},
+        {1100, 5, 2, PLAIN}, {9, 1, 1, PLAIN},
     };
     EACH(i, shapes, 5)
     for (int j = run.all ? 0 : (int)(i % 2); j < 6; j += run.all ? 1 : 2) {
@@ -222,7 +223,7 @@ void ffns(void)
         {70, 16, 4, 16, 40, 24, false}, {1, 8, 2, 8, 32, 16, false},
         {65, 1, 0, 1, 32, 96, true},    {33, 6, 2, 3, 24, 10, true},
         {300, 1, 0, 1, 7, 130, false},  {128, 4, 2, 4, 64, 64, false},
-        {5, 64, 1, 64, 8, 8, false},
+        {5, 64, 1, 64, 8, 8, false},    {20, 1, 1, 1, 8, 8, false},
     };
     EACH(i, shapes, 4)
     ffn(shapes[i].T, shapes[i].E, shapes[i].K, shapes[i].used, shapes[i].C, shapes[i].F,
