@@ -165,7 +165,8 @@ static void update(float *p, float *m, const float *g, int64_t count, int64_t ro
 void cuda_muon_update(real *p, real *m, const real *g, int64_t count, int64_t rows,
                       int64_t cols, const struct muon *o, real *scratch)
 {
-    const int64_t most = min64(together(count, rows, cols, TOGETHER_REALS), 65535); // a grid's height
+    const int64_t most =
+        min64(together(count, rows, cols, TOGETHER_REALS), 65535); // a grid's height
     for (int64_t i = 0; i < count; i += most) {
         int64_t at = i * rows * cols;
         update(p + at, m + at, g + at, min64(most, count - i), rows, cols, o, scratch);
