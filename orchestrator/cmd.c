@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/cmd.h"
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static enum err number(const char *cmd, const char *name, const char *text, double *out)
 {
@@ -95,5 +97,30 @@ enum err cmd_print_json(json_t *j)
     bad = putchar('\n') == EOF || fflush(stdout) != 0 || bad;
     json_decref(j);
     ENSURE(!bad, ERR_FAILED, "cannot write to standard output: %s", strerror(errno));
+    return OK;
+}
+
+enum err cmd_installed(const char *what, const char *name, char *path, size_t size)
+{
+    // A build folder lies in the sources, or elsewhere.
+    static const char *const places[] = {"../share/moesweep", "../..", ".."};
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    ENSURE(n > 0, ERR_FAILED, "%s: cannot tell where this program is", what);
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        int len = snprintf(path, size, "%s/%s/%s", self, places[i], name);
+        char *whole = len > 0 && (size_t)len < size ? realpath(path, NULL) : NULL;
+        if (!whole)
+            continue;
+        snprintf(path, size, "%s", whole);
+        free(whole);
+        return OK;
+    }
+    snprintf(path, size, MOESWEEP_SOURCES "/%s", name);
+    ENSURE(access(path, R_OK) == 0, ERR_FAILED,
+           "%s: %s is neither in share/moesweep beside the program nor in the sources", what,
+           name);
     return OK;
 }

@@ -49,6 +49,9 @@ struct cmd_option {
 enum err cmd_parse(int argc, char **argv, const struct cmd_option *options);
 // A number that must be whole and at most most.
 enum err cmd_whole(const char *cmd, const char *option, double v, int most, int *out);
+// A file that comes with moesweep ("data/x.jsonl"): in share/moesweep beside the program, where
+// cmake --install puts it, else in the sources. ERR_FAILED, beginning with what: neither.
+enum err cmd_installed(const char *what, const char *name, char *path, size_t size);
 // What option names (NULL: nothing) is not written over unless asked: ERR_INPUT if it exists
 // and force is not set.
 enum err cmd_new_file(const char *cmd, const char *option, const char *path, int force);

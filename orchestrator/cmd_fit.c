@@ -31,35 +31,8 @@ struct fitted {
 
 // ---- the demonstration
 
-#define DEMO_FILE "gemstones_cool_end.jsonl"
+#define DEMO_FILE "data/gemstones_cool_end.jsonl"
 #define DEMO_MAP "N=params_active_precise,D=tokens,loss=final_loss"
-
-// Beside the program: where cmake --install and a build folder have it.
-static enum err find_demo(char *path, size_t size)
-{
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    ENSURE(n > 0, ERR_FAILED, "fit: --demo: cannot tell where this program is");
-    self[n] = '\0';
-    char *slash = strrchr(self, '/');
-    *slash = '\0';
-    static const char *const places[] = {"../share/moesweep/data", "../../data", "../data"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        int len = snprintf(path, size, "%s/%s/" DEMO_FILE, self, places[i]);
-        char *whole = len > 0 && (size_t)len < size ? realpath(path, NULL) : NULL;
-        if (!whole)
-            continue;
-        snprintf(path, size, "%s", whole);
-        free(whole);
-        return OK;
-    }
-    snprintf(path, size, "%s", MOESWEEP_DATA "/" DEMO_FILE); // a build folder elsewhere
-    ENSURE(access(path, R_OK) == 0, ERR_FAILED,
-           "fit: --demo: %s is neither in share/moesweep/data beside the program nor in the "
-           "sources",
-           DEMO_FILE);
-    return OK;
-}
 
 // A name that is free here: a demonstration never asks.
 static enum err demo_plot(char *path, size_t size)
@@ -274,7 +247,7 @@ static enum err demonstrate(struct fit_args *a, char *data, size_t size, char *p
 {
     ENSURE(!a->data && !a->law && !a->map && !a->where.n, ERR_INPUT,
            "fit: --demo: expected no data, law, map or filter of your own");
-    TRY(find_demo(data, size));
+    TRY(cmd_installed("fit: --demo", DEMO_FILE, data, size));
     a->data = data;
     a->law = "chinchilla";
     a->map = DEMO_MAP;

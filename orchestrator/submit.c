@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/submit.h"
+#include "orchestrator/cmd.h"
 #include "orchestrator/config.h"
 #include "orchestrator/launch.h"
 #include <errno.h>
@@ -90,26 +91,9 @@ double submit_limit(const char *text)
 
 static enum err find_template(const struct submit_options *opt, char *path, size_t size)
 {
-    static const char *const places[] = {"/../share/moesweep/slurm", "/../../slurm", NULL};
-    char self[PATH_MAX];
-    if (opt->template) {
-        snprintf(path, size, "%s", opt->template);
-        return OK;
-    }
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    ENSURE(n > 0, ERR_FAILED, "submit: cannot tell where this program is");
-    self[n] = '\0';
-    *strrchr(self, '/') = '\0';
-    for (int i = 0; places[i]; i++) {
-        int len = snprintf(path, size, "%s%s/moesweep.sbatch", self, places[i]);
-        if (len > 0 && (size_t)len < size && access(path, R_OK) == 0)
-            return OK;
-    }
-    snprintf(path, size, "%s", MOESWEEP_SLURM "/moesweep.sbatch"); // a build folder elsewhere
-    ENSURE(
-        access(path, R_OK) == 0, ERR_FAILED,
-        "submit: moesweep.sbatch is neither in share/moesweep/slurm beside the program nor in "
-        "the sources; --template names one");
+    if (!opt->template)
+        return cmd_installed("submit", "slurm/moesweep.sbatch", path, size);
+    snprintf(path, size, "%s", opt->template);
     return OK;
 }
 
