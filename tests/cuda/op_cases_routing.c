@@ -217,7 +217,8 @@ void ffns(void)
         int64_t T, E, K, used, C, F;
         bool whole;
     } shapes[] = {
-        {1, 1, 0, 1, 1, 1, false},      {30, 5, 2, 4, 12, 20, false},
+        // the first one on aligned addresses: one grouped product for all experts
+        {30, 5, 2, 4, 12, 20, false},   {1, 1, 0, 1, 1, 1, false},
         {20, 4, 1, 1, 9, 7, true},      {40, 1, 0, 1, 20, 33, false},
         {9, 3, 3, 3, 16, 8, false},     {300, 3, 1, 1, 36, 20, false},
         {70, 16, 4, 16, 40, 24, false}, {1, 8, 2, 8, 32, 16, false},
