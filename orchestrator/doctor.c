@@ -89,13 +89,13 @@ static json_t *gpus_of_driver(void)
     return uuids;
 }
 
-// What the trainer sees; the driver's list if the trainer knows no GPUs.
+// What the trainer sees; the driver's list if it sees none, for another trainer may.
 static json_t *gpus(const json_t *probed)
 {
     const json_t *cuda = json_object_get(json_object_get(probed, "backends"), "cuda");
     const json_t *devices = json_object_get(cuda, "devices"), *d;
     size_t i;
-    if (!json_is_array(devices))
+    if (json_array_size(devices) == 0)
         return gpus_of_driver();
     json_t *uuids = json_array();
     json_array_foreach(devices, i, d)

@@ -132,19 +132,22 @@ static enum err stop(struct supervisor *s)
     return e;
 }
 
-// Whether a signal for us comes with the one that ended the trainer: then the whole job is
-// being ended, and the trainer is not to blame.
-static enum err stopped_together(struct supervisor *s, bool *together)
+// Whether a trainer that failed did so because the whole job is being ended: we were told to
+// stop already, or a signal for us comes with the one that ended it. Then it is not to blame,
+// whatever it said on its way out.
+static enum err stopped_together(struct supervisor *s, enum job_status status, bool *together)
 {
-    bool terminated = trainer_terminated(s->trainer);
-    *together = terminated && s->stopping;
-    for (int i = 0; terminated && !*together && i < 100; i++) {
+    const bool failed = status == JOB_FAILED || status == JOB_OOM;
+    const int looks = trainer_terminated(s->trainer) ? 100 : 1; // 10 ms each
+    *together = failed && s->stopping;
+    for (int i = 0; failed && !*together && i < looks; i++) {
+        if (i > 0)
+            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         if (signals_pending()) {
             *together = true;
             s->beat = 0; // tell the manager now
             return stop(s);
         }
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     return OK;
 }
@@ -153,7 +156,7 @@ static enum err report_end(struct supervisor *s)
 {
     struct job_result r = *trainer_result(s->trainer);
     bool together;
-    TRY(stopped_together(s, &together));
+    TRY(stopped_together(s, r.status, &together));
     if (together) {
         r.status = JOB_STOPPED;
         r.loss = r.loss_per_byte = NAN;

@@ -4,7 +4,7 @@
 # checkpoints, nobody left; and the end is that of an undisturbed run.
 . "$(dirname "$0")/lib.sh"
 
-real_config "$work/sweep.cfg" 100
+real_config "$work/sweep.cfg" 60
 # Long trainings, so that a stop hits them in the middle, and no checkpoint but those that a stop asks for.
 sed -i 's/^scales = .*, /scales = [/; s/^checkpoint_every_s.*/checkpoint_every_s = 600;/' "$work/sweep.cfg"
 sed -i 's/^      seeds = 2; },$/      seeds = 2; } );/; s/points = 4/points = 3/; /name = "density"/,$d' "$work/sweep.cfg" # one phase
