@@ -109,10 +109,9 @@ static bool in_one_call(bool ta, bool tb, int64_t n, const group_list &list, gpu
         gpu.blas, op_b.data(), op_a.data(), width.data(), list.m.data(), list.k.data(),
         alpha.data(), at_b, b.type, ldb.data(), at_a, a.type, lda.data(), beta.data(), at_c,
         c.type, ldc.data(), to_int(count), size.data(), CUBLAS_COMPUTE_32F);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED)
-        return false;
-    GPU_CHECK(status);
-    return true;
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED)
+        GPU_CHECK(status);
+    return status == CUBLAS_STATUS_SUCCESS;
 }
 
 // Every row of every group starts at a multiple of 16 bytes.
@@ -127,7 +126,8 @@ void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_oper
                      gpu_operand b, gpu_operand c, int64_t groups, const int64_t *offset)
 {
     // No grouped product of bf16 gives floats, and its wide accesses want aligned addresses.
-    bool grouped = a.first.type == c.first.type && aligned(a) && aligned(b) && aligned(c);
+    bool grouped =
+        groups > 1 && a.first.type == c.first.type && aligned(a) && aligned(b) && aligned(c);
     group_list list;
     for (int64_t g = 0; g < groups; g++) {
         int64_t row = offset[g], rows = offset[g + 1] - row;
@@ -140,7 +140,7 @@ void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_oper
         list.c.push_back(address(of_group(c, g, row)));
     }
     grouped =
-        grouped && list.m.size() > 1 && in_one_call(ta, tb, n, list, a.first, b.first, c.first);
+        grouped && !list.m.empty() && in_one_call(ta, tb, n, list, a.first, b.first, c.first);
     if (!grouped)
         one_by_one(ta, tb, m, n, k, a, b, c, groups, offset);
 }
