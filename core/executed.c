@@ -92,11 +92,12 @@ static double scratch_bytes(const struct arch *a)
 // One operation's workspace on a device (the kernels' cuda_*_workspace), to a few kilobytes: dy
 // of a linear map in floats; D and rounded dO of attention; of a feed-forward block two
 // gathered streams of acts and one of floats for K rows a token, and hidden widths; or 1 GiB of
-// logits with their rounded gradients.
+// logits, rows a multiple of 8 long, with their rounded gradients.
 static double workspace_bytes(const struct job *j, double T)
 {
     const struct arch *a = &j->arch;
-    double act = act_bytes(j), d = (double)a->d, V = (double)a->V, q = (double)a->d_qkv;
+    double act = act_bytes(j), d = (double)a->d, V = 8 * ceil((double)a->V / 8),
+           q = (double)a->d_qkv;
     double heads = (double)a->N_q, qkv = (heads + 2 * (double)a->N_kv) * q;
     double K = a->L_m > 0 ? (double)a->K : 1;
     double hidden = fmax(widest(a), a->L_m > 0 ? K * (double)a->d_m : 0);

@@ -28,22 +28,33 @@ static __device__ inline attention_tile attention_tile_of(int64_t heads, int64_t
 }
 
 // tile [ROWS, LD] = rows of src (ld apart), zeros beyond `rows` of them and D columns; columns
-// up to DP are set. aligned: D, ld and src in whole accesses of 16 bytes.
-template <class T, int ROWS, int DP, int LD, int THREADS>
+// up to DP are set. aligned: D, ld and src in whole accesses of 16 bytes, of which a thread has
+// several under way.
+template <class T, int ROWS, int DP, int LD, int THREADS, int AHEAD>
 static __device__ inline void attention_load(T *tile, const T *src, int64_t ld, int64_t rows,
                                              int D, bool aligned)
 {
-    const int per = 16 / (int)sizeof(T), row_pieces = DP / per;
-    for (int i = (int)threadIdx.x; i < ROWS * row_pieces; i += THREADS) {
-        int r = i / row_pieces, c = i % row_pieces * per;
-        T *to = tile + r * LD + c;
-        const T *from = src + r * ld + c;
-        int left = r < rows ? D - c : 0;
-        if (aligned && left >= per)
-            *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(from);
-        else
-            for (int j = 0; j < per; j++)
-                to[j] = j < left ? from[j] : T(0.0f);
+    constexpr int per = 16 / (int)sizeof(T), row_pieces = DP / per, step = THREADS / row_pieces,
+                  each = ROWS / step, ahead = each < AHEAD ? each : AHEAD;
+    static_assert(THREADS % row_pieces == 0 && ROWS % (step * ahead) == 0, "whole rounds");
+    const int c = (int)threadIdx.x % row_pieces * per, first = (int)threadIdx.x / row_pieces;
+    const int end = c >= D ? 0 : rows < ROWS ? (int)rows : ROWS;
+    const T *from = src + first * ld + c;
+    for (int r = first; aligned && r < ROWS; r += ahead * step) {
+        uint4 piece[ahead];
+#pragma unroll
+        for (int j = 0; j < ahead; j++, from += step * ld) {
+            const bool inside = r + j * step < end;
+            piece[j] = *reinterpret_cast<const uint4 *>(inside ? from : src);
+            piece[j] = inside ? piece[j] : make_uint4(0, 0, 0, 0);
+        }
+#pragma unroll
+        for (int j = 0; j < ahead; j++)
+            *reinterpret_cast<uint4 *>(tile + (r + j * step) * LD + c) = piece[j];
+    }
+    for (int i = (int)threadIdx.x; !aligned && i < ROWS * DP; i += THREADS) {
+        int r = i / DP, at = i % DP;
+        tile[r * LD + at] = r < rows && at < D ? src[r * ld + at] : T(0.0f);
     }
 }
 

@@ -172,7 +172,8 @@ template <int DP>
 static __global__ void __launch_bounds__(THREADS)
     forward(bf16 *o, float *lse, heads<bf16> x, float scale, bool aligned)
 {
-    const int LD = DP + 8, warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int LD = DP + 8, AHEAD = 4, warp = (int)threadIdx.x / 32,
+              lane = (int)threadIdx.x % 32;
     DYN_SHARED(bf16, shared);
     bf16 *own = shared, *keys = own + M * LD, *values = keys + NF * LD;
     float *part = reinterpret_cast<float *>(values + NF * LD) + warp * 16 * LDF;
@@ -187,14 +188,14 @@ static __global__ void __launch_bounds__(THREADS)
     for (int c = 0; c < DP / 16; c++)
         WMMA_FILL(acc[c], 0.0f);
     softmax_row row = {-INFINITY, 0};
-    attention_load<bf16, M, DP, LD, THREADS>(own, x.q + (first + q0) * n.ld + at.h * D, n.ld,
-                                             n.T - q0, D, aligned);
+    attention_load<bf16, M, DP, LD, THREADS, AHEAD>(own, x.q + (first + q0) * n.ld + at.h * D,
+                                                    n.ld, n.T - q0, D, aligned);
     for (int64_t k0 = 0; k0 < n.T && k0 < q0 + M; k0 += NF) {
         __syncthreads();
-        attention_load<bf16, NF, DP, LD, THREADS>(keys, k + k0 * n.ld, n.ld, n.T - k0, D,
-                                                  aligned);
-        attention_load<bf16, NF, DP, LD, THREADS>(values, v + k0 * n.ld, n.ld, n.T - k0, D,
-                                                  aligned);
+        attention_load<bf16, NF, DP, LD, THREADS, AHEAD>(keys, k + k0 * n.ld, n.ld, n.T - k0, D,
+                                                         aligned);
+        attention_load<bf16, NF, DP, LD, THREADS, AHEAD>(values, v + k0 * n.ld, n.ld, n.T - k0,
+                                                         D, aligned);
         __syncthreads();
         gpu_wmma_acc s[NF / 16];
         scores<NF, DP>(s, own + 16 * warp * LD, keys, D);
@@ -325,9 +326,10 @@ static __global__ void __launch_bounds__(THREADS) backward(heads<bf16> x, backwa
     float own_lse = has ? to.lse[row] : 0, own_delta = has ? to.delta[row] : 0;
     const bf16 *own_rows1 = keys ? k + own0 * n.ld : x.q + (first + own0) * n.ld + at.h * D;
     const bf16 *own_rows2 = keys ? v + own0 * n.ld : to.d_o + (first + own0) * ldo + at.h * D;
-    attention_load<bf16, M, DP, LD, THREADS>(own1, own_rows1, n.ld, n.T - own0, D, to.aligned);
-    attention_load<bf16, M, DP, LD, THREADS>(own2, own_rows2, keys ? n.ld : ldo, n.T - own0, D,
-                                             to.aligned);
+    attention_load<bf16, M, DP, LD, THREADS, 1>(own1, own_rows1, n.ld, n.T - own0, D,
+                                                to.aligned);
+    attention_load<bf16, M, DP, LD, THREADS, 1>(own2, own_rows2, keys ? n.ld : ldo, n.T - own0,
+                                                D, to.aligned);
     // Own keys see the queries from their own on, own queries the keys up to their last.
     int64_t begin = keys ? own0 : 0, end = keys || own0 + M > n.T ? n.T : own0 + M;
     for (int64_t h = keys ? hk * group : at.h, last = keys ? h + group : h + 1; h < last; h++)
@@ -338,9 +340,10 @@ static __global__ void __launch_bounds__(THREADS) backward(heads<bf16> x, backwa
             const bf16 *rows2 =
                 keys ? to.d_o + (first + other0) * ldo + h * D : v + other0 * n.ld;
             __syncthreads();
-            attention_load<bf16, NB, DP, LD, THREADS>(other1, rows1, n.ld, left, D, to.aligned);
-            attention_load<bf16, NB, DP, LD, THREADS>(other2, rows2, keys ? ldo : n.ld, left, D,
-                                                      to.aligned);
+            attention_load<bf16, NB, DP, LD, THREADS, 1>(other1, rows1, n.ld, left, D,
+                                                         to.aligned);
+            attention_load<bf16, NB, DP, LD, THREADS, 1>(other2, rows2, keys ? ldo : n.ld, left,
+                                                         D, to.aligned);
             if (keys && threadIdx.x < NB) {
                 int64_t i = (at.b * n.Hq + h) * n.T + other0 + threadIdx.x;
                 lse[threadIdx.x] = threadIdx.x < left ? to.lse[i] : 0;

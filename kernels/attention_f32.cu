@@ -131,7 +131,7 @@ template <int ROWS, int DP>
 static __global__ void __launch_bounds__(THREADS)
     forward(float *o, float *lse, heads<float> x, float scale, bool aligned)
 {
-    const int M = 16 * ROWS, LD = DP + 4;
+    const int M = 16 * ROWS, LD = DP + 4, AHEAD = DP > 128 ? 1 : 4;
     DYN_SHARED(float, shared);
     float *own = shared, *other = own + M * LD, *p = other + N * LD;
     struct attention_sizes n = x.n;
@@ -149,19 +149,19 @@ static __global__ void __launch_bounds__(THREADS)
         for (int c = 0; c < DP / 64; c++)
             acc[i][c] = make_float4(0, 0, 0, 0);
     }
-    attention_load<float, M, DP, LD, THREADS>(own, x.q + (first + q0) * n.ld + at.h * D, n.ld,
-                                              n.T - q0, D, aligned);
+    attention_load<float, M, DP, LD, THREADS, AHEAD>(own, x.q + (first + q0) * n.ld + at.h * D,
+                                                     n.ld, n.T - q0, D, aligned);
     for (int64_t k0 = 0; k0 < n.T && k0 < q0 + M; k0 += N) {
         float s[ROWS][2];
         __syncthreads();
-        attention_load<float, N, DP, LD, THREADS>(other, k + k0 * n.ld, n.ld, n.T - k0, D,
-                                                  aligned);
+        attention_load<float, N, DP, LD, THREADS, AHEAD>(other, k + k0 * n.ld, n.ld, n.T - k0,
+                                                         D, aligned);
         __syncthreads();
         scores<ROWS, DP>(s, own, other, D);
         online_softmax<ROWS, DP>(s, top, sum, acc, p, q0, k0, scale);
         __syncthreads();
-        attention_load<float, N, DP, LD, THREADS>(other, v + k0 * n.ld, n.ld, n.T - k0, D,
-                                                  aligned);
+        attention_load<float, N, DP, LD, THREADS, AHEAD>(other, v + k0 * n.ld, n.ld, n.T - k0,
+                                                         D, aligned);
         __syncthreads();
         add_product<ROWS, DP>(acc, p, other);
     }
@@ -235,9 +235,13 @@ grad_scores(const float (&s)[ROWS][2], const float (&dp)[ROWS][2], float *p, flo
         }
 }
 
-// Own rows 16 ROWS queries or keys, of which each block has those of one head.
+// Own rows 16 ROWS queries or keys, of which each block has those of one head. As many blocks a
+// multiprocessor as shared memory allows, or registers.
 template <int ROWS, int DP, bool keys>
-static __global__ void __launch_bounds__(THREADS) backward(heads<float> x, backward_at to)
+static __global__ void __launch_bounds__(THREADS, DP > 64 ? 1
+                                                  : keys  ? 2
+                                                          : 3)
+    backward(heads<float> x, backward_at to)
 {
     const int M = 16 * ROWS, LD = DP + 4;
     DYN_SHARED(float, shared);
@@ -266,14 +270,14 @@ static __global__ void __launch_bounds__(THREADS) backward(heads<float> x, backw
         }
     }
     if constexpr (keys) {
-        attention_load<float, M, DP, LD, THREADS>(own1, k + own0 * n.ld, n.ld, n.T - own0, D,
-                                                  to.aligned);
-        attention_load<float, M, DP, LD, THREADS>(own2, v + own0 * n.ld, n.ld, n.T - own0, D,
-                                                  to.aligned);
+        attention_load<float, M, DP, LD, THREADS, 1>(own1, k + own0 * n.ld, n.ld, n.T - own0, D,
+                                                     to.aligned);
+        attention_load<float, M, DP, LD, THREADS, 1>(own2, v + own0 * n.ld, n.ld, n.T - own0, D,
+                                                     to.aligned);
     } else {
-        attention_load<float, M, DP, LD, THREADS>(own1, x.q + (first + own0) * n.ld + at.h * D,
-                                                  n.ld, n.T - own0, D, to.aligned);
-        attention_load<float, M, DP, LD, THREADS>(
+        attention_load<float, M, DP, LD, THREADS, 1>(
+            own1, x.q + (first + own0) * n.ld + at.h * D, n.ld, n.T - own0, D, to.aligned);
+        attention_load<float, M, DP, LD, THREADS, 1>(
             own2, to.d_o + (first + own0) * ldo + at.h * D, ldo, n.T - own0, D, to.aligned);
     }
     // Keys stand before queries: own keys see the queries from their own on, own queries the
@@ -288,18 +292,19 @@ static __global__ void __launch_bounds__(THREADS) backward(heads<float> x, backw
                 const float *q = x.q + (first + other0) * n.ld + h * D,
                             *d_o = to.d_o + (first + other0) * ldo + h * D;
                 int64_t row = (at.b * n.Hq + h) * n.T + other0;
-                attention_load<float, N, DP, LD, THREADS>(other1, q, n.ld, left, D, to.aligned);
-                attention_load<float, N, DP, LD, THREADS>(other2, d_o, ldo, left, D,
-                                                          to.aligned);
+                attention_load<float, N, DP, LD, THREADS, 1>(other1, q, n.ld, left, D,
+                                                             to.aligned);
+                attention_load<float, N, DP, LD, THREADS, 1>(other2, d_o, ldo, left, D,
+                                                             to.aligned);
                 if (threadIdx.x < N) {
                     lse[threadIdx.x] = threadIdx.x < left ? to.lse[row + threadIdx.x] : 0;
                     delta[threadIdx.x] = threadIdx.x < left ? to.delta[row + threadIdx.x] : 0;
                 }
             } else {
-                attention_load<float, N, DP, LD, THREADS>(other1, k + other0 * n.ld, n.ld, left,
-                                                          D, to.aligned);
-                attention_load<float, N, DP, LD, THREADS>(other2, v + other0 * n.ld, n.ld, left,
-                                                          D, to.aligned);
+                attention_load<float, N, DP, LD, THREADS, 1>(other1, k + other0 * n.ld, n.ld,
+                                                             left, D, to.aligned);
+                attention_load<float, N, DP, LD, THREADS, 1>(other2, v + other0 * n.ld, n.ld,
+                                                             left, D, to.aligned);
             }
             __syncthreads();
             scores<ROWS, DP>(s, own1, other1, D);

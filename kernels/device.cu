@@ -13,6 +13,8 @@ struct gpu gpu;
 #define SLOT_BYTES ((size_t)1 << 20)
 // Whether the workspace of cuBLAS is ours decides whether its results are the same every time.
 #define BLAS_BYTES ((size_t)32 << 20)
+// Of kernels, ours and cuBLAS's: CUDA loads each when it is first launched.
+#define LOADED_BYTES ((int64_t)256 << 20)
 
 static struct {
     char *pinned; // [SLOTS][SLOT_BYTES], then a slot for downloads
@@ -39,13 +41,26 @@ static enum err count_devices(int *count)
                    e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
 }
 
+// The kernels' instructions begin with 8.0: an older device would fail at the first launch.
+static enum err check_capability()
+{
+    int major;
+    GPU_TRY(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0));
+    ENSURE(major >= 8, ERR_INPUT,
+           "no usable device: expected compute capability 8.0 or newer, found %d", major);
+    return OK;
+}
+
 static enum err open_blas()
 {
     GPU_TRY(cublasCreate(&gpu.blas));
     GPU_TRY(cublasSetStream(gpu.blas, gpu.stream));
     GPU_TRY(cudaMalloc(&device.blas_workspace, BLAS_BYTES));
     GPU_TRY(cublasSetWorkspace(gpu.blas, device.blas_workspace, BLAS_BYTES));
-    GPU_TRY(cublasSetMathMode(gpu.blas, CUBLAS_DEFAULT_MATH)); // f32 stays f32
+    // f32 stays f32, and parts of a sum whose result is bf16 are added before it is rounded.
+    GPU_TRY(cublasSetMathMode(
+        gpu.blas, (cublasMath_t)(CUBLAS_DEFAULT_MATH |
+                                 CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
     return OK;
 }
 
@@ -64,6 +79,7 @@ enum err cuda_open(bool bf16_pass)
     int count;
     ASSERT(gpu.stream == nullptr);
     TRY(count_devices(&count));
+    TRY(check_capability());
     gpu.bf16 = bf16_pass;
     enum err e = open_device();
     if (e != OK)
@@ -171,7 +187,7 @@ int64_t cuda_available(void)
 {
     size_t available, total;
     GPU_CHECK(cudaMemGetInfo(&available, &total));
-    return (int64_t)available;
+    return (int64_t)available > LOADED_BYTES ? (int64_t)available - LOADED_BYTES : 0;
 }
 
 void cuda_poison(void *p, size_t bytes)

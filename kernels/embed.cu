@@ -3,7 +3,7 @@
 
 #define THREADS 256
 #define WARPS (THREADS / 32)
-#define AHEAD 4 // rows whose loads are under way together
+#define AHEAD 8 // rows whose loads are under way together
 
 // V neighbouring columns: one, or four in one access.
 template <int V> struct columns;
@@ -17,9 +17,9 @@ template <> struct columns<1> {
     {
         *p = v;
     }
-    __device__ void add(columns o)
+    __device__ void add(columns o, bool all) // or nothing
     {
-        v += o.v;
+        v += all ? o.v : 0;
     }
 };
 template <> struct columns<4> {
@@ -32,9 +32,10 @@ template <> struct columns<4> {
     {
         gpu_store4(p, v);
     }
-    __device__ void add(columns o)
+    __device__ void add(columns o, bool all)
     {
-        v = make_float4(v.x + o.v.x, v.y + o.v.y, v.z + o.v.z, v.w + o.v.w);
+        v = make_float4(v.x + (all ? o.v.x : 0), v.y + (all ? o.v.y : 0),
+                        v.z + (all ? o.v.z : 0), v.w + (all ? o.v.w : 0));
     }
 };
 
@@ -74,9 +75,11 @@ void cuda_embed_fwd(real *y, const real *w, const int32_t *token, int64_t T, int
 // ------------------------------------------
 
 // order [T]: sorted. A warp at the first of equal tokens adds the rows of all of them, in token
-// order, to 32 V columns of W's row.
+// order, to 32 V columns of W's row. A text's spaces are thousands: the loads of AHEAD rows are
+// under way together, for which no branch may stand between them and the compiler must not save
+// registers (2 blocks).
 template <int V>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, 2)
     embed_add_rows(float *dw, const float *dy, const int32_t *order, const int32_t *token,
                    int64_t T, int64_t C)
 {
@@ -88,21 +91,24 @@ static __global__ void __launch_bounds__(THREADS)
     if (s > 0 && token[order[s - 1]] == row)
         return;
     columns<V> sum, x[AHEAD];
+    int32_t at[AHEAD], first = order[s];
+    bool same[AHEAD] = {};
     sum.load(dw + row * C + c);
-    for (int n = AHEAD; n == AHEAD; s += AHEAD) {
-        n = 0;
-#pragma unroll
-        for (int i = 0; i < AHEAD; i++) {
-            x[i] = {};
-            if (s + i < T && token[order[s + i]] == row) {
-                x[i].load(dy + order[s + i] * C + c);
-                n++;
-            }
-        }
+    do {
 #pragma unroll
         for (int i = 0; i < AHEAD; i++)
-            sum.add(x[i]);
-    }
+            at[i] = order[min(s + i, T - 1)];
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            same[i] = (token[at[i]] == row) & (s + i < T);
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            x[i].load(dy + (same[i] ? at[i] : first) * C + c);
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            sum.add(x[i], same[i]);
+        s += AHEAD;
+    } while (same[AHEAD - 1]);
     sum.store(dw + row * C + c);
 }
 

@@ -89,7 +89,8 @@ struct group_list {
     std::vector<void *> a, b, c;
 };
 
-static void in_one_call(bool ta, bool tb, int64_t n, const group_list &list, gpu_matrix a,
+// False: this cuBLAS does not do it.
+static bool in_one_call(bool ta, bool tb, int64_t n, const group_list &list, gpu_matrix a,
                         gpu_matrix b, gpu_matrix c)
 {
     size_t groups = list.m.size();
@@ -104,10 +105,13 @@ static void in_one_call(bool ta, bool tb, int64_t n, const group_list &list, gpu
     const std::vector<int> size(groups, 1), width(groups, to_int(n)), lda(groups, to_int(a.ld)),
         ldb(groups, to_int(b.ld)), ldc(groups, to_int(c.ld));
     const std::vector<float> alpha(groups, 1.0f), beta(groups, 0.0f);
-    GPU_CHECK(cublasGemmGroupedBatchedEx(
+    cublasStatus_t status = cublasGemmGroupedBatchedEx(
         gpu.blas, op_b.data(), op_a.data(), width.data(), list.m.data(), list.k.data(),
         alpha.data(), at_b, b.type, ldb.data(), at_a, a.type, lda.data(), beta.data(), at_c,
-        c.type, ldc.data(), to_int(count), size.data(), CUBLAS_COMPUTE_32F));
+        c.type, ldc.data(), to_int(count), size.data(), CUBLAS_COMPUTE_32F);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED)
+        GPU_CHECK(status);
+    return status == CUBLAS_STATUS_SUCCESS;
 }
 
 // Every row of every group starts at a multiple of 16 bytes.
@@ -122,11 +126,8 @@ void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_oper
                      gpu_operand b, gpu_operand c, int64_t groups, const int64_t *offset)
 {
     // No grouped product of bf16 gives floats, and its wide accesses want aligned addresses.
-    bool grouped = a.first.type == c.first.type && aligned(a) && aligned(b) && aligned(c);
-    if (groups == 1 || !grouped) {
-        one_by_one(ta, tb, m, n, k, a, b, c, groups, offset);
-        return;
-    }
+    bool grouped =
+        groups > 1 && a.first.type == c.first.type && aligned(a) && aligned(b) && aligned(c);
     group_list list;
     for (int64_t g = 0; g < groups; g++) {
         int64_t row = offset[g], rows = offset[g + 1] - row;
@@ -138,8 +139,10 @@ void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_oper
         list.b.push_back(address(of_group(b, g, row)));
         list.c.push_back(address(of_group(c, g, row)));
     }
-    if (!list.m.empty())
-        in_one_call(ta, tb, n, list, a.first, b.first, c.first);
+    grouped =
+        grouped && !list.m.empty() && in_one_call(ta, tb, n, list, a.first, b.first, c.first);
+    if (!grouped)
+        one_by_one(ta, tb, m, n, k, a, b, c, groups, offset);
 }
 #else
 void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_operand a,

@@ -116,6 +116,7 @@ static int32_t *ints(int64_t n, int64_t below)
 
 static void release(void)
 {
+    b.ops->weights_changed(NULL, 0); // other arrays will have these addresses
     while (b.n_buffers > 0)
         b.ops->release(b.buffer[--b.n_buffers]);
 }

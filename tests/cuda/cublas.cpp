@@ -5,6 +5,7 @@
 // CUDA 13's cuBLAS that are used here; others are CUBLAS_STATUS_NOT_SUPPORTED, as there.
 #include "runtime.h"
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -420,6 +421,8 @@ cublasStatus_t cublasGemmGroupedBatchedEx(
 {
     if (groups < 0)
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (getenv("MOESWEEP_EMULATE_UNGROUPED"))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     std::vector<shape> shapes;
     for (int g = 0; g < groups; g++)
         shapes.push_back({ta[g], tb[g], m[g], n[g], k[g], lda[g], ldb[g], ldc[g]});

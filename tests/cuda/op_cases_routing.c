@@ -226,7 +226,7 @@ void ffns(void)
         {300, 1, 0, 1, 7, 130, false},  {128, 4, 2, 4, 64, 64, false},
         {5, 64, 1, 64, 8, 8, false},    {20, 1, 1, 1, 8, 8, false},
     };
-    EACH(i, shapes, 4)
+    EACH(i, shapes, 5)
     ffn(shapes[i].T, shapes[i].E, shapes[i].K, shapes[i].used, shapes[i].C, shapes[i].F,
         shapes[i].whole, (int)(i % 2));
 }

@@ -228,9 +228,18 @@ static void test_refused(struct scratch *s)
     json_t *job = job_of(s, &variants[0]);
     job_set(job, "device", "\"cuda\"");
     s->program = device_program();
+    const char *chosen = getenv("CUDA_VISIBLE_DEVICES");
+    char visible[256] = "";
+    snprintf(visible, sizeof visible, "%s", chosen != NULL ? chosen : "0");
     setenv("MOESWEEP_EMULATE_DEVICES", "0", 1), setenv("CUDA_VISIBLE_DEVICES", "", 1);
     check_refused(s, job, "device: cuda: no usable device: ");
-    unsetenv("MOESWEEP_EMULATE_DEVICES"), unsetenv("CUDA_VISIBLE_DEVICES");
+    unsetenv("MOESWEEP_EMULATE_DEVICES"), setenv("CUDA_VISIBLE_DEVICES", visible, 1);
+    if (strcmp(device_program(), "moetrain_emulated") == 0) {
+        setenv("MOESWEEP_EMULATE_CAPABILITY", "7", 1);
+        check_refused(s, job,
+                      "device: cuda: no usable device: expected compute capability 8.0");
+        unsetenv("MOESWEEP_EMULATE_CAPABILITY");
+    }
     job_set(job, "arch.d_qkv", "258");
     check_refused(s, job, "arch.d_qkv: expected at most 256 with device cuda, found 258");
     json_decref(job);
