@@ -81,12 +81,13 @@ static double widest(const struct arch *a)
                 a->L_m > 0 ? fmax(1, (double)a->n_shared) * (double)a->d_m : 0);
 }
 
-// One operation's scratch on the CPU: 256 rows of 4 feed-forward and 2 hidden widths, 32
-// queries against S keys, or 128 rows of logits.
-static double scratch_bytes(const struct arch *a)
+// One operation's scratch on the CPU for T rows: at most 256 of 4 feed-forward and 2 hidden
+// widths, 32 queries against S keys, or at most 128 rows of logits.
+static double scratch_bytes(const struct arch *a, double T)
 {
-    return 4 * fmax(256 * (4 * widest(a) + 2 * (double)a->d),
-                    fmax(32 * (2 * (double)a->S + 3 * (double)a->d_qkv), 128 * (double)a->V));
+    return 4 * fmax(fmin(T, 256) * (4 * widest(a) + 2 * (double)a->d),
+                    fmax(32 * (2 * (double)a->S + 3 * (double)a->d_qkv),
+                         fmin(T, 128) * (double)a->V));
 }
 
 // One operation's workspace on a device (the kernels' cuda_*_workspace), to a few kilobytes: dy
@@ -128,17 +129,26 @@ static double muon_bytes(const struct tensor *table, int n, bool device)
     return 4 * most;
 }
 
+// Bytes of the second moments of n numbers that Muon steps, which nobody touches. Tensors that
+// AdamW steps lie between them: where the system gives huge pages, each takes one of 2 MiB
+// along, of small models everything. Such pages come or do not: half of what they would hold is
+// counted.
+static double untouched(double n, double between)
+{
+    return 4 * n - fmin(2 * n, 0x1p21 * between);
+}
+
 // A thread's part of the batch is whole sequences, as nearly alike as can be; each part has
-// gradients of its own.
-static void count_host(const struct job *j, double muon, struct executed *e)
+// gradients of its own. unused: bytes of moments.
+static void count_host(const struct job *j, double muon, double unused, struct executed *e)
 {
     const struct arch *a = &j->arch;
     double sequences = fmax(1, (double)(j->train.batch_tokens / a->S));
     double parts = fmin(sequences, j->threads), rows = ceil(sequences / parts) * (double)a->S;
     e->mem_weights = 4 * e->params;
     e->mem_grads = saturate(parts * 4 * (double)e->params);
-    e->mem_optimizer = saturate(8 * (double)e->params + parts * muon);
-    e->mem_activations = saturate(parts * (activation_bytes(j, rows) + scratch_bytes(a)));
+    e->mem_optimizer = saturate(8 * (double)e->params - unused + parts * muon);
+    e->mem_activations = saturate(parts * (activation_bytes(j, rows) + scratch_bytes(a, rows)));
     const double all[] = {(double)e->mem_weights,
                           (double)e->mem_grads,
                           (double)e->mem_optimizer,
@@ -181,12 +191,18 @@ struct executed executed_of(const struct job *j)
     ASSERT(tensor_table(&one, &j->model, &table, &n) >=
            0); // at most 29 entries: memory cannot be so short
     struct executed e = {0};
-    double matrix = 0; // elements that one token multiplies with, forward
+    double unused = 0, between = 0; // numbers that Muon steps, tensors that it does not
+    double matrix = 0;              // elements that one token multiplies with, forward
     for (int i = 0; i < n; i++) {
         const struct tensor *t = &table[i];
         int64_t times = occurrences(t, &one, a), used = llround((double)t->count * t->active);
         e.params += times * t->count;
         e.active_params += times * used;
+        int64_t rows, cols;
+        if (tensor_hidden(t, &rows, &cols) > 0)
+            unused += (double)times * (double)t->count;
+        else
+            between += (double)times;
         if (t->ndim > 1 &&
             (t->role != T_EMBED || j->model.tied)) // an untied embedding is only looked up
             matrix += (double)times * (double)used;
@@ -199,7 +215,8 @@ struct executed executed_of(const struct job *j)
     if (device)
         count_device(j, muon, &e);
     else
-        count_host(j, muon, &e);
+        count_host(j, muon,
+                   j->train.optimizer == OPTIMIZER_MUON ? untouched(unused, between) : 0, &e);
     return e;
 }
 

@@ -8,9 +8,9 @@
 // Rows taken at a time, so that a chunk's activations stay in the second-level cache.
 #define ROWS 256
 
-int64_t ffn_scratch(int64_t C, int64_t F)
+int64_t ffn_scratch(int64_t T, int64_t C, int64_t F)
 {
-    return ROWS * (4 * F + 2 * C);
+    return (T < ROWS ? T : ROWS) * (4 * F + 2 * C); // an expert has no token twice
 }
 
 // Slots i .. i+m-1 of x [T, C]: in place, or gathered into buffer.
@@ -39,10 +39,10 @@ void ffn_fwd(real *y, act *gu, const act *x, const real *s, const real *w_gu, co
              struct ffn_sizes n, enum gemm_kind kind, real *scratch)
 {
     int64_t C = n.C, F = n.F;
-    real *h = scratch, *buffer = h + ROWS * F;
     for (int64_t e = 0; e < n.E; e++, w_gu += 2 * F * C, w_d += C * F)
         for (int64_t i = n.offset[e]; i < n.offset[e + 1]; i += ROWS) {
             int64_t m = n.offset[e + 1] - i < ROWS ? n.offset[e + 1] - i : ROWS;
+            real *h = scratch, *buffer = h + m * F;
             const real *xi = rows(x, n, i, m, buffer);
             gemm_as(kind, false, true, m, 2 * F, C, xi, C, w_gu, C, false, gu + i * 2 * F,
                     2 * F);
@@ -56,8 +56,6 @@ void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const 
              struct ffn_sizes n, enum gemm_kind kind, real *scratch)
 {
     int64_t C = n.C, F = n.F;
-    real *h = scratch, *dh = h + ROWS * F, *dgu = dh + ROWS * F, *x_rows = dgu + ROWS * 2 * F,
-         *dy_rows = x_rows + ROWS * C;
     for (int64_t e = 0; e < n.E; e++) {
         int64_t first = n.offset[e], end = n.offset[e + 1];
         if (first == end) {
@@ -66,6 +64,8 @@ void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const 
         }
         for (int64_t i = first; i < end; i += ROWS) {
             int64_t m = end - i < ROWS ? end - i : ROWS;
+            real *h = scratch, *dh = h + m * F, *dgu = dh + m * F, *x_rows = dgu + m * 2 * F,
+                 *dy_rows = x_rows + m * C;
             const real *dyi = rows(dy, n, i, m, dy_rows), *xi = rows(x, n, i, m, x_rows);
             gemm_as(kind, false, false, m, F, C, dyi, C, w_d, F, false, dh, F);
             swiglu_bwd(dgu, s != NULL ? ds + i : NULL, h, dh, gu + i * 2 * F,

@@ -9,8 +9,8 @@
 // added to what y holds (a residual stream). x, y [T, C], w_gu [E, 2F, C] (G_e rows, then U_e),
 // w_d [E, C, F], s [R] or NULL (1), R = offset[E]; gu [R, 2F] is kept for backward.
 // Derivatives: swiglu.h and linear.h in turn. ffn_bwd adds to dx; it overwrites both weight
-// gradients (zero for a group without slots) and, where s is given, ds. scratch: ffn_scratch(C,
-// F) reals. kind: what the products run on. Deterministic: slots are taken in order.
+// gradients (zero for a group without slots) and, where s is given, ds. scratch: ffn_scratch(T,
+// C, F) reals. kind: what the products run on. Deterministic: slots are taken in order.
 #ifndef KERNELS_FFN_H
 #define KERNELS_FFN_H
 #include "kernels/gemm_bf16.h"
@@ -24,7 +24,8 @@ struct ffn_sizes {
     int64_t K;             // slots of one token
 };
 
-int64_t ffn_scratch(int64_t C, int64_t F);
+// T: rows of x.
+int64_t ffn_scratch(int64_t T, int64_t C, int64_t F);
 void ffn_fwd(real *y, act *gu, const act *x, const real *s, const real *w_gu, const real *w_d,
              struct ffn_sizes n, enum gemm_kind kind, real *scratch);
 void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const act *x,

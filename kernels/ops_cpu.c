@@ -80,7 +80,7 @@ static int64_t max64(int64_t a, int64_t b)
 static int64_t scratch(const struct ops_sizes *n)
 {
     int64_t attention = max64(attention_scratch(n->S, n->D), (n->Hq + n->Hkv) * n->D);
-    return max64(ffn_scratch(n->d, n->F), max64(attention, unembed_scratch(n->V)));
+    return max64(ffn_scratch(n->T, n->d, n->F), max64(attention, unembed_scratch(n->T, n->V)));
 }
 
 static void weights_changed(const real *params, int64_t n)

@@ -5,9 +5,9 @@
 // Rows of logits at a time: 128 x 256 floats are 128 KiB, within the second-level cache.
 #define ROWS 128
 
-int64_t unembed_scratch(int64_t V)
+int64_t unembed_scratch(int64_t T, int64_t V)
 {
-    return ROWS * V;
+    return (T < ROWS ? T : ROWS) * V;
 }
 
 // One row: returns its loss; z becomes (softmax(z) - onehot(target)) scale.

@@ -69,8 +69,8 @@ static enum err check_claims(const struct importing *x)
     for (int64_t i = 0; i < x->file.n; i++)
         elements += (double)x->file.entries[i].count;
     // Weights, gradients and both moments; the largest tensor once more; a model's scratch
-    double scratch = (double)(unembed_scratch(a->V) + ffn_scratch(a->d, a->d_d) +
-                              ffn_scratch(a->d, a->d_m * (a->n_shared + 1)));
+    double scratch = (double)(unembed_scratch(1, a->V) + ffn_scratch(1, a->d, a->d_d) +
+                              ffn_scratch(1, a->d, a->d_m * (a->n_shared + 1)));
     double need = sizeof(float) * (5 * elements + scratch);
     ENSURE(need <= (double)have, ERR_INPUT,
            "%s: needs %.3g GB of memory, expected at most the %.3g GB that are available",

@@ -105,8 +105,12 @@ static enum err check_memory(const struct run *r)
 // Largest resident size of this run, as it stands to be.
 static int64_t predicted_bytes(const struct run *r)
 {
+    // What the weights start from is gone before gradients, moments and activations are
+    // touched.
+    const struct executed *e = &r->executed;
     int64_t init = (r->init.n_params + r->init.n_bias) * (int64_t)sizeof(real);
-    return r->executed.mem_total + init +
+    int64_t later = e->mem_grads + e->mem_optimizer + e->mem_activations;
+    return e->mem_total + (init > later ? init - later : 0) +
            executed_data_bytes(r->job, corpus_bytes(&r->corpus), r->corpus.width);
 }
 

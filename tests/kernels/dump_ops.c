@@ -137,7 +137,7 @@ static void dump_ffn(enum gemm_kind kind)
          *gu = grad_output(R * 2 * F);
     real *dx = zeros(R * C), *dw_gu = grad_output(E * 2 * F * C),
          *dw_d = grad_output(E * C * F);
-    real *ds = grad_output(R), *scratch = grad_output(ffn_scratch(C, F));
+    real *ds = grad_output(R), *scratch = grad_output(ffn_scratch(R, C, F));
     int32_t token[R];
     for (int i = 0; i < R; i++)
         token[i] = i * 7 % R / 2;
@@ -175,7 +175,7 @@ static void dump_unembed(enum gemm_kind kind)
     enum { N = 300, C = 16, V = 80 };
     int32_t target[N];
     real *x = input(N * C, 1, 24), *w = input(V * C, .5, 25), *dx = grad_output(N * C);
-    real *dw = grad_output(V * C), *scratch = grad_output(unembed_scratch(V));
+    real *dw = grad_output(V * C), *scratch = grad_output(unembed_scratch(N, V));
     for (int i = 0; i < N; i++)
         target[i] = (int32_t)(i * 11 % V);
     double mean;

@@ -207,7 +207,7 @@ static void test_ffn(int64_t E, const int64_t *offset, bool tokens, int64_t stri
     c.y = grad_output(R * C), c.gu = grad_output(R * 2 * F), c.x = grad_random(R * C, 1, 17);
     c.s = grad_random(R, 1, 18), c.w_gu = grad_random(E * 2 * F * C, 1, 19);
     c.w_d = grad_random(E * C * F, 1, 20), c.dy = grad_random(R * C, 1, 21);
-    c.scratch = grad_output(ffn_scratch(C, F));
+    c.scratch = grad_output(ffn_scratch(R, C, F));
     real *dx = calloc((size_t)(R * C), sizeof *dx), *ds = grad_output(R);
     real *dw_gu = grad_output(E * 2 * F * C), *dw_d = grad_output(E * C * F);
     ffn_loss(&c);
@@ -319,7 +319,7 @@ static void test_unembed(int64_t T, int64_t stride)
 {
     struct unembed c = {.T = T, .n = T + 3, .C = 4, .V = 7}; // of a batch of T + 3 tokens
     c.x = grad_random(T * c.C, 1, 29), c.w = grad_random(c.V * c.C, 1, 30);
-    c.scratch = grad_output(unembed_scratch(c.V));
+    c.scratch = grad_output(unembed_scratch(T, c.V));
     c.target = calloc((size_t)T, sizeof *c.target);
     for (int64_t t = 0; t < T; t++)
         c.target[t] = (int32_t)(t * 5 % c.V);

@@ -43,7 +43,7 @@ static void block_run(struct block *b)
     const int64_t E = b->E, K = b->K, slots = T * K;
     real *z = grad_output(T * E), *p = grad_output(T * E), *w = grad_output(slots), total[T];
     real *gu = grad_output(slots * 2 * F), *ws = grad_output(slots),
-         *scratch = grad_output(ffn_scratch(C, F));
+         *scratch = grad_output(ffn_scratch(T, C, F));
     int32_t *token = calloc((size_t)slots, sizeof *token),
             *slot = calloc((size_t)slots, sizeof *slot);
     for (int64_t t = 0; t < T; t++)
@@ -72,7 +72,7 @@ static void one_expert_is_dense(void)
     struct block b = block_new(1, 1);
     const int64_t all[2] = {0, T};
     real *y = calloc(T * C, sizeof *y), *gu = grad_output(T * 2 * F),
-         *scratch = grad_output(ffn_scratch(C, F));
+         *scratch = grad_output(ffn_scratch(T, C, F));
     block_run(&b);
     ffn_fwd(y, gu, b.x, NULL, b.gate_up, b.down,
             (struct ffn_sizes){1, C, F, all, NULL, NULL, 0}, GEMM_FULL, scratch);
