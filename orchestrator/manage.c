@@ -89,21 +89,53 @@ enum err manage_take_up(struct manager *m)
     return OK;
 }
 
-static enum err send_job(struct manager *m, const struct sched_assign *a)
+// What a worker has to know of a job besides the job.
+static json_t *terms_of(const struct manager *m)
 {
-    const struct steer_job *sj = manage_job(m, a->job);
+    return json_pack("{s:s, s:s, s:i}", "dir", m->dir, "command", m->cfg.trainer, "threads",
+                     m->cfg.base.threads);
+}
+
+// job.json, n bytes, not terminated.
+static enum err job_text(const struct manager *m, const struct steer_job *sj, char **out,
+                         size_t *n)
+{
     char dir[JOB_PATH_MAX + 64], name[JOB_ID_LEN + 8];
     snprintf(name, sizeof name, "jobs/%s", sj->job.id);
     TRY(sweepdir_path(m->dir, name, dir, sizeof dir));
     json_t *spec = job_to_json(&sj->job), *checkpoint = json_object_get(spec, "checkpoint");
-    if (checkpoint)
-        json_object_set_new(checkpoint, "dir", json_string(dir));
-    else
-        json_object_set_new(spec, "checkpoint", json_pack("{s:s}", "dir", dir));
-    json_t *body = json_pack("{s:i, s:i, s:s, s:s, s:o}", "job", a->job, "attempt", a->attempt,
-                             "dir", dir, "command", m->cfg.trainer, "spec", spec);
-    ENSURE(body, ERR_FAILED, "out of memory for a job");
-    return link_send(m->link, a->worker + 1, LINK_JOB, body);
+    json_object_set_new(checkpoint, "dir", json_string(dir));
+    *out = json_dumps(spec, 0);
+    json_decref(spec);
+    ENSURE(*out, ERR_FAILED, "out of memory for a job");
+    *n = strlen(*out);
+    (*out)[(*n)++] = '\n'; // in the terminator's place
+    return OK;
+}
+
+static enum err send_job(struct manager *m, const struct sched_assign *a)
+{
+    const struct steer_job *sj = manage_job(m, a->job);
+    struct manage_worker *w = &m->workers[a->worker];
+    char *text;
+    size_t n;
+    json_t *terms = terms_of(m);
+    ENSURE(terms, ERR_FAILED, "out of memory for a job");
+    bool news = !json_equal(terms, w->terms);
+    json_decref(news ? w->terms : terms);
+    w->terms = news ? terms : w->terms;
+    TRY(job_text(m, sj, &text, &n));
+    struct link_msg msg = {.peer = a->worker + 1,
+                           .kind = LINK_JOB,
+                           .job = a->job,
+                           .attempt = a->attempt,
+                           .text = text,
+                           .n_text = n,
+                           .body = news ? json_incref(terms) : NULL};
+    memcpy(msg.id, sj->job.id, sizeof msg.id);
+    enum err e = link_send(m->link, &msg);
+    free(text);
+    return e;
 }
 
 static enum err dispatch(struct manager *m)
@@ -191,7 +223,7 @@ static enum sched_outcome outcome_of(enum job_status status)
 }
 
 static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
-                         json_t *body, double t0, double t1)
+                         json_t *said, double t0, double t1)
 {
     const struct steer_job *sj = manage_job(m, a->job);
     memcpy(r->id, sj->job.id, sizeof r->id);
@@ -203,8 +235,8 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
     if (verdict == SCHED_STALE)
         return OK;
     double w0 = manage_time(m, t0), w1 = manage_time(m, t1);
-    const char *backend = json_string_value(json_object_get(body, "backend"));
-    const char *words = json_string_value(json_object_get(body, "stderr"));
+    const char *backend = json_string_value(json_object_get(said, "backend"));
+    const char *words = json_string_value(json_object_get(said, "stderr"));
     if (r->status == JOB_OK) {
         struct runtime_work work = runtime_work_of(&sj->job);
         runtime_add(&m->runtime, &work, m->workers[a->worker].host, r->seconds);
@@ -212,7 +244,7 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
     if (verdict == SCHED_FINAL) {
         TRY(manage_record(m, records_result(r, a->attempt, a->worker + 1, w0, w1,
                                             backend ? backend : "",
-                                            json_incref(json_object_get(body, "curve")))));
+                                            json_incref(json_object_get(said, "curve")))));
         TRY(keep_final(m, r));
     } else if (outcome == SCHED_CRASHED) {
         TRY(manage_record(
@@ -221,11 +253,11 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
     return outcome == SCHED_CRASHED ? take_crash(m, a, r, verdict == SCHED_FINAL) : OK;
 }
 
-static enum err on_ready(struct manager *m, int worker, json_t *body)
+static enum err on_ready(struct manager *m, int worker, const struct link_msg *msg)
 {
     char host[sizeof m->workers->host], isa[sizeof m->identity.isa];
-    TRY(json_get_str(body, "READY", "host", true, host, sizeof host));
-    TRY(json_get_str(body, "READY", "isa", true, isa, sizeof isa));
+    TRY(json_get_str(msg->body, "READY", "host", true, host, sizeof host));
+    TRY(json_get_str(msg->body, "READY", "isa", true, isa, sizeof isa));
     snprintf(m->workers[worker].host, sizeof host, "%s", host);
     ENSURE(m->opt.allow_mixed || strcmp(isa, m->identity.isa) == 0, ERR_INPUT,
            "rank %d on %s has another instruction set, %s, than this sweep's, %s. Losses would "
@@ -233,12 +265,15 @@ static enum err on_ready(struct manager *m, int worker, json_t *body)
            "comparable bit for bit; --allow-mixed goes on all the same",
            worker + 1, host, isa, m->identity.isa);
     m->workers[worker].ready = true;
+    json_decref(m->workers[worker].terms); // it knows none
+    m->workers[worker].terms = NULL;
     sched_join(m->sched, worker);
     return OK;
 }
 
-static enum err on_beat(struct manager *m, int worker, json_t *body)
+static enum err on_beat(struct manager *m, int worker, const struct link_msg *msg)
 {
+    const json_t *body = msg->body;
     struct manage_worker *w = &m->workers[worker];
     const json_t *job = json_object_get(body, "job"), *loss = json_object_get(body, "loss");
     if (json_is_integer(job) && json_integer_value(job) == w->job) {
@@ -250,33 +285,22 @@ static enum err on_beat(struct manager *m, int worker, json_t *body)
     return OK;
 }
 
-static enum err read_assign(const struct manager *m, int worker, json_t *body, const char *what,
+static enum err read_assign(const struct manager *m, int worker, const struct link_msg *msg,
                             struct sched_assign *a)
 {
-    int64_t job = -1, attempt = -1;
-    TRY(json_get_i64(body, what, "job", true, 0, m->n_sched - 1, &job));
-    TRY(json_get_i64(body, what, "attempt", true, 1, INT32_MAX, &attempt));
-    *a = (struct sched_assign){worker, (int)job, (int)attempt};
+    ENSURE(msg->job >= 0 && msg->job < m->n_sched && msg->attempt >= 1, ERR_FAILED,
+           "rank %d: a %s message of attempt %d of job %d, which is none", worker + 1,
+           link_kind_name(msg->kind), msg->attempt, msg->job);
+    *a = (struct sched_assign){worker, msg->job, msg->attempt};
     return OK;
 }
 
-// A moment on a worker's clock, on ours.
-static enum err read_moment(const struct manager *m, int worker, json_t *body, const char *key,
-                            double *out)
+static enum err on_started(struct manager *m, int worker, const struct link_msg *msg)
 {
-    double t = 0;
-    TRY(json_get_num(body, "message", key, true, 0, 1e300, &t));
-    *out = t + m->workers[worker].offset;
-    return OK;
-}
-
-static enum err on_started(struct manager *m, int worker, json_t *body)
-{
-    struct sched_assign a;
-    double t0;
-    TRY(read_assign(m, worker, body, "STARTED", &a));
-    TRY(read_moment(m, worker, body, "start", &t0));
+    struct sched_assign a = {0};
     struct manage_worker *w = &m->workers[worker];
+    TRY(read_assign(m, worker, msg, &a));
+    double t0 = msg->start + w->offset;
     w->job = a.job;
     w->t0 = t0;
     w->step = 0;
@@ -286,30 +310,36 @@ static enum err on_started(struct manager *m, int worker, json_t *body)
                                           manage_time(m, t0)));
 }
 
-static enum err on_result(struct manager *m, int worker, json_t *body)
+static enum err on_result(struct manager *m, int worker, const struct link_msg *msg)
 {
-    struct sched_assign a;
+    struct sched_assign a = {0};
     struct job_result r;
-    json_t *result;
-    double t0, t1;
-    TRY(read_assign(m, worker, body, "RESULT", &a));
-    TRY(read_moment(m, worker, body, "start", &t0));
-    TRY(read_moment(m, worker, body, "end", &t1));
-    TRY(json_get_obj(body, "RESULT", "result", true, &result));
-    TRY(job_result_from_json(result, "RESULT", &r));
-    return take_end(m, &a, &r, body, t0, t1);
+    const double offset = m->workers[worker].offset;
+    TRY(read_assign(m, worker, msg, &a));
+    json_t *said = json_loadb(msg->text, msg->n_text, JSON_REJECT_DUPLICATES, NULL);
+    ENSURE(said, ERR_FAILED, "rank %d: an unreadable result", worker + 1);
+    enum err e = job_result_from_json(said, "RESULT", &r);
+    if (e == OK)
+        e = take_end(m, &a, &r, said, msg->start + offset, msg->end + offset);
+    json_decref(said);
+    return e;
 }
 
-static enum err on_unfit(struct manager *m, int worker, json_t *body)
+static enum err on_unfit(struct manager *m, int worker, const struct link_msg *msg)
 {
     struct manage_worker *w = &m->workers[worker];
-    TRY(json_get_str(body, "UNFIT", "why", true, m->last_cause, sizeof m->last_cause));
+    TRY(json_get_str(msg->body, "UNFIT", "why", true, m->last_cause, sizeof m->last_cause));
     w->unfit = true;
     w->job = -1;
     sched_leave(m->sched, worker);
     manage_say(m, "rank %d (%s) cannot start trainers: %s; its jobs go to others", worker + 1,
                w->host, m->last_cause);
     return OK;
+}
+
+static enum err send_word(struct manager *m, int worker, enum link_kind kind)
+{
+    return link_send(m->link, &(struct link_msg){.peer = worker + 1, .kind = kind});
 }
 
 // A worker that was given up and is heard again: what it does is with others now, it starts
@@ -320,9 +350,9 @@ static enum err welcome_back(struct manager *m, int worker)
     w->lost = false;
     w->job = -1;
     manage_say(m, "rank %d (%s) is back", worker + 1, w->host);
-    TRY(link_send(m->link, worker + 1, LINK_DROP, json_object()));
+    TRY(send_word(m, worker, LINK_DROP));
     if (isfinite(m->drain_since))
-        return link_send(m->link, worker + 1, LINK_STOP, json_object());
+        return send_word(m, worker, LINK_STOP);
     if (!w->unfit)
         sched_join(m->sched, worker);
     return OK;
@@ -330,7 +360,8 @@ static enum err welcome_back(struct manager *m, int worker)
 
 static enum err take(struct manager *m, const struct link_msg *msg)
 {
-    static enum err (*const handlers[N_LINK_KINDS])(struct manager *, int, json_t *) = {
+    static enum err (*const handlers[N_LINK_KINDS])(struct manager *, int,
+                                                    const struct link_msg *) = {
         [LINK_READY] = on_ready,   [LINK_BEAT] = on_beat,   [LINK_STARTED] = on_started,
         [LINK_RESULT] = on_result, [LINK_UNFIT] = on_unfit,
     };
@@ -338,15 +369,15 @@ static enum err take(struct manager *m, const struct link_msg *msg)
     ENSURE(worker >= 0 && handlers[msg->kind], ERR_FAILED,
            "an unexpected %s message from rank %d", link_kind_name(msg->kind), msg->peer);
     struct manage_worker *w = &m->workers[worker];
-    double now = signals_clock(), theirs = now;
-    TRY(json_get_num(msg->body, "message", "now", true, 0, 1e300, &theirs));
-    w->heard = now;
-    w->offset = fmin(w->offset, now - theirs);
+    ENSURE(isfinite(msg->now) && isfinite(msg->start) && isfinite(msg->end), ERR_FAILED,
+           "rank %d: a %s message without a time", msg->peer, link_kind_name(msg->kind));
+    w->heard = signals_clock();
+    w->offset = fmin(w->offset, w->heard - msg->now);
     if (w->lost && msg->kind != LINK_STARTED && msg->kind != LINK_RESULT)
         TRY(welcome_back(m, worker));
     else if (w->lost)
         return OK; // stale
-    return handlers[msg->kind](m, worker, msg->body);
+    return handlers[msg->kind](m, worker, msg);
 }
 
 static enum err take_messages(struct manager *m)
@@ -412,7 +443,7 @@ static enum err begin_drain(struct manager *m)
                m->why);
     for (int w = 0; w < m->n_workers; w++)
         if (m->workers[w].ready && !m->workers[w].lost)
-            TRY(link_send(m->link, w + 1, LINK_STOP, json_object()));
+            TRY(send_word(m, w, LINK_STOP));
     return OK;
 }
 
@@ -501,7 +532,10 @@ enum err manage_run(struct manager *m, bool *clean)
         *clean = *clean && !m->workers[w].lost;
     for (int w = 0; w < m->n_workers; w++)
         if (!m->workers[w].lost &&
-            link_send(m->link, w + 1, LINK_QUIT, json_pack("{s:b}", "clean", *clean)) != OK)
+            link_send(m->link,
+                      &(struct link_msg){.peer = w + 1,
+                                         .kind = LINK_QUIT,
+                                         .body = json_pack("{s:b}", "clean", *clean)}) != OK)
             *clean = false;
     return e;
 }

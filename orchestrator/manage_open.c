@@ -190,6 +190,8 @@ void manage_free(struct manager *m)
     json_decref(m->records);
     json_decref(m->latest);
     free(m->steer_of);
+    for (int w = 0; m->workers && w < m->n_workers; w++)
+        json_decref(m->workers[w].terms);
     free(m->workers);
     free(m->finals);
     free(m);

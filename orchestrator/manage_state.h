@@ -21,6 +21,7 @@ struct manage_worker {
     double t0;     // when that began, manager's clock
     int64_t step;
     double loss;
+    json_t *terms; // that its last job came with; the next one needs them only if they differ
 };
 
 struct manager {

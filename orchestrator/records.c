@@ -45,6 +45,14 @@ json_t *records_start(const char *id, int attempt, int worker, double t0)
                      "worker", worker, "t0", seconds(t0));
 }
 
+json_t *records_words(const struct job_result *r)
+{
+    json_t *words = job_result_to_json(r);
+    json_object_del(words, "t");
+    json_object_del(words, "id");
+    return words;
+}
+
 static json_t *ended(const char *type, const struct job_result *r, int attempt, int worker,
                      double t0, double t1)
 {

@@ -16,6 +16,9 @@ json_t *records_sweep(const struct records_identity *id);
 json_t *records_session(int number, int workers, double time);
 json_t *records_job(const struct sweep *cfg, const struct steer_job *sj);
 json_t *records_start(const char *id, int attempt, int worker, double t0);
+// What a worker says of an attempt that ended: the trainer's result without its id. backend,
+// curve and stderr come besides.
+json_t *records_words(const struct job_result *r);
 // A final result: the trainer's, and where and when it came from. Takes curve's reference (may
 // be NULL).
 json_t *records_result(const struct job_result *r, int attempt, int worker, double t0,
