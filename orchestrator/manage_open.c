@@ -20,6 +20,14 @@ static enum err keep_record(void *ctx, json_t *rec)
     return json_array_append(ctx, rec) == 0 ? OK : err_set(ERR_FAILED, "out of memory");
 }
 
+enum err manage_reread(struct manager *m)
+{
+    json_decref(m->records);
+    m->records = json_array();
+    ENSURE(m->records, ERR_FAILED, "out of memory");
+    return journal_again(m->journal, keep_record, m->records);
+}
+
 static enum err own_identity(struct manager *m, struct records_identity *id)
 {
     memcpy(id->name, m->cfg.name, sizeof id->name);
@@ -107,6 +115,9 @@ static enum err begin_session(struct manager *m, int64_t torn)
                    steer_n_jobs(m->steer), steer_expected_jobs(m->steer), m->n_workers);
     if (!m->past.done)
         TRY(manage_record(m, records_session(m->past.sessions + 1, m->n_workers, m->wall0)));
+    m->terms = json_pack("{s:s, s:s, s:i}", "dir", m->dir, "command", m->cfg.trainer, "threads",
+                         m->cfg.base.threads);
+    ENSURE(m->terms, ERR_FAILED, "out of memory");
     TRY(manage_take_up(m));
     return journal_sync(m->journal);
 }
@@ -124,8 +135,9 @@ static enum err open_journal(struct manager *m)
     if (begins) {
         m->identity = own;
         TRY(manage_record(m, records_sweep(&own)));
+    } else {
+        TRY(check_identity(m, &own, journal, resolved));
     }
-    TRY(check_identity(m, &own, journal, resolved));
     TRY(records_replay(m->records, &m->cfg, journal, m->steer, &m->past));
     if (begins || access(resolved, F_OK) != 0)
         TRY(write_resolved(m, resolved));
@@ -150,7 +162,7 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     clock_gettime(CLOCK_REALTIME, &t);
     m->wall0 = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
     m->clock0 = signals_clock();
-    m->first_start = m->unsynced_since = m->drain_since = INFINITY;
+    m->first_start = m->unsynced_since = m->finals_since = m->drain_since = INFINITY;
     m->shown = -INFINITY;
     if (!(m->opt.silence > 0))
         m->opt.silence = SILENCE;
@@ -164,7 +176,10 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     TRY(open_workers(m));
     TRY(progress_open(m->opt.progress, stderr, &m->progress));
     TRY(sweepdir_open(out_dir, m->dir, sizeof m->dir));
-    return open_journal(m);
+    TRY(open_journal(m));
+    json_decref(m->records); // the journal has them; they grow with every run
+    m->records = NULL;
+    return OK;
 }
 
 enum err manage_open(const char *config_path, const char *out_dir,
@@ -190,6 +205,10 @@ void manage_free(struct manager *m)
     json_decref(m->records);
     json_decref(m->latest);
     free(m->steer_of);
+    for (int i = 0; m->jobs && i < m->seen_jobs; i++)
+        free(m->jobs[i].text);
+    free(m->jobs);
+    json_decref(m->terms);
     for (int w = 0; m->workers && w < m->n_workers; w++)
         json_decref(m->workers[w].terms);
     free(m->workers);
