@@ -35,6 +35,7 @@ struct point {
 struct trainer {
     pid_t pid;
     int out, err; // pipes; -1 once closed
+    int end;      // readable once it has ended; -1 where the kernel has no such descriptor
     char *line;   // LINE_MAX_BYTES, the part of a line that has come
     size_t n_line;
     char tail[STDERR_BYTES + 1]; // the end of standard error
@@ -65,21 +66,26 @@ static double now(void)
 // tell.
 static int64_t count_oom_kills(void)
 {
-    FILE *f = fopen("/proc/vmstat", "re");
-    if (!f)
-        return -1;
-    char key[64];
-    int64_t value, found = -1;
-    while (fscanf(f, "%63s %" SCNd64, key, &value) == 2)
-        if (strcmp(key, "oom_kill") == 0)
-            found = value;
-    fclose(f);
-    return found;
+    static const char key[] = "\noom_kill ";
+    char text[16 << 10];
+    int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+    ssize_t n = 0, part = 1;
+    while (fd >= 0 && part > 0 && n < (ssize_t)sizeof text - 1) {
+        part = read(fd, text + n, sizeof text - 1 - (size_t)n);
+        n += part > 0 ? part : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    text[n] = '\0';
+    const char *at = strstr(text, key);
+    return at ? strtoll(at + strlen(key), NULL, 10) : -1;
 }
 
 // ---- start
 
-// Between fork and exec: async-signal-safe calls only. MPI's sockets and the journal stay ours.
+// Between vfork and exec: async-signal-safe calls only, and no memory of ours is changed: it is
+// shared until then. (fork would copy the page tables of MPI's shared memory for every run.)
+// MPI's sockets and the journal stay ours.
 static void close_from(int first)
 {
 #ifdef SYS_close_range
@@ -100,7 +106,8 @@ static void say(const char *text)
         return; // nobody listens
 }
 
-static void child(const char *path, char **argv, char **envp, int out, int err, pid_t parent)
+static void __attribute__((noreturn))
+child(const char *path, char **argv, char **envp, int out, int err, pid_t parent)
 {
     setpgid(0, 0);
     // The trainer dies with its supervisor, however that ends; the check closes the gap before
@@ -108,11 +115,11 @@ static void child(const char *path, char **argv, char **envp, int out, int err, 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
+    for (int sig = 1; sig <= SIGSYS; sig++)
+        signal(sig, SIG_DFL); // ignored signals would stay ignored across exec
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    for (int sig = 1; sig < NSIG; sig++)
-        signal(sig, SIG_DFL); // ignored signals would stay ignored across exec
     int null = open("/dev/null", O_RDONLY);
     if (dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
@@ -141,7 +148,7 @@ static enum err spawn(struct trainer *t, const char *path, char **argv, char **e
         return ERR_FAILED;
     }
     pid_t parent = getpid();
-    t->pid = fork();
+    t->pid = vfork();
     if (t->pid == 0)
         child(path, argv, envp, out[1], err[1], parent);
     int cause = errno;
@@ -150,7 +157,10 @@ static enum err spawn(struct trainer *t, const char *path, char **argv, char **e
     t->out = out[0];
     t->err = err[0];
     ENSURE(t->pid > 0, ERR_FAILED, "fork: %s", strerror(cause));
-    setpgid(t->pid, t->pid); // whoever comes first, parent or child
+    setpgid(t->pid, t->pid); // whoever comes first, where vfork is no more than fork
+#ifdef SYS_pidfd_open
+    t->end = (int)syscall(SYS_pidfd_open, t->pid, 0);
+#endif
     return OK;
 }
 
@@ -175,7 +185,7 @@ enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
 {
     struct trainer *t = calloc(1, sizeof *t);
     ENSURE(t, ERR_FAILED, "out of memory");
-    t->pid = t->out = t->err = -1;
+    t->pid = t->out = t->err = t->end = -1;
     t->grace = spec->grace;
     t->kill_at = INFINITY;
     t->stride = 1;
@@ -528,10 +538,12 @@ bool trainer_poll(struct trainer *t, int timeout_ms)
 {
     if (t->ended)
         return true;
-    struct pollfd fds[2] = {{.fd = t->out, .events = POLLIN}, {.fd = t->err, .events = POLLIN}};
-    if (t->out < 0 && t->err < 0 && timeout_ms > 1)
+    struct pollfd fds[3] = {{.fd = t->out, .events = POLLIN},
+                            {.fd = t->err, .events = POLLIN},
+                            {.fd = t->end, .events = POLLIN}};
+    if (t->out < 0 && t->err < 0 && t->end < 0 && timeout_ms > 1)
         timeout_ms = 1; // it is about to end
-    if (poll(fds, 2, timeout_ms) > 0) {
+    if (poll(fds, 3, timeout_ms) > 0) {
         if (fds[0].revents)
             drain(t, &t->out, take_output);
         if (fds[1].revents)
@@ -593,6 +605,8 @@ void trainer_free(struct trainer *t)
         close(t->out);
     if (t->err >= 0)
         close(t->err);
+    if (t->end >= 0)
+        close(t->end);
     json_decref(t->own_curve);
     free(t->line);
     free(t->stderr_file);
