@@ -254,12 +254,29 @@ static enum err record_end(struct manager *m, const struct sched_assign *a, bool
     return e;
 }
 
+static enum err begin_run(struct manager *m, const struct sched_assign *a, double t0)
+{
+    char text[RECORDS_START_MAX];
+    struct manage_worker *w = &m->workers[a->worker];
+    struct records_attempt at = {manage_job(m, a->job)->job.id, a->attempt, a->worker + 1,
+                                 manage_time(m, t0), 0};
+    w->job = a->job;
+    w->t0 = t0;
+    w->step = 0;
+    w->loss = NAN;
+    m->first_start = fmin(m->first_start, t0);
+    note_unsynced(m);
+    return journal_append_text(m->journal, text, records_start(&at, text));
+}
+
 static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
                          const struct link_msg *msg, const json_t *said)
 {
     memcpy(r->id, manage_job(m, a->job)->job.id, sizeof r->id);
     const double offset = m->workers[a->worker].offset;
     double t0 = msg->start + offset, t1 = msg->end + offset;
+    if (m->workers[a->worker].job != a->job && msg->start > 0 && sched_holds(m->sched, *a))
+        TRY(begin_run(m, a, t0));
     if (m->workers[a->worker].job == a->job)
         note_end(m, a->worker, t0, t1);
     enum sched_outcome outcome = outcome_of(r->status);
@@ -321,19 +338,8 @@ static enum err read_assign(const struct manager *m, int worker, const struct li
 static enum err on_started(struct manager *m, int worker, const struct link_msg *msg)
 {
     struct sched_assign a = {0};
-    struct manage_worker *w = &m->workers[worker];
     TRY(read_assign(m, worker, msg, &a));
-    double t0 = msg->start + w->offset;
-    w->job = a.job;
-    w->t0 = t0;
-    w->step = 0;
-    w->loss = NAN;
-    m->first_start = fmin(m->first_start, t0);
-    char text[RECORDS_START_MAX];
-    struct records_attempt at = {manage_job(m, a.job)->job.id, a.attempt, worker + 1,
-                                 manage_time(m, t0), 0};
-    note_unsynced(m);
-    return journal_append_text(m->journal, text, records_start(&at, text));
+    return begin_run(m, &a, msg->start + m->workers[worker].offset);
 }
 
 static enum err on_result(struct manager *m, int worker, const struct link_msg *msg)

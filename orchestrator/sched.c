@@ -223,15 +223,21 @@ bool sched_next(struct sched *s, struct sched_assign *out)
     return true;
 }
 
-enum sched_verdict sched_report(struct sched *s, struct sched_assign which,
-                                enum sched_outcome outcome)
+bool sched_holds(const struct sched *s, struct sched_assign which)
 {
     // These numbers come from another process.
     if (which.job < 0 || which.job >= s->n || which.worker < 0 || which.worker >= s->n_workers)
+        return false;
+    const struct entry *j = &s->jobs[which.job];
+    return j->state == ASSIGNED && j->worker == which.worker && j->attempt == which.attempt;
+}
+
+enum sched_verdict sched_report(struct sched *s, struct sched_assign which,
+                                enum sched_outcome outcome)
+{
+    if (!sched_holds(s, which))
         return SCHED_STALE;
     struct entry *j = &s->jobs[which.job];
-    if (j->state != ASSIGNED || j->worker != which.worker || j->attempt != which.attempt)
-        return SCHED_STALE;
     struct slot *w = &s->workers[which.worker];
     if (w->held[0] == which.job)
         w->held[0] = w->held[1];

@@ -46,6 +46,8 @@ void sched_leave(struct sched *s, int worker);
 bool sched_present(const struct sched *s, int worker);
 // The next assignment, now made; false when there is none to make.
 bool sched_next(struct sched *s, struct sched_assign *out);
+// Whether this attempt is being waited for.
+bool sched_holds(const struct sched *s, struct sched_assign which);
 enum sched_verdict sched_report(struct sched *s, struct sched_assign which,
                                 enum sched_outcome outcome);
 // From now on nothing is assigned any more.

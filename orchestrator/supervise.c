@@ -20,7 +20,7 @@ static const double GRACE =
     20; // s from SIGTERM to SIGKILL: a checkpoint of a large model takes a while
 
 struct order {
-    bool set;
+    bool set, told; // told: the manager knows that it runs
     int job, attempt;
     char id[JOB_ID_LEN];
     char *spec; // job.json, n_spec bytes
@@ -129,6 +129,15 @@ static enum err begin(struct supervisor *s)
             s, LINK_UNFIT,
             json_pack("{s:o}", "why", why ? why : json_string("no process can be started")));
     }
+    return OK;
+}
+
+// Once it has run for a moment; that of a job which is shorter is told with its end.
+static enum err tell_start(struct supervisor *s)
+{
+    if (s->run.told)
+        return OK;
+    s->run.told = true;
     return send(s, (struct link_msg){.kind = LINK_STARTED,
                                      .job = s->run.job,
                                      .attempt = s->run.attempt,
@@ -289,8 +298,7 @@ static enum err turn(struct supervisor *s)
         s->beat = 0; // tell the manager now
     }
     if (s->trainer) {
-        if (trainer_poll(s->trainer, POLL_MS))
-            TRY(report_end(s));
+        TRY(trainer_poll(s->trainer, POLL_MS) ? report_end(s) : tell_start(s));
     } else if (!s->next.set) {
         link_nap(s->link);
     }

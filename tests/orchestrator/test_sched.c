@@ -164,6 +164,7 @@ static void event_report(struct model *m)
     enum sched_outcome how = (enum sched_outcome)below(m, 3);
     m->crashes[a.job] += how == SCHED_CRASHED;
     bool over = how == SCHED_DONE || (how == SCHED_CRASHED && m->crashes[a.job] > RETRIES);
+    CHECK(sched_holds(m->s, a));
     CHECK(sched_report(m->s, a, how) == (over ? SCHED_FINAL : SCHED_RETRY));
     m->finals[a.job] += over;
     retire(m, i);
@@ -186,8 +187,11 @@ static void event_worker(struct model *m)
 static void event_stale(struct model *m)
 {
     int n = m->n_stale < 64 ? m->n_stale : 64;
-    if (n > 0)
-        CHECK(sched_report(m->s, m->stale[below(m, n)], SCHED_DONE) == SCHED_STALE);
+    if (n > 0) {
+        struct sched_assign stale = m->stale[below(m, n)];
+        CHECK(!sched_holds(m->s, stale));
+        CHECK(sched_report(m->s, stale, SCHED_DONE) == SCHED_STALE);
+    }
 }
 
 static void event_add(struct model *m)
