@@ -92,8 +92,8 @@ for ((r = 0; r < rounds; r++)); do
     for w in "${workers[@]}"; do
         n=$((n + 1))
         bench bench_mpi "$w" "$seconds"
-        bench bench_dispatch "$w" "$work/null.cfg" "$work/$n" 1 "$seconds"
-        ((quick)) || bench bench_spawn "$w" "$work/null.cfg" "$work/$n" 1 "$seconds"
+        bench bench_dispatch "$w" "$work/null.cfg" "$work/null$n" 1 "$seconds"
+        ((quick)) || bench bench_spawn "$w" "$work/null.cfg" "$work/spawn$n" 1 "$seconds"
         ((quick)) || ((r > 0)) || others "$w"
     done
 done
