@@ -100,6 +100,7 @@ void steer_free(struct steer *s)
         return;
     for (int i = 0; i < s->n_jobs; i++) {
         job_free(&s->jobs[i]->job);
+        json_decref(s->jobs[i]->origin);
         free(s->jobs[i]);
     }
     free(s->jobs);
@@ -110,10 +111,11 @@ void steer_free(struct steer *s)
     }
     free(s->cells);
     json_decref(s->decisions);
+    steer_known_free(s);
     free(s);
 }
 
-static int job_find(const struct steer *s, const char *id)
+int steer_find(const struct steer *s, const char *id)
 {
     for (int i = 0; i < s->n_jobs; i++)
         if (strcmp(s->jobs[i]->job.id, id) == 0)
@@ -123,7 +125,7 @@ static int job_find(const struct steer *s, const char *id)
 
 enum err steer_result(struct steer *s, const struct job_result *r)
 {
-    int i = job_find(s, r->id);
+    int i = steer_find(s, r->id);
     ENSURE(i >= 0, ERR_INPUT, "result of job '%s', which is not a job of this sweep", r->id);
     if (s->jobs[i]->final)
         return OK;
@@ -202,7 +204,7 @@ static enum err axis_values(const struct steer *s, const struct cell *c, const s
 static enum err job_add(struct steer *s, const struct job *job, const struct counts *counts,
                         const struct cell *c, int priority, int *index)
 {
-    *index = job_find(s, job->id);
+    *index = steer_find(s, job->id);
     if (*index >= 0)
         return OK;
     ENSURE(s->n_jobs < MAX_JOBS, ERR_INPUT, "the sweep asks for more than %d runs", MAX_JOBS);
@@ -224,6 +226,7 @@ static enum err job_add(struct steer *s, const struct job *job, const struct cou
     sj->C = c->C;
     sj->phase = c->phase;
     sj->priority = priority;
+    steer_take_known(s, sj);
     *index = s->n_jobs;
     s->jobs[s->n_jobs++] = sj;
     return OK;
@@ -562,6 +565,14 @@ enum err steer_advance(struct steer *s)
             if (!s->phase_closed[p])
                 TRY(phase_close(s, p, &changed));
     }
+    return OK;
+}
+
+enum err steer_open_all(struct steer *s)
+{
+    for (int i = 0; i < s->n_cells; i++)
+        if (s->cells[i].state == CELL_WAITING)
+            TRY(cell_open(s, &s->cells[i]));
     return OK;
 }
 
