@@ -134,9 +134,7 @@ enum err steer_result(struct steer *s, const struct job_result *r)
     return OK;
 }
 
-// Wishes at one scale before a phase's own axes: start, then what its ancestors and its own
-// earlier rounds adopted there, in the order of phases, then the phase's settings.
-static void wish_before(const struct steer *s, const struct cell *c, struct wish *w)
+void steer_wish(const struct steer *s, const struct cell *c, struct wish *w)
 {
     const struct sweep *cfg = s->cfg;
     wish_init(w);
@@ -335,7 +333,7 @@ static enum err points_add(struct steer *s, struct cell *c, int only, int only_a
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
     struct wish before;
-    wish_before(s, c, &before);
+    steer_wish(s, c, &before);
     int at[CONFIG_MAX_AXES] = {0};
     if (only >= 0)
         at[only] = only_at;
@@ -360,7 +358,7 @@ static enum err cell_open(struct steer *s, struct cell *c)
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
     struct wish before;
-    wish_before(s, c, &before);
+    steer_wish(s, c, &before);
     for (int a = 0; a < ph->n_axes; a++) {
         enum err e = axis_values(s, c, &before, &ph->axes[a], &c->axes[a]);
         if (e ==
@@ -485,7 +483,7 @@ static double value_before(const struct steer *s, int phase, int fit, double C, 
     const struct sweep *cfg = s->cfg;
     const struct var *var = &cfg->phases[phase].axes[cfg->phases[phase].fits[fit].axis].var;
     double v = NAN;
-    for (int p = 0; p <= phase; p++) { // as wish_before layers them
+    for (int p = 0; p <= phase; p++) { // as steer_wish layers them
         if (p != phase && !steer_is_before(cfg, p, phase))
             continue;
         const struct phase *ph = &cfg->phases[p];

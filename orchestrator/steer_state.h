@@ -63,6 +63,9 @@ struct steer {
 
 // Cells of one phase at one scale in its last round; NULL if the phase does not run there.
 const struct cell *steer_cell_last(const struct steer *s, int phase, double C);
+// Wishes at one scale before a phase's own axes: start, then what its ancestors and its own
+// earlier rounds adopted there, in the order of phases, then the phase's settings.
+void steer_wish(const struct steer *s, const struct cell *c, struct wish *w);
 // Index of the job with this id; -1 if there is none.
 int steer_find(const struct steer *s, const char *id);
 // steer_known.c: gives a new job the result that is known of it.
