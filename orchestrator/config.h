@@ -127,6 +127,10 @@ enum err config_resolved(const struct sweep *s, char **text);
 // "; ".
 void config_differences(const struct sweep *was, const struct sweep *is, char *buf,
                         size_t size);
+// The same, of the keys alone that an extension must leave as they are: "" when `is` may extend
+// `was`.
+void config_fixed_differences(const struct sweep *was, const struct sweep *is, char *buf,
+                              size_t size);
 // The tables of all keys as docs/configuration.md holds them (Markdown); caller frees.
 enum err config_key_tables(char **text);
 #endif

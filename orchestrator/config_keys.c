@@ -18,13 +18,13 @@ static const char curve_forms[] = CURVE_FORMS(X);
 
 // clang-format off
 const struct key config_keys[] = {
-    {"name", KEY_TEXT, KEY_REQUIRED, AT(sweep, name), NO_RANGE, NULL, NULL,
+    {"name", KEY_TEXT, KEY_REQUIRED | KEY_EXTENDS, AT(sweep, name), NO_RANGE, NULL, NULL,
      "what the sweep is called in reports"},
     {"question", KEY_TEXT, KEY_LOOSE, AT(sweep, question), NO_RANGE, "", NULL,
      "what the sweep is meant to answer; the report opens with it"},
     {"seed", KEY_I64, 0, AT(sweep, seed), 0, 9007199254740992.0, "1", NULL,
      "of the bootstraps (replicates of a run are seeded 1, 2, .. by `seeds` of its phase)"},
-    {"scales", KEY_OTHER, KEY_REQUIRED, AT(sweep, scales), NO_RANGE, NULL,
+    {"scales", KEY_OTHER, KEY_REQUIRED | KEY_EXTENDS, AT(sweep, scales), NO_RANGE, NULL,
      "list of 1 to 16 numbers, ascending, 1e6 to 1e30",
      "the compute budgets C = M D of the runs, in FLOPs as the paper counts them"},
 
@@ -41,7 +41,7 @@ const struct key config_keys[] = {
      "folder"},
     {"data.held", KEY_NUM, KEY_OPEN_LO, AT(sweep, base.data.held), 0, 0.5, "0.05", NULL,
      "share of the documents that is held out for validation"},
-    {"data.max_epochs", KEY_NUM, KEY_OPEN_LO, AT(sweep, max_epochs), 0, 1000, "4", NULL,
+    {"data.max_epochs", KEY_NUM, KEY_OPEN_LO | KEY_EXTENDS, AT(sweep, max_epochs), 0, 1000, "4", NULL,
      "how often a run may see the training text; a sweep that would need more is refused"},
     {"data.tokens", KEY_I64, 0, AT(sweep, corpus_train), 0, 9007199254740992.0, "0", NULL,
      "training tokens of external data (those of files are counted)"},
@@ -123,7 +123,7 @@ const struct key config_keys[] = {
     {"val.every", KEY_I64, 0, AT(sweep, base.val.every), 0, 1e12, "0", NULL,
      "steps between validations along the way; 0: at the end alone"},
 
-    {"phases", KEY_LIST, KEY_REQUIRED, AT(sweep, phases), 1, CONFIG_MAX_PHASES, NULL, NULL,
+    {"phases", KEY_LIST, KEY_REQUIRED | KEY_EXTENDS, AT(sweep, phases), 1, CONFIG_MAX_PHASES, NULL, NULL,
      "the steps of the search"},
     {"phases.name", KEY_TEXT, KEY_REQUIRED, AT(phase, name), NO_RANGE, NULL, NULL,
      "how other phases and the report refer to it"},
@@ -169,11 +169,11 @@ const struct key config_keys[] = {
     {"phases.analysis", KEY_CHOICE, 0, AT(phase, analysis), NO_RANGE, "none", "none|rank|fairness",
      "`rank`: the rank-preservation test; `fairness`: spread of losses at equal M and at equal triad"},
 
-    {"band", KEY_NUM, KEY_OPEN_LO | KEY_OPEN_HI, AT(sweep, band), 0, 1, "0.001", NULL,
+    {"band", KEY_NUM, KEY_OPEN_LO | KEY_OPEN_HI | KEY_EXTENDS, AT(sweep, band), 0, 1, "0.001", NULL,
      "near-optimal means a loss within this share of the best, or within what the noise resolves"},
-    {"bootstrap", KEY_INT, 0, AT(sweep, n_boot), 0, CURVE_MAX_BOOT, "400", NULL,
+    {"bootstrap", KEY_INT, KEY_EXTENDS, AT(sweep, n_boot), 0, CURVE_MAX_BOOT, "400", NULL,
      "resamples behind every interval; 0: no intervals"},
-    {"recommend", KEY_GROUP, 0, NO_FIELD, NO_RANGE, NULL, NULL, "the architecture named at the end"},
+    {"recommend", KEY_GROUP, KEY_EXTENDS, NO_FIELD, NO_RANGE, NULL, NULL, "the architecture named at the end"},
     {"recommend.budget_factor", KEY_NUM, KEY_OPEN_LO, AT(sweep, recommend.budget_factor), 0, 1e6,
      "10", NULL, "its compute over that of the largest scale"},
     {"recommend.max_total_params", KEY_NUM, 0, AT(sweep, recommend.max_total_params), 0, 1e18, "0",
@@ -356,9 +356,11 @@ static void print_row(FILE *f, const struct key *k)
                         : !k->deflt                                ? ""
                         : k->type == KEY_TEXT && *k->deflt == '\0' ? "empty"
                                                                    : k->deflt;
+    const char *may = k->flags & KEY_LOOSE     ? " (may change between a run and its resumption)"
+                      : k->flags & KEY_EXTENDS ? " (may change in an extension)"
+                                               : "";
     fprintf(f, "| `%s` | %s | %s | %s | %s%s |\n", k->path, type_name(k), range, deflt,
-            k->meaning,
-            k->flags & KEY_LOOSE ? " (may change between a run and its resumption)" : "");
+            k->meaning, may);
 }
 
 enum err config_key_tables(char **text)

@@ -420,15 +420,34 @@ static const char *flat_value(const char *text, const char *key, size_t key_len,
     return NULL;
 }
 
-// Lines of a whose value differs in b; with only_missing those that b lacks.
-static void list_differences(const char *a, const char *b, bool only_missing, char *buf,
-                             size_t size)
+// Whether an extension may change the key of a line: it, or what it is part of, says so.
+static bool extends(const char *line, size_t key_len)
+{
+    char path[CONFIG_PATH];
+    for (const char *end = line; end < line + key_len; end++) {
+        end += strcspn(end, ".[ ");
+        snprintf(path, sizeof path, "%.*s", (int)(end - line), line);
+        const struct key *k = key_find(path);
+        if (k && (k->flags & KEY_EXTENDS))
+            return true;
+        if (*end != '.')
+            return false;
+    }
+    return false;
+}
+
+// Lines of a whose value differs in b; with only_missing those that b lacks. fixed: of keys
+// alone that an extension must not change.
+static void list_differences(const char *a, const char *b, bool only_missing, bool fixed,
+                             char *buf, size_t size)
 {
     for (const char *line = a; *line; line += strcspn(line, "\n") + 1) {
         size_t key_len = (size_t)(strstr(line, " = ") - line), alen = 0, blen = 0;
         const char *av = flat_value(a, line, key_len, &alen);
         const char *bv = flat_value(b, line, key_len, &blen);
         if (bv && (only_missing || (alen == blen && memcmp(av, bv, alen) == 0)))
+            continue;
+        if (fixed && extends(line, key_len))
             continue;
         size_t used = strlen(buf);
         snprintf(buf + used, size - used, "%s%.*s: was %.*s, is %.*s", used ? "; " : "",
@@ -443,14 +462,26 @@ static void list_differences(const char *a, const char *b, bool only_missing, ch
     }
 }
 
-void config_differences(const struct sweep *was, const struct sweep *is, char *buf, size_t size)
+static void differences(const struct sweep *was, const struct sweep *is, bool fixed, char *buf,
+                        size_t size)
 {
     char *a = NULL, *b = NULL;
     buf[0] = '\0';
     if (config_flat(was, &a) == OK && config_flat(is, &b) == OK) {
-        list_differences(a, b, false, buf, size);
-        list_differences(b, a, true, buf, size);
+        list_differences(a, b, false, fixed, buf, size);
+        list_differences(b, a, true, fixed, buf, size);
     }
     free(a);
     free(b);
+}
+
+void config_differences(const struct sweep *was, const struct sweep *is, char *buf, size_t size)
+{
+    differences(was, is, false, buf, size);
+}
+
+void config_fixed_differences(const struct sweep *was, const struct sweep *is, char *buf,
+                              size_t size)
+{
+    differences(was, is, true, buf, size);
 }

@@ -2,6 +2,7 @@
 #include "orchestrator/manage.h"
 #include "core/json.h"
 #include "orchestrator/manage_state.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/sweepdir.h"
@@ -84,6 +85,8 @@ enum err manage_take_up(struct manager *m)
         const struct steer_job *sj = steer_job_at(m->steer, m->seen_jobs);
         if (!json_object_get(m->past.jobs, sj->job.id))
             TRY(manage_record(m, records_job(&m->cfg, sj)));
+        m->n_ok += sj->final && sj->result.status == JOB_OK;
+        m->n_failed += sj->final && sj->result.status != JOB_OK;
         TRY(queue(m, m->seen_jobs));
     }
     return OK;
@@ -167,8 +170,13 @@ static enum err steer_on(struct manager *m)
 
 // ---- what the workers say
 
-static enum err keep_final(struct manager *m, const struct job_result *r)
+// Takes origin's reference.
+static enum err keep_final(struct manager *m, const struct job_result *r, json_t *origin)
 {
+    // The steering is told, and takes no decision, before the journal is synced.
+    enum err e = origin ? steer_know(m->steer, r, origin) : OK;
+    json_decref(origin);
+    TRY(e);
     if (m->n_finals == m->cap_finals) {
         int cap = m->cap_finals ? 2 * m->cap_finals : 64;
         struct job_result *p = realloc(m->finals, (size_t)cap * sizeof *p);
@@ -242,10 +250,12 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
         runtime_add(&m->runtime, &work, m->workers[a->worker].host, r->seconds);
     }
     if (verdict == SCHED_FINAL) {
-        TRY(manage_record(m, records_result(r, a->attempt, a->worker + 1, w0, w1,
-                                            backend ? backend : "",
-                                            json_incref(json_object_get(said, "curve")))));
-        TRY(keep_final(m, r));
+        json_t *rec =
+            records_result(r, a->attempt, a->worker + 1, w0, w1, backend ? backend : "",
+                           json_incref(json_object_get(said, "curve")));
+        origin_mark(rec, &m->identity, m->own.build, m->workers[a->worker].isa);
+        TRY(manage_record(m, rec));
+        TRY(keep_final(m, r, origin_of(rec)));
     } else if (outcome == SCHED_CRASHED) {
         TRY(manage_record(
             m, records_failure(r, a->attempt, a->worker + 1, w0, w1, words ? words : "")));
@@ -255,9 +265,9 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
 
 static enum err on_ready(struct manager *m, int worker, const struct link_msg *msg)
 {
-    char host[sizeof m->workers->host], isa[sizeof m->identity.isa];
+    char host[sizeof m->workers->host], *isa = m->workers[worker].isa;
     TRY(json_get_str(msg->body, "READY", "host", true, host, sizeof host));
-    TRY(json_get_str(msg->body, "READY", "isa", true, isa, sizeof isa));
+    TRY(json_get_str(msg->body, "READY", "isa", true, isa, sizeof m->workers->isa));
     snprintf(m->workers[worker].host, sizeof host, "%s", host);
     ENSURE(m->opt.allow_mixed || strcmp(isa, m->identity.isa) == 0, ERR_INPUT,
            "rank %d on %s has another instruction set, %s, than this sweep's, %s. Losses would "

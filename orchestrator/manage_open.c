@@ -36,16 +36,18 @@ static enum err other_sweep(struct manager *m, const char *journal, const char *
         config_differences(&was, &m->cfg, keys, sizeof keys);
         config_free(&was);
     }
-    return err_set(ERR_INPUT, "%s belongs to another sweep, \"%s\"%s%s; nothing was changed",
+    return err_set(ERR_INPUT,
+                   "%s belongs to another sweep, \"%s\"%s%s; nothing was changed (more scales, "
+                   "seeds or phases: --extend)",
                    journal, m->identity.name, *keys ? ": " : "", keys);
 }
 
 // An existing journal must be of this sweep, this trainer and this instruction set.
-static enum err check_identity(struct manager *m, const struct records_identity *own,
-                               const char *journal, const char *resolved)
+static enum err check_identity(struct manager *m, const char *journal, const char *resolved)
 {
+    const struct records_identity *own = &m->own;
     TRY(records_head(m->records, journal, &m->identity));
-    if (m->identity.hash != own->hash)
+    if (m->identity.hash != own->hash && !m->opt.extend)
         return other_sweep(m, journal, resolved);
     if (m->opt.allow_mixed)
         return OK;
@@ -90,18 +92,18 @@ static enum err begin_session(struct manager *m, int64_t torn)
         manage_say(m,
                    "journal: this file system has no locks; see to it that no second moesweep "
                    "writes here");
+    int done = 0;
     for (int i = 0; i < steer_n_jobs(m->steer); i++) {
         const struct steer_job *sj = steer_job_at(m->steer, i);
-        m->n_ok += sj->final && sj->result.status == JOB_OK;
-        m->n_failed += sj->final && sj->result.status != JOB_OK;
+        done += sj->final;
         if (steer_job_ok(sj)) {
             struct runtime_work work = runtime_work_of(&sj->job);
             runtime_add(&m->runtime, &work, "an earlier session", sj->result.seconds);
         }
     }
     if (m->past.sessions > 0)
-        manage_say(m, "%s: resuming, %d of %d known jobs are done", m->cfg.name,
-                   m->n_ok + m->n_failed, steer_n_jobs(m->steer));
+        manage_say(m, "%s: resuming, %d of %d known jobs are done", m->cfg.name, done,
+                   steer_n_jobs(m->steer));
     else
         manage_say(m, "%s: %d jobs to begin with, about %d in all, %d workers", m->cfg.name,
                    steer_n_jobs(m->steer), steer_expected_jobs(m->steer), m->n_workers);
@@ -114,19 +116,23 @@ static enum err begin_session(struct manager *m, int64_t torn)
 static enum err open_journal(struct manager *m)
 {
     char journal[JOB_PATH_MAX + 64], resolved[JOB_PATH_MAX + 64];
-    struct records_identity own = {0};
     int64_t torn = 0;
-    TRY(own_identity(m, &own));
+    TRY(own_identity(m, &m->own));
     TRY(sweepdir_path(m->dir, "journal", journal, sizeof journal));
     TRY(sweepdir_path(m->dir, "config.resolved.cfg", resolved, sizeof resolved));
     TRY(journal_open(journal, keep_record, m->records, &torn, &m->journal));
     bool begins = json_array_size(m->records) == 0;
     if (begins) {
-        m->identity = own;
-        TRY(manage_record(m, records_sweep(&own)));
+        m->identity = m->own;
+        TRY(manage_record(m, records_sweep(&m->own)));
     }
-    TRY(check_identity(m, &own, journal, resolved));
+    TRY(check_identity(m, journal, resolved));
+    if (m->identity.hash != m->own.hash)
+        TRY(manage_extend(m, journal));
     TRY(records_replay(m->records, &m->cfg, journal, m->steer, &m->past));
+    if (m->extension)
+        TRY(manage_extend_keep(m, resolved));
+    TRY(manage_import(m));
     if (begins || access(resolved, F_OK) != 0)
         TRY(write_resolved(m, resolved));
     return begin_session(m, torn);
@@ -141,6 +147,16 @@ static enum err open_workers(struct manager *m)
         m->workers[w] = (struct manage_worker){
             .heard = m->clock0, .offset = INFINITY, .job = -1, .loss = NAN};
     return sched_create(m->n_workers, m->cfg.retries, &m->sched);
+}
+
+// --extend makes no new sweep: a mistyped directory would begin one.
+static enum err check_extended(const char *dir)
+{
+    char journal[JOB_PATH_MAX + 64];
+    TRY(sweepdir_path(dir, "journal", journal, sizeof journal));
+    ENSURE(access(journal, R_OK) == 0, ERR_INPUT,
+           "--extend: %s: expected a sweep's directory, found no journal", dir);
+    return OK;
 }
 
 static enum err open_all(struct manager *m, const char *config_path, const char *out_dir)
@@ -163,6 +179,8 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     TRY(steer_create(&m->cfg, &m->steer));
     TRY(open_workers(m));
     TRY(progress_open(m->opt.progress, stderr, &m->progress));
+    if (m->opt.extend)
+        TRY(check_extended(out_dir));
     TRY(sweepdir_open(out_dir, m->dir, sizeof m->dir));
     return open_journal(m);
 }
@@ -189,6 +207,7 @@ void manage_free(struct manager *m)
     records_past_free(&m->past);
     json_decref(m->records);
     json_decref(m->latest);
+    json_decref(m->extension);
     free(m->steer_of);
     for (int w = 0; m->workers && w < m->n_workers; w++)
         json_decref(m->workers[w].terms);

@@ -13,7 +13,7 @@
 
 // A worker rank as the manager sees it; ranks count from 1, workers from 0.
 struct manage_worker {
-    char host[64];
+    char host[64], isa[128];
     bool ready, lost, unfit; // unfit: alive, but cannot start trainers
     double heard;            // manager's clock
     double offset; // manager's clock - worker's clock: the least seen, so nearest to the truth
@@ -36,6 +36,8 @@ struct manager {
     struct progress *progress;
     json_t *records;
     struct records_identity identity; // the journal's
+    struct records_identity own;      // this program's
+    json_t *extension;                // record of the one that begins now; NULL: none
     struct records_past past;
     int *steer_of; // scheduler's number of a job -> steering's
     int n_sched, cap_sched;
@@ -65,6 +67,12 @@ double manage_time(const struct manager *m, double clock);
 enum err manage_record(struct manager *m, json_t *rec);
 // Journals what the steering has newly decided and created, and queues the jobs.
 enum err manage_take_up(struct manager *m);
+// manage_past.c: the journal's sweep goes on under this configuration, in memory; once its
+// results have been replayed, on disk.
+enum err manage_extend(struct manager *m, const char *journal);
+enum err manage_extend_keep(struct manager *m, const char *resolved);
+// Takes the results of other sweeps over that the options name.
+enum err manage_import(struct manager *m);
 // A line for the user that also stays in status.json.
 void manage_say(struct manager *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -100,6 +100,7 @@ void steer_free(struct steer *s)
         return;
     for (int i = 0; i < s->n_jobs; i++) {
         job_free(&s->jobs[i]->job);
+        json_decref(s->jobs[i]->origin);
         free(s->jobs[i]);
     }
     free(s->jobs);
@@ -110,10 +111,11 @@ void steer_free(struct steer *s)
     }
     free(s->cells);
     json_decref(s->decisions);
+    steer_known_free(s);
     free(s);
 }
 
-static int job_find(const struct steer *s, const char *id)
+int steer_find(const struct steer *s, const char *id)
 {
     for (int i = 0; i < s->n_jobs; i++)
         if (strcmp(s->jobs[i]->job.id, id) == 0)
@@ -123,7 +125,7 @@ static int job_find(const struct steer *s, const char *id)
 
 enum err steer_result(struct steer *s, const struct job_result *r)
 {
-    int i = job_find(s, r->id);
+    int i = steer_find(s, r->id);
     ENSURE(i >= 0, ERR_INPUT, "result of job '%s', which is not a job of this sweep", r->id);
     if (s->jobs[i]->final)
         return OK;
@@ -132,9 +134,7 @@ enum err steer_result(struct steer *s, const struct job_result *r)
     return OK;
 }
 
-// Wishes at one scale before a phase's own axes: start, then what its ancestors and its own
-// earlier rounds adopted there, in the order of phases, then the phase's settings.
-static void wish_before(const struct steer *s, const struct cell *c, struct wish *w)
+void steer_wish(const struct steer *s, const struct cell *c, struct wish *w)
 {
     const struct sweep *cfg = s->cfg;
     wish_init(w);
@@ -202,7 +202,7 @@ static enum err axis_values(const struct steer *s, const struct cell *c, const s
 static enum err job_add(struct steer *s, const struct job *job, const struct counts *counts,
                         const struct cell *c, int priority, int *index)
 {
-    *index = job_find(s, job->id);
+    *index = steer_find(s, job->id);
     if (*index >= 0)
         return OK;
     ENSURE(s->n_jobs < MAX_JOBS, ERR_INPUT, "the sweep asks for more than %d runs", MAX_JOBS);
@@ -224,6 +224,7 @@ static enum err job_add(struct steer *s, const struct job *job, const struct cou
     sj->C = c->C;
     sj->phase = c->phase;
     sj->priority = priority;
+    steer_take_known(s, sj);
     *index = s->n_jobs;
     s->jobs[s->n_jobs++] = sj;
     return OK;
@@ -332,7 +333,7 @@ static enum err points_add(struct steer *s, struct cell *c, int only, int only_a
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
     struct wish before;
-    wish_before(s, c, &before);
+    steer_wish(s, c, &before);
     int at[CONFIG_MAX_AXES] = {0};
     if (only >= 0)
         at[only] = only_at;
@@ -357,7 +358,7 @@ static enum err cell_open(struct steer *s, struct cell *c)
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
     struct wish before;
-    wish_before(s, c, &before);
+    steer_wish(s, c, &before);
     for (int a = 0; a < ph->n_axes; a++) {
         enum err e = axis_values(s, c, &before, &ph->axes[a], &c->axes[a]);
         if (e ==
@@ -482,7 +483,7 @@ static double value_before(const struct steer *s, int phase, int fit, double C, 
     const struct sweep *cfg = s->cfg;
     const struct var *var = &cfg->phases[phase].axes[cfg->phases[phase].fits[fit].axis].var;
     double v = NAN;
-    for (int p = 0; p <= phase; p++) { // as wish_before layers them
+    for (int p = 0; p <= phase; p++) { // as steer_wish layers them
         if (p != phase && !steer_is_before(cfg, p, phase))
             continue;
         const struct phase *ph = &cfg->phases[p];
@@ -562,6 +563,14 @@ enum err steer_advance(struct steer *s)
             if (!s->phase_closed[p])
                 TRY(phase_close(s, p, &changed));
     }
+    return OK;
+}
+
+enum err steer_open_all(struct steer *s)
+{
+    for (int i = 0; i < s->n_cells; i++)
+        if (s->cells[i].state == CELL_WAITING)
+            TRY(cell_open(s, &s->cells[i]));
     return OK;
 }
 

@@ -42,6 +42,11 @@ struct cell {
     json_t *rank_pairs, *spread_rows;
 };
 
+struct known { // a result without a job so far
+    struct job_result result;
+    json_t *origin;
+};
+
 struct steer {
     const struct sweep *cfg;
     int n_jobs, cap_jobs;
@@ -51,10 +56,21 @@ struct steer {
     int n_cells, cap_cells;
     struct cell *cells;
     bool phase_closed[CONFIG_MAX_PHASES]; // every round that will be is decided
+    int n_known, cap_known;
+    struct known *known;
+    json_t *known_at; // id -> index into known
 };
 
 // Cells of one phase at one scale in its last round; NULL if the phase does not run there.
 const struct cell *steer_cell_last(const struct steer *s, int phase, double C);
+// Wishes at one scale before a phase's own axes: start, then what its ancestors and its own
+// earlier rounds adopted there, in the order of phases, then the phase's settings.
+void steer_wish(const struct steer *s, const struct cell *c, struct wish *w);
+// Index of the job with this id; -1 if there is none.
+int steer_find(const struct steer *s, const char *id);
+// steer_known.c: gives a new job the result that is known of it.
+void steer_take_known(struct steer *s, struct steer_job *sj);
+void steer_known_free(struct steer *s);
 // Is phase q an ancestor of p through `after`?
 bool steer_is_before(const struct sweep *cfg, int q, int p);
 
