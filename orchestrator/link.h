@@ -13,12 +13,12 @@
 
 //    kind     from     body
 #define LINK_KINDS(X)                                                                          \
-    X(READY, "worker", "host, pid, isa: it can take jobs")                                     \
+    X(READY, "worker", "host, pid, isa, what place.h tells: it can take jobs")                 \
     X(BEAT, "worker", "progress of the running job; both: a sign of life")                     \
     X(STARTED, "worker", "job, attempt, start")                                                \
     X(RESULT, "worker", "job, attempt, result, curve, backend, stderr, start, end")            \
     X(UNFIT, "worker", "why: it cannot start trainers, and gives its jobs back")               \
-    X(JOB, "manager", "job, attempt, spec: train this")                                        \
+    X(JOB, "manager", "job, attempt, spec, cpus, gpus: train this")                            \
     X(STOP, "manager", "stop what runs, give back what waits")                                 \
     X(DROP, "manager", "kill what runs and forget it, nobody waits for it")                    \
     X(QUIT, "manager", "clean: end; not clean: a rank is lost, leave without it")

@@ -14,6 +14,7 @@
 static const double SHOW_EVERY = 1;      // s between two status files
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
+static const double START_PATIENCE = 30; // s until all workers have said READY
 static const double SECOND_SIGNAL = 1;   // s; launchers send bursts, an impatient user does not
 enum { HOPELESS = 10 };                  // crashes without a single success: nothing will work
 
@@ -103,13 +104,34 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
     json_t *body = json_pack("{s:i, s:i, s:s, s:s, s:o}", "job", a->job, "attempt", a->attempt,
                              "dir", dir, "command", m->cfg.trainer, "spec", spec);
     ENSURE(body, ERR_FAILED, "out of memory for a job");
+    TRY(slots_bind(m->slots, &a->worker, 1, body));
     return link_send(m->link, a->worker + 1, LINK_JOB, body);
+}
+
+// Once every worker has said what its machine has, or has had the time for it.
+static enum err share_out(struct manager *m)
+{
+    char why[512];
+    bool all = true;
+    for (int w = 0; w < m->n_workers && all; w++)
+        all = m->workers[w].ready || m->workers[w].lost;
+    if (!all && signals_clock() - m->clock0 < START_PATIENCE)
+        return OK;
+    m->shared = true;
+    if (!m->cfg.pin)
+        return OK;
+    TRY(slots_share(m->slots, &m->cfg.base, why, sizeof why));
+    if (*why)
+        manage_say(m, "trainers are not bound to parts of a machine: %s", why);
+    return OK;
 }
 
 static enum err dispatch(struct manager *m)
 {
     struct sched_assign a;
-    while (sched_next(m->sched, &a))
+    if (!m->shared)
+        TRY(share_out(m));
+    while (m->shared && sched_next(m->sched, &a))
         TRY(send_job(m, &a));
     return OK;
 }
@@ -232,6 +254,7 @@ static enum err on_ready(struct manager *m, int worker, json_t *body)
            "not be "
            "comparable bit for bit; --allow-mixed goes on all the same",
            worker + 1, host, isa, m->identity.isa);
+    TRY(slots_ready(m->slots, worker, host, body));
     m->workers[worker].ready = true;
     sched_join(m->sched, worker);
     return OK;

@@ -3,6 +3,7 @@
 #include "core/job.h"
 #include "core/json.h"
 #include "orchestrator/identity.h"
+#include "orchestrator/place.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/trainer.h"
 #include <errno.h>
@@ -24,6 +25,7 @@ struct order {
     int job, attempt;
     json_t *spec;        // job.json
     char *dir, *command; // of this job; of the trainer
+    json_t *place;       // "cpus" and "gpus" that the trainer is bound to, where it is
     double start;        // monotonic s
 };
 
@@ -39,6 +41,7 @@ struct supervisor {
 static void order_free(struct order *o)
 {
     json_decref(o->spec);
+    json_decref(o->place);
     free(o->dir);
     free(o->command);
     *o = (struct order){0};
@@ -56,9 +59,13 @@ static enum err send_ready(struct supervisor *s)
     char host[256] = "", isa[128];
     gethostname(host, sizeof host - 1);
     identity_isa(isa, sizeof isa);
-    return send(
-        s, LINK_READY,
-        json_pack("{s:s, s:I, s:s}", "host", host, "pid", (json_int_t)getpid(), "isa", isa));
+    json_t *body = place_facts();
+    if (body) {
+        json_object_set_new(body, "host", json_string(host));
+        json_object_set_new(body, "pid", json_integer(getpid()));
+        json_object_set_new(body, "isa", json_string(isa));
+    }
+    return send(s, LINK_READY, body);
 }
 
 static enum err send_result(struct supervisor *s, const struct order *o, json_t *result)
@@ -98,7 +105,15 @@ static enum err start_trainer(struct order *o, struct trainer **out)
            errno ? strerror(errno) : "cannot be written");
     int64_t threads = 1;
     TRY(json_get_i64(o->spec, file, "threads", false, 1, INT32_MAX, &threads));
-    struct trainer_spec spec = {o->command, file, err_file, (int)threads, GRACE};
+    struct trainer_spec spec = {
+        .command = o->command,
+        .job_file = file,
+        .stderr_file = err_file,
+        .threads = (int)threads,
+        .cpus = json_string_value(json_object_get(o->place, "cpus")),
+        .gpus = json_string_value(json_object_get(o->place, "gpus")),
+        .grace = GRACE,
+    };
     return trainer_start(&spec, out);
 }
 
@@ -191,9 +206,11 @@ static enum err take_job(struct supervisor *s, json_t *body)
     if (json_unpack(body, "{s:i, s:i, s:s, s:s, s:O}", "job", &o.job, "attempt", &o.attempt,
                     "dir", &dir, "command", &command, "spec", &o.spec) != 0)
         return err_set(ERR_FAILED, "an unreadable JOB message");
+    o.place = json_pack("{s:O*, s:O*}", "cpus", json_object_get(body, "cpus"), "gpus",
+                        json_object_get(body, "gpus"));
     o.dir = strdup(dir);
     o.command = strdup(command);
-    if (!o.dir || !o.command || s->next.set) {
+    if (!o.dir || !o.command || !o.place || s->next.set) {
         order_free(&o);
         return err_set(ERR_FAILED,
                        s->next.set ? "a job more than was agreed" : "out of memory");
