@@ -185,6 +185,8 @@ const struct key config_keys[] = {
      "what the trainer runs on; moetrain knows cpu and cuda"},
     {"threads", KEY_INT, 0, AT(sweep, base.threads), 1, 1024, "1", NULL,
      "threads of one trainer"},
+    {"pin", KEY_BOOL, KEY_LOOSE, AT(sweep, pin), NO_RANGE, "true", NULL,
+     "each trainer of a machine gets processors and GPUs of its own, if there are enough"},
     {"retries", KEY_INT, KEY_LOOSE, AT(sweep, retries), 0, 100, "2", NULL,
      "how often a run that crashed is tried again"},
     {"checkpoint_every_s", KEY_NUM, KEY_LOOSE, AT(sweep, base.checkpoint.every_s), 0, 1e6, "60",

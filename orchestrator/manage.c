@@ -15,6 +15,7 @@
 static const double SHOW_EVERY = 1;      // s between two status files
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
+static const double START_PATIENCE = 30; // s until all workers have said READY
 static const double SECOND_SIGNAL = 1;   // s; launchers send bursts, an impatient user does not
 enum { HOPELESS = 10 };                  // crashes without a single success: nothing will work
 
@@ -124,6 +125,7 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
     size_t n;
     json_t *terms = terms_of(m);
     ENSURE(terms, ERR_FAILED, "out of memory for a job");
+    TRY(slots_bind(m->slots, &a->worker, 1, terms));
     bool news = !json_equal(terms, w->terms);
     json_decref(news ? w->terms : terms);
     w->terms = news ? terms : w->terms;
@@ -141,10 +143,30 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
     return e;
 }
 
+// Once every worker has said what its machine has, or has had the time for it.
+static enum err share_out(struct manager *m)
+{
+    char why[512];
+    bool all = true;
+    for (int w = 0; w < m->n_workers && all; w++)
+        all = m->workers[w].ready || m->workers[w].lost;
+    if (!all && signals_clock() - m->clock0 < START_PATIENCE)
+        return OK;
+    m->shared = true;
+    if (!m->cfg.pin)
+        return OK;
+    TRY(slots_share(m->slots, &m->cfg.base, why, sizeof why));
+    if (*why)
+        manage_say(m, "trainers are not bound to parts of a machine: %s", why);
+    return OK;
+}
+
 static enum err dispatch(struct manager *m)
 {
     struct sched_assign a;
-    while (sched_next(m->sched, &a))
+    if (!m->shared)
+        TRY(share_out(m));
+    while (m->shared && sched_next(m->sched, &a))
         TRY(send_job(m, &a));
     return OK;
 }
@@ -274,6 +296,7 @@ static enum err on_ready(struct manager *m, int worker, const struct link_msg *m
            "not be "
            "comparable bit for bit; --allow-mixed goes on all the same",
            worker + 1, host, isa, m->identity.isa);
+    TRY(slots_ready(m->slots, worker, host, msg->body));
     m->workers[worker].ready = true;
     json_decref(m->workers[worker].terms); // it knows none
     m->workers[worker].terms = NULL;

@@ -146,6 +146,7 @@ static enum err open_workers(struct manager *m)
     for (int w = 0; w < m->n_workers; w++)
         m->workers[w] = (struct manage_worker){
             .heard = m->clock0, .offset = INFINITY, .job = -1, .loss = NAN};
+    TRY(slots_create(m->n_workers, &m->slots));
     return sched_create(m->n_workers, m->cfg.retries, &m->sched);
 }
 
@@ -202,6 +203,7 @@ void manage_free(struct manager *m)
     progress_close(m->progress);
     journal_close(m->journal);
     sched_free(m->sched);
+    slots_free(m->slots);
     steer_free(m->steer);
     config_free(&m->cfg);
     records_past_free(&m->past);

@@ -8,6 +8,7 @@
 #include "orchestrator/records.h"
 #include "orchestrator/runtime.h"
 #include "orchestrator/sched.h"
+#include "orchestrator/slots.h"
 
 #define MANAGE_LATEST 8
 
@@ -32,6 +33,8 @@ struct manager {
     struct journal *journal;
     struct steer *steer;
     struct sched *sched;
+    struct slots *slots;
+    bool shared; // what a machine has is shared out: jobs go to workers from then on
     struct runtime runtime; // of all runs so far
     struct progress *progress;
     json_t *records;

@@ -3,6 +3,7 @@
 #include "core/job.h"
 #include "core/json.h"
 #include "orchestrator/identity.h"
+#include "orchestrator/place.h"
 #include "orchestrator/records.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/trainer.h"
@@ -27,7 +28,7 @@ struct order {
     char id[JOB_ID_LEN];
     char *spec; // job.json, n_spec bytes
     size_t n_spec;
-    json_t *terms; // what the manager says of many jobs: dir, command, threads
+    json_t *terms; // what the manager says of many jobs: dir, command, threads, cpus, gpus
     double start;  // monotonic s
 };
 
@@ -65,9 +66,13 @@ static enum err send_ready(struct supervisor *s)
     char host[256] = "", isa[128];
     gethostname(host, sizeof host - 1);
     identity_isa(isa, sizeof isa);
-    return send_body(
-        s, LINK_READY,
-        json_pack("{s:s, s:I, s:s}", "host", host, "pid", (json_int_t)getpid(), "isa", isa));
+    json_t *body = place_facts();
+    if (body) {
+        json_object_set_new(body, "host", json_string(host));
+        json_object_set_new(body, "pid", json_integer(getpid()));
+        json_object_set_new(body, "isa", json_string(isa));
+    }
+    return send_body(s, LINK_READY, body);
 }
 
 static enum err send_result(struct supervisor *s, const struct order *o,
@@ -131,7 +136,15 @@ static enum err start_trainer(const struct order *o, struct trainer **out)
            strerror(errno));
     errno = 0;
     TRY(write_spec(o, file));
-    struct trainer_spec spec = {command, file, err_file, (int)threads, GRACE};
+    struct trainer_spec spec = {
+        .command = command,
+        .job_file = file,
+        .stderr_file = err_file,
+        .threads = (int)threads,
+        .cpus = json_string_value(json_object_get(o->terms, "cpus")),
+        .gpus = json_string_value(json_object_get(o->terms, "gpus")),
+        .grace = GRACE,
+    };
     return trainer_start(&spec, out);
 }
 
