@@ -219,7 +219,7 @@ static void time_blocks(const char *fwd, const char *bwd, struct ffn_sizes n, in
     real *w_d = w + n.E * 2 * each, *dw_d = dw + n.E * 2 * each;
     b.ops->weights_changed(w, n.E * 3 * each);
     TIME(fwd, b.ops->ffn_fwd(y, gu, x, s, w, w_d, n, b.kind, NULL));
-    TIME(bwd, b.ops->ffn_bwd(y, dw, dw_d, ds, y, x, gu, s, w, w_d, n, b.kind, NULL));
+    TIME(bwd, b.ops->ffn_bwd(y, dw, dw_d, ds, y, x, gu, s, w, w_d, n, false, b.kind, NULL));
 }
 
 static void time_block(const char *fwd, const char *bwd, int64_t F)
@@ -267,7 +267,7 @@ static void time_unembed(void)
     double *loss = get(1, sizeof *loss);
     b.ops->weights_changed(w, V * d);
     TIME("unembed_xent",
-         b.ops->unembed_xent(loss, dx, dw, x, w, target, T, T, d, V, b.kind, NULL));
+         b.ops->unembed_xent(loss, dx, dw, x, w, target, T, T, d, V, false, b.kind, NULL));
     release();
 }
 
@@ -327,8 +327,7 @@ static double best_step(struct model *m)
         tokens[i] = (int32_t)rng_below(&b.rng, (uint64_t)b.size->arch.V);
     for (int i = 0; i < RUNS; i++) {
         double start = now();
-        model_pass(m, tokens, tokens + 1, n, true);
-        model_backward(m, 0.01);
+        model_gradients(m, tokens, tokens + 1, n, 0.01);
         model_clip(m, 1);
         model_step(m, &train, 1e-4, i + 1);
         model_loss(m);
