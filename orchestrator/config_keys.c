@@ -71,6 +71,9 @@ const struct key config_keys[] = {
      "number, rule or \"step-law\"", "tokens a step, rounded to whole sequences of S"},
     {"train.batch_ramp", KEY_NUM, 0, AT(sweep, base.train.batch_ramp), 0, 1, "0", NULL,
      "share of the tokens over which the batch grows to that size"},
+    {"train.micro_tokens", KEY_I64, 0, AT(sweep, base.train.micro_tokens), 0, 1e9, "0", NULL,
+     "tokens of a batch that are in memory at a time, in whole sequences, at least one; 0: all of "
+     "the batch, on a GPU 16384"},
     {"train.lr", KEY_RULE, KEY_REQUIRED | KEY_OPEN_LO, AT(sweep, lr), 0, 10, NULL,
      "number, rule or \"step-law\"", "peak learning rate"},
     {"train.schedule", KEY_CHOICE, 0, AT(sweep, base.train.schedule), NO_RANGE, "wsd",

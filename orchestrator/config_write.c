@@ -348,6 +348,8 @@ static bool is_silent(const struct out *o, const struct key *k, const void *base
 {
     if (o->flat && (k->flags & KEY_LOOSE))
         return true;
+    if (o->flat && strcmp(k->path, "train.micro_tokens") == 0)
+        return o->s->base.train.micro_tokens == 0; // sweeps without it keep their identity
     if (strcmp(k->path, "data.tokens") == 0)
         return o->s->base.data.kind != DATA_EXTERNAL;
     if (strcmp(k->path, "phases.axes.factor") == 0 ||
