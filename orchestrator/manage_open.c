@@ -132,6 +132,8 @@ static enum err open_journal(struct manager *m)
     TRY(records_replay(m->records, &m->cfg, journal, m->steer, &m->past));
     if (m->extension)
         TRY(manage_extend_keep(m, resolved));
+    if (m->cfg.prior.n > 0 && (begins || m->extension))
+        TRY(manage_record(m, records_prior(&m->cfg)));
     TRY(manage_import(m));
     if (begins || access(resolved, F_OK) != 0)
         TRY(write_resolved(m, resolved));

@@ -204,7 +204,7 @@ static void test_extended(const struct sweep *small, const struct sweep *large)
 }
 
 static void test_keys(const struct sweep *small, const struct sweep *large,
-                       const struct sweep *other)
+                      const struct sweep *other)
 {
     CHECK(extend_check(small, large, "out") == OK && extend_check(large, small, "out") == OK);
     CHECK(extend_check(small, other, "out") == ERR_INPUT);
