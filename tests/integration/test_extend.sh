@@ -58,8 +58,10 @@ check "less is trained than from scratch" \
 check "the old configuration stays" cmp extended/config.resolved.1.cfg small/config.resolved.cfg
 check "the new one" cmp extended/config.resolved.cfg fresh/config.resolved.cfg
 before=$(cksum <extended/journal)
+rm extended/config.resolved.cfg # as a kill between journal and configuration would leave it
 expect 0 log run large.cfg extended --extend
 check "the same command again: nothing to do" [ "$before" = "$(cksum <extended/journal)" ]
+check "its configuration is back" cmp extended/config.resolved.cfg fresh/config.resolved.cfg
 expect 0 log "$moesweep" report extended
 check "report: the same law" cmp extended/law.json fresh/law.json
 expect 0 log "$moesweep" export extended --csv -
@@ -73,6 +75,7 @@ check "back again: nothing trained" [ "$(count result extended)" = "$(count star
 # Killed as a whole while it is extended, then the same command.
 fake_trainer fake.sh "sleep 0.1"
 cp -r small cut
+mv cut/config.resolved.cfg cut/config.resolved.1.cfg # killed between configuration and journal
 ("${launch[@]}" -np 3 "$moesweep" run large.cfg --out cut --extend >log 2>&1) &
 pid=$!
 for _ in $(seq 200); do
