@@ -83,6 +83,24 @@ struct phase {
     enum phase_analysis analysis;
 };
 
+// Runs of other programs, from a table: for the start value of the variable of one phase's
+// first fit, or as further points of that fit.
+enum prior_use { PRIOR_START, PRIOR_FIT };
+struct prior_run {
+    double C, t, loss;
+    int group; // runs that share everything but t, numbered from 0
+    long line; // in the table
+};
+struct prior {
+    char table[JOB_PATH_MAX], map[1024], phase[CONFIG_NAME];
+    uint64_t hash; // of the table's content
+    enum prior_use use;
+    int n;
+    struct prior_run *run; // owned; in the table's order
+};
+// Do two runs have the same compute? D is rounded where people write tables.
+bool prior_same_scale(double C, double D);
+
 struct sweep {
     char name[CONFIG_NAME];
     char question[512];      // what the sweep answers
@@ -93,6 +111,7 @@ struct sweep {
     // Coordinates, and dimensions of `arch` given by a rule in C, before anything is adopted.
     // "d" may be absent: the median feasible one.
     struct setting start[CONFIG_MAX_SETTINGS];
+    struct prior prior;
     struct solve_spec solve;      // base dimensions, free ones, tolerances
     struct job base;              // everything of a job that no phase moves
     struct rule lr, batch_tokens; // take them with rule_at_run: they may need N and D
@@ -115,6 +134,9 @@ struct sweep {
     // data, the price, retries, checkpoint interval, question.
     uint64_t hash;
 };
+
+// How many runs of the table are for phase p's fit f; 0: none.
+int prior_runs(const struct sweep *s, int p, int f);
 
 // Reads and checks everything, the corpus included (V, sizes; tokens of external data are as
 // declared). Relative paths are relative to the configuration's folder. ERR_INPUT: "file:line:

@@ -131,6 +131,11 @@ enum err read_other(struct reader *r, const struct node *n, void *base);
 enum err read_init_from(struct reader *r, const struct node *n);
 enum err check_init(struct sweep *s, const struct places *p);
 
+// config_prior.c: prior.table, relative to the file that it stands in; its rows, and the start
+// value that they give.
+enum err read_prior_table(struct reader *r, const struct node *n);
+enum err check_prior(struct sweep *s, const struct places *p);
+
 // Before parsing: regular files, no NUL bytes, includes that exist, integers that fit.
 enum err config_text_scan(const char *path);
 

@@ -120,6 +120,19 @@ const struct key config_keys[] = {
     {"init.noise", KEY_NUM, 0, AT(sweep, base.init.noise), 0, 10, "0", NULL,
      "standard deviation of what is added to each copied expert, relative to the dense block's"},
 
+    {"prior", KEY_GROUP, KEY_EXTENDS, NO_FIELD, NO_RANGE, NULL, NULL,
+     "runs of other programs, from a table (extend.md)"},
+    {"prior.table", KEY_OTHER, 0, AT(sweep, prior.table), NO_RANGE, "none", "path of a CSV file",
+     "with columns C, loss, the variable of the phase's first fit and, where runs differ in more, group; "
+     "or what `map` makes of its columns"},
+    {"prior.map", KEY_TEXT, 0, AT(sweep, prior.map), NO_RANGE, "", NULL,
+     "as --map of moesweep fit: `C=flops,M=flops/tokens,loss=final`"},
+    {"prior.phase", KEY_TEXT, 0, AT(sweep, prior.phase), NO_RANGE, "", NULL,
+     "the phase whose first fit they are for"},
+    {"prior.use", KEY_CHOICE, 0, AT(sweep, prior.use), NO_RANGE, "start", "start|fit",
+     "`start`: their optimum is the start value of that variable, no more; `fit`: they are points of "
+     "the fit beside the sweep's own, with an intercept of their own"},
+
     {"val", KEY_GROUP, 0, NO_FIELD, NO_RANGE, NULL, NULL, "validation"},
     {"val.tokens", KEY_I64, 0, AT(sweep, base.val.tokens), 1, 1e12, "262144", NULL,
      "held-out tokens that a loss is measured on, from their start (all of them if there are fewer)"},
@@ -361,7 +374,7 @@ static void print_row(FILE *f, const struct key *k)
                         : !k->deflt                                ? ""
                         : k->type == KEY_TEXT && *k->deflt == '\0' ? "empty"
                                                                    : k->deflt;
-    const char *may = k->flags & KEY_LOOSE     ? " (may change between a run and its resumption)"
+    const char *may = k->flags & KEY_LOOSE ? " (may change between a run and its resumption)"
                       : k->flags & KEY_EXTENDS ? " (may change in an extension)"
                                                : "";
     fprintf(f, "| `%s` | %s | %s | %s | %s%s |\n", k->path, type_name(k), range, deflt,

@@ -201,6 +201,19 @@ static void write_init_from(struct out *o, const char *name)
     end(o);
 }
 
+static void write_prior(struct out *o, const char *name)
+{
+    const struct prior *pr = &o->s->prior;
+    if (!pr->table[0])
+        return;
+    begin(o, o->flat ? "table (content)" : name);
+    if (o->flat)
+        fprintf(o->f, "%016" PRIx64, pr->hash);
+    else
+        put_text(o->f, pr->table);
+    end(o);
+}
+
 static void write_arch(struct out *o)
 {
     const struct sweep *s = o->s;
@@ -289,6 +302,8 @@ static void write_other(struct out *o, const struct key *k, const char *name, co
         write_paths(o, name);
     } else if (strcmp(path, "init.from") == 0) {
         write_init_from(o, name);
+    } else if (strcmp(path, "prior.table") == 0) {
+        write_prior(o, name);
     } else if (strcmp(path, "arch.*") == 0) {
         write_arch(o);
     } else if (strcmp(path, "free.*") == 0) {
@@ -350,6 +365,8 @@ static bool is_silent(const struct out *o, const struct key *k, const void *base
         return true;
     if (o->flat && strcmp(k->path, "train.micro_tokens") == 0)
         return o->s->base.train.micro_tokens == 0; // sweeps without it keep their identity
+    if (strncmp(k->path, "prior", 5) == 0)
+        return !o->s->prior.table[0];
     if (strcmp(k->path, "data.tokens") == 0)
         return o->s->base.data.kind != DATA_EXTERNAL;
     if (strcmp(k->path, "phases.axes.factor") == 0 ||

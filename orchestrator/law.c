@@ -256,6 +256,9 @@ static json_t *notes_json(const struct steer *s, const struct scale_summary *sc,
     law = json_object_get(doc, "origins");
     if (law)
         json_array_append_new(notes, origins_note(law, json_object_get(doc, "runs")));
+    law = json_object_get(doc, "prior");
+    if (law)
+        json_array_append_new(notes, origins_prior_note(law));
     json_object_foreach(json_object_get(doc, "laws"), name, law)
     {
         if (strchr(name, '.') || strcmp(name, "D") == 0)
@@ -336,6 +339,9 @@ static enum err law_fill(const struct steer *s, const struct steer_job **jobs, j
     j = origins_of(s);
     if (j)
         json_object_set_new(doc, "origins", j);
+    j = origins_prior(cfg);
+    if (j)
+        json_object_set_new(doc, "prior", j);
     json_object_set_new(doc, "range", range_json(jobs, s->n_jobs));
     json_object_set_new(doc, "noise", noise);
     json_object_set_new(doc, "laws", laws);

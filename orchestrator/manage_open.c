@@ -127,12 +127,9 @@ static enum err open_journal(struct manager *m)
         TRY(manage_record(m, records_sweep(&m->own)));
     }
     TRY(check_identity(m, journal, resolved));
-    if (m->identity.hash != m->own.hash)
-        TRY(manage_extend(m, journal));
+    TRY(manage_past(m, journal));
     TRY(records_replay(m->records, &m->cfg, journal, m->steer, &m->past));
-    if (m->extension)
-        TRY(manage_extend_keep(m, resolved));
-    TRY(manage_import(m));
+    TRY(manage_past_keep(m, resolved));
     if (begins || access(resolved, F_OK) != 0)
         TRY(write_resolved(m, resolved));
     return begin_session(m, torn);

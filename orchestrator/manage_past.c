@@ -20,7 +20,7 @@ static enum err verify(const struct manager *m, const struct sweep *was, const c
     return e;
 }
 
-enum err manage_extend(struct manager *m, const char *journal)
+static enum err begin_extension(struct manager *m, const char *journal)
 {
     struct sweep was;
     char keys[4096];
@@ -41,36 +41,16 @@ enum err manage_extend(struct manager *m, const char *journal)
     return OK;
 }
 
-enum err manage_extend_keep(struct manager *m, const char *resolved)
+static enum err import_all(struct manager *m, struct import *im)
 {
-    char kept[JOB_PATH_MAX + 64];
-    int number = (int)json_integer_value(json_object_get(m->extension, "n"));
-    TRY(extend_kept_path(m->dir, number - 1, kept, sizeof kept));
-    ENSURE(rename(resolved, kept) == 0 || errno == ENOENT, ERR_FAILED, "%s: %s", kept,
-           strerror(errno));
-    TRY(journal_append(m->journal, m->extension));
-    TRY(journal_sync(m->journal));
-    int used = 0;
-    for (int i = 0; i < steer_n_jobs(m->steer); i++)
-        used += steer_job_at(m->steer, i)->final;
-    manage_say(m, "extended (configuration %d): %d results are used again so far; %s", number,
-               used, jstr(m->extension, "keys"));
+    for (int k = 0; k < m->opt.imports->n; k++)
+        TRY(import_sweep(im, m->opt.imports->item[k]));
+    ENSURE(json_array_extend(m->records, im->fresh) == 0, ERR_FAILED, "out of memory");
+    manage_say(m, "imported %zu results", json_array_size(im->fresh));
     return OK;
 }
 
-static enum err import_all(struct manager *m, struct import *im)
-{
-    json_t *rec;
-    size_t i;
-    for (int k = 0; k < m->opt.imports->n; k++)
-        TRY(import_sweep(im, m->opt.imports->item[k]));
-    json_array_foreach(im->fresh, i, rec) TRY(manage_record(m, json_incref(rec)));
-    TRY(records_know(im->fresh, "import", m->steer));
-    manage_say(m, "imported %zu results", json_array_size(im->fresh));
-    return steer_advance(m->steer);
-}
-
-enum err manage_import(struct manager *m)
+static enum err import(struct manager *m)
 {
     struct import im = {0};
     if (!m->opt.imports || m->opt.imports->n == 0)
@@ -80,4 +60,34 @@ enum err manage_import(struct manager *m)
         e = import_all(m, &im);
     import_free(&im);
     return e;
+}
+
+enum err manage_past(struct manager *m, const char *journal)
+{
+    bool begins = json_array_size(m->records) == 1, extends = m->identity.hash != m->own.hash;
+    m->settled = json_array_size(m->records);
+    if (extends)
+        TRY(begin_extension(m, journal));
+    if (m->cfg.prior.n > 0 && (begins || extends))
+        ENSURE(json_array_append_new(m->records, records_prior(&m->cfg)) == 0, ERR_FAILED,
+               "out of memory");
+    return import(m);
+}
+
+enum err manage_past_keep(struct manager *m, const char *resolved)
+{
+    char kept[JOB_PATH_MAX + 64];
+    if (m->extension) {
+        int number = (int)json_integer_value(json_object_get(m->extension, "n")), used = 0;
+        TRY(extend_kept_path(m->dir, number - 1, kept, sizeof kept));
+        ENSURE(rename(resolved, kept) == 0 || errno == ENOENT, ERR_FAILED, "%s: %s", kept,
+               strerror(errno));
+        for (int i = 0; i < steer_n_jobs(m->steer); i++)
+            used += steer_job_at(m->steer, i)->final;
+        manage_say(m, "extended (configuration %d): %d results are used again so far; %s",
+                   number, used, jstr(m->extension, "keys"));
+    }
+    for (size_t i = m->settled; i < json_array_size(m->records); i++)
+        TRY(journal_append(m->journal, json_array_get(m->records, i)));
+    return journal_sync(m->journal);
 }

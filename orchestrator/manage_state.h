@@ -38,6 +38,7 @@ struct manager {
     struct runtime runtime; // of all runs so far
     struct progress *progress;
     json_t *records;
+    size_t settled;                   // of them, before manage_past
     struct records_identity identity; // the journal's
     struct records_identity own;      // this program's
     json_t *extension;                // record of the one that begins now; NULL: none
@@ -70,12 +71,10 @@ double manage_time(const struct manager *m, double clock);
 enum err manage_record(struct manager *m, json_t *rec);
 // Journals what the steering has newly decided and created, and queues the jobs.
 enum err manage_take_up(struct manager *m);
-// manage_past.c: the journal's sweep goes on under this configuration, in memory; once its
-// results have been replayed, on disk.
-enum err manage_extend(struct manager *m, const char *journal);
-enum err manage_extend_keep(struct manager *m, const char *resolved);
-// Takes the results of other sweeps over that the options name.
-enum err manage_import(struct manager *m);
+// manage_past.c: adds to the records, before they are replayed, that this configuration extends
+// another one, and results of other sweeps; once that went well, to the journal.
+enum err manage_past(struct manager *m, const char *journal);
+enum err manage_past_keep(struct manager *m, const char *resolved);
 // A line for the user that also stays in status.json.
 void manage_say(struct manager *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/origin.h"
 #include "core/json.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,4 +106,41 @@ json_t *origins_note(const json_t *origins, const json_t *runs)
                         mixed ? " Losses of several builds or instruction sets are mixed: they "
                                 "are not comparable bit for bit."
                               : "");
+}
+
+// Runs of the table at scales of the phase that they are points of.
+static int used(const struct sweep *cfg)
+{
+    int n = 0;
+    for (int p = 0; p < cfg->n_phases; p++)
+        for (int i = 0; i < prior_runs(cfg, p, 0); i++) {
+            bool at = false;
+            for (int k = 0; k < cfg->phases[p].n_scales; k++)
+                at = at || prior_same_scale(cfg->prior.run[i].C, cfg->phases[p].scales[k]);
+            n += at;
+        }
+    return n;
+}
+
+json_t *origins_prior(const struct sweep *cfg)
+{
+    const struct prior *pr = &cfg->prior;
+    const char *slash = strrchr(pr->table, '/');
+    if (pr->n == 0)
+        return NULL;
+    return json_pack("{s:s, s:o, s:s, s:s, s:i, s:i}", "table", slash ? slash + 1 : pr->table,
+                     "hash", json_sprintf("%016" PRIx64, pr->hash), "phase", pr->phase, "use",
+                     pr->use == PRIOR_FIT ? "fit" : "start", "runs", pr->n, "used", used(cfg));
+}
+
+json_t *origins_prior_note(const json_t *prior)
+{
+    if (strcmp(jstr(prior, "use"), "start") == 0)
+        return json_sprintf("%.0f runs of %s, which this sweep did not train, gave the value "
+                            "that phase %s starts from; they are in no fit.",
+                            jnum(prior, "runs"), jstr(prior, "table"), jstr(prior, "phase"));
+    return json_sprintf(
+        "%.0f of %.0f runs of %s, which this sweep did not train, are points of "
+        "the fits of phase %s, with intercepts of their own.",
+        jnum(prior, "used"), jnum(prior, "runs"), jstr(prior, "table"), jstr(prior, "phase"));
 }

@@ -17,6 +17,11 @@ void origin_words(const json_t *origin, char *buf, size_t size);
 // [{"build","isa","source","runs"}], one entry an origin other than the sweep's own, in an
 // order of their own; NULL if there is none. The caller owns it.
 json_t *origins_of(const struct steer *s);
-// A sentence about them for people; runs: law.json's. The caller owns it.
+// {"table","hash","phase","use","runs","used"}: the configuration's prior runs, and how many of
+// them are points of fits; NULL if there are none. The caller owns it.
+json_t *origins_prior(const struct sweep *cfg);
+// A sentence about origins_prior's; the caller owns it.
+json_t *origins_prior_note(const json_t *prior);
+// A sentence about origins_of's for people; runs: law.json's. The caller owns it.
 json_t *origins_note(const json_t *origins, const json_t *runs);
 #endif

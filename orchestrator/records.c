@@ -99,6 +99,21 @@ json_t *records_extend(const struct records_identity *id, int number, const char
                      "time", seconds(time));
 }
 
+json_t *records_prior(const struct sweep *cfg)
+{
+    const struct prior *pr = &cfg->prior;
+    const char *slash = strrchr(pr->table, '/');
+    json_t *rows = json_array();
+    for (int i = 0; i < pr->n; i++)
+        json_array_append_new(rows, json_pack("[I, f, f, f, i]", (json_int_t)pr->run[i].line,
+                                              pr->run[i].C, pr->run[i].t, pr->run[i].loss,
+                                              pr->run[i].group));
+    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o}", "t", "prior", "table",
+                     slash ? slash + 1 : pr->table, "hash",
+                     json_sprintf("%016" PRIx64, pr->hash), "map", pr->map, "phase", pr->phase,
+                     "use", pr->use == PRIOR_FIT ? "fit" : "start", "rows", rows);
+}
+
 json_t *records_import(json_t *result, const char *source, const char *dir)
 {
     static const char *const where[] = {"attempt", "worker", "t0", "t1"}; // in that sweep

@@ -31,6 +31,8 @@ json_t *records_stop(const char *why, double time);
 // keys: what differs, as config_differences says it. number: of the configuration, from 2 on.
 json_t *records_extend(const struct records_identity *id, int number, const char *keys,
                        double time);
+// The runs of the configuration's table, as they were read: "fit" or "start".
+json_t *records_prior(const struct sweep *cfg);
 // A result of another sweep: its record, taken over from that sweep's journal in dir. source:
 // that sweep's name and hash. build and isa are left to origin_mark.
 json_t *records_import(json_t *result, const char *source, const char *dir);

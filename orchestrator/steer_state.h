@@ -33,7 +33,9 @@ struct cell {
     struct entry *entries;
     json_t *infeasible; // [{"point","why"}]
     struct curve_fit fits[CONFIG_MAX_AXES];
-    int *fit_entry[CONFIG_MAX_AXES]; // observation i of fit f is entry fit_entry[f][i]
+    // Observation i of fit f is entry fit_entry[f][i], or below 0 run -1 - fit_entry[f][i] of
+    // the table of prior runs.
+    int *fit_entry[CONFIG_MAX_AXES];
     double adopted[CONFIG_MAX_AXES]; // by fit; NaN: nothing
     char rule[CONFIG_MAX_AXES][160];
     bool has_rank, has_spread;
