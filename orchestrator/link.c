@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <mpi.h>
+#include <sched.h>
 #if defined(OPEN_MPI) && OMPI_MAJOR_VERSION >= 5
 #include <mpi-ext.h>
 #endif
@@ -32,10 +33,11 @@ struct link {
     char *inbox;         // LINK_MESSAGE_MAX
     MPI_Request receive; // none while the last message may still be read
     struct outgoing *sending;
-    long nap_ns;
+    int yields, naps; // since activity; yields start high where they would be in vain
+    long nap_ns, waited_ns;
 };
 
-enum { NAP_FIRST_NS = 20000, NAP_LONGEST_NS = 1000000 };
+enum { YIELDS = 16, NAP_FIRST_NS = 20000, NAP_FIRST_MAX_NS = 250000, NAP_LONGEST_NS = 1000000 };
 
 const char *link_kind_name(enum link_kind k)
 {
@@ -326,13 +328,27 @@ enum err link_poll(struct link *l, struct link_msg *out, bool *got)
 
 void link_nap(struct link *l)
 {
+    if (l->yields < YIELDS) {
+        l->yields++;
+        sched_yield();
+        return;
+    }
     nanosleep(&(struct timespec){.tv_nsec = l->nap_ns}, NULL);
+    l->naps++;
+    l->waited_ns += l->nap_ns;
     l->nap_ns = l->nap_ns * 2 < NAP_LONGEST_NS ? l->nap_ns * 2 : NAP_LONGEST_NS;
 }
 
+// The next wait will be like this one: where it took several naps, the next begins with one of
+// half its length instead of many looks in vain.
 void link_active(struct link *l)
 {
-    l->nap_ns = NAP_FIRST_NS;
+    bool longer = l->naps > 1;
+    long half = l->waited_ns / 2 < NAP_FIRST_MAX_NS ? l->waited_ns / 2 : NAP_FIRST_MAX_NS;
+    l->yields = longer ? YIELDS : 0;
+    l->nap_ns = longer ? half : NAP_FIRST_NS;
+    l->naps = 0;
+    l->waited_ns = 0;
 }
 
 // turns: naps of a millisecond at most.

@@ -61,8 +61,9 @@ enum err link_send(struct link *l, const struct link_msg *m);
 // errors; what is not a message of a known kind is dropped and counted.
 enum err link_poll(struct link *l, struct link_msg *out, bool *got);
 int link_dropped(const struct link *l);
-// Sleeps: 20 us after activity, doubling up to 1 ms while nothing comes (a blocked receive
-// would burn a core). link_active starts over.
+// Waits a little: right after activity it only lets others run, then it sleeps 20 us, doubling
+// up to 1 ms while nothing comes (a blocked receive would burn a core). link_active starts
+// over.
 void link_nap(struct link *l);
 void link_active(struct link *l);
 // Clean: every message got through, every rank is alive; finalises MPI. Otherwise a rank may be

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static const double SHOW_EVERY = 1;      // s between two status files
+static const double COMMIT_EVERY = .05;  // s that results may wait for company
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
 static const double START_PATIENCE = 30; // s until all workers have said READY
@@ -24,10 +25,9 @@ const struct steer_job *manage_job(const struct manager *m, int job)
     return steer_job_at(m->steer, m->steer_of[job]);
 }
 
-double manage_seconds(const struct manager *m, const struct steer_job *sj)
+double manage_seconds(const struct manager *m, int steer_number)
 {
-    struct runtime_work w = runtime_work_of(&sj->job);
-    return runtime_predict(&m->runtime, &w, NULL);
+    return runtime_predict(&m->runtime, &m->jobs[steer_number].work, NULL);
 }
 
 double manage_time(const struct manager *m, double clock)
@@ -35,13 +35,18 @@ double manage_time(const struct manager *m, double clock)
     return m->wall0 + (clock - m->clock0);
 }
 
+static void note_unsynced(struct manager *m)
+{
+    if (!isfinite(m->unsynced_since))
+        m->unsynced_since = signals_clock();
+}
+
 enum err manage_record(struct manager *m, json_t *rec)
 {
     ENSURE(rec, ERR_FAILED, "out of memory for a record");
+    note_unsynced(m);
     enum err e = journal_append(m->journal, rec);
-    json_array_append_new(m->records, rec);
-    if (!isfinite(m->unsynced_since))
-        m->unsynced_since = signals_clock();
+    json_decref(rec);
     return e;
 }
 
@@ -68,36 +73,8 @@ static enum err queue(struct manager *m, int number)
     }
     records_attempts(&m->past, sj->job.id, &attempts, &crashes);
     m->steer_of[m->n_sched++] = number;
-    return sched_add(m->sched, sj->job.id, sj->priority, manage_seconds(m, sj), attempts,
+    return sched_add(m->sched, sj->job.id, sj->priority, manage_seconds(m, number), attempts,
                      crashes);
-}
-
-enum err manage_take_up(struct manager *m)
-{
-    for (; m->seen_decisions < steer_n_decisions(m->steer); m->seen_decisions++) {
-        json_t *d = steer_decision_at(m->steer, m->seen_decisions);
-        const char *id = json_string_value(json_object_get(d, "id"));
-        if (json_object_get(m->past.decisions, id ? id : ""))
-            continue;
-        TRY(manage_record(m, json_deep_copy(d)));
-        manage_say_decision(m, d);
-    }
-    for (; m->seen_jobs < steer_n_jobs(m->steer); m->seen_jobs++) {
-        const struct steer_job *sj = steer_job_at(m->steer, m->seen_jobs);
-        if (!json_object_get(m->past.jobs, sj->job.id))
-            TRY(manage_record(m, records_job(&m->cfg, sj)));
-        m->n_ok += sj->final && sj->result.status == JOB_OK;
-        m->n_failed += sj->final && sj->result.status != JOB_OK;
-        TRY(queue(m, m->seen_jobs));
-    }
-    return OK;
-}
-
-// What a worker has to know of a job besides the job.
-static json_t *terms_of(const struct manager *m)
-{
-    return json_pack("{s:s, s:s, s:i}", "dir", m->dir, "command", m->cfg.trainer, "threads",
-                     m->cfg.base.threads);
 }
 
 // job.json, n bytes, not terminated.
@@ -117,30 +94,74 @@ static enum err job_text(const struct manager *m, const struct steer_job *sj, ch
     return OK;
 }
 
+static enum err note_job(struct manager *m, int number)
+{
+    const struct steer_job *sj = steer_job_at(m->steer, number);
+    if (number >= m->cap_jobs) {
+        int cap = m->cap_jobs ? 2 * m->cap_jobs : 256;
+        struct manage_job *p = realloc(m->jobs, (size_t)cap * sizeof *p);
+        ENSURE(p, ERR_FAILED, "out of memory");
+        m->jobs = p;
+        m->cap_jobs = cap;
+    }
+    struct manage_job *j = &m->jobs[number];
+    *j = (struct manage_job){.work = runtime_work_of(&sj->job)};
+    return sj->final ? OK : job_text(m, sj, &j->text, &j->n_text);
+}
+
+enum err manage_take_up(struct manager *m)
+{
+    for (; m->seen_decisions < steer_n_decisions(m->steer); m->seen_decisions++) {
+        json_t *d = steer_decision_at(m->steer, m->seen_decisions);
+        const char *id = json_string_value(json_object_get(d, "id"));
+        if (json_object_get(m->past.decisions, id ? id : ""))
+            continue;
+        TRY(manage_record(m, json_deep_copy(d)));
+        manage_say_decision(m, d);
+    }
+    for (; m->seen_jobs < steer_n_jobs(m->steer); m->seen_jobs++) {
+        const struct steer_job *sj = steer_job_at(m->steer, m->seen_jobs);
+        if (!json_object_get(m->past.jobs, sj->job.id))
+            TRY(manage_record(m, records_job(&m->cfg, sj)));
+        m->n_ok += sj->final && sj->result.status == JOB_OK;
+        m->n_failed += sj->final && sj->result.status != JOB_OK;
+        TRY(note_job(m, m->seen_jobs));
+        TRY(queue(m, m->seen_jobs));
+    }
+    return OK;
+}
+
+// What a worker has to know of a job besides the job.
+static enum err terms_for(const struct manager *m, const struct sched_assign *a, json_t **out)
+{
+    json_t *terms = json_pack("{s:s, s:s, s:i}", "dir", m->dir, "command", m->cfg.trainer,
+                              "threads", m->cfg.base.threads);
+    ENSURE(terms, ERR_FAILED, "out of memory for a job");
+    enum err e = slots_bind(m->slots, &a->worker, 1, terms);
+    if (e != OK)
+        json_decref(terms);
+    *out = e == OK ? terms : NULL;
+    return e;
+}
+
 static enum err send_job(struct manager *m, const struct sched_assign *a)
 {
-    const struct steer_job *sj = manage_job(m, a->job);
     struct manage_worker *w = &m->workers[a->worker];
-    char *text;
-    size_t n;
-    json_t *terms = terms_of(m);
-    ENSURE(terms, ERR_FAILED, "out of memory for a job");
-    TRY(slots_bind(m->slots, &a->worker, 1, terms));
+    const struct manage_job *j = &m->jobs[m->steer_of[a->job]];
+    json_t *terms = NULL;
+    TRY(terms_for(m, a, &terms));
     bool news = !json_equal(terms, w->terms);
     json_decref(news ? w->terms : terms);
     w->terms = news ? terms : w->terms;
-    TRY(job_text(m, sj, &text, &n));
     struct link_msg msg = {.peer = a->worker + 1,
                            .kind = LINK_JOB,
                            .job = a->job,
                            .attempt = a->attempt,
-                           .text = text,
-                           .n_text = n,
+                           .text = j->text,
+                           .n_text = j->n_text,
                            .body = news ? json_incref(terms) : NULL};
-    memcpy(msg.id, sj->job.id, sizeof msg.id);
-    enum err e = link_send(m->link, &msg);
-    free(text);
-    return e;
+    memcpy(msg.id, manage_job(m, a->job)->job.id, sizeof msg.id);
+    return link_send(m->link, &msg);
 }
 
 // Once every worker has said what its machine has, or has had the time for it.
@@ -172,17 +193,20 @@ static enum err dispatch(struct manager *m)
 }
 
 // Journalled results reach the steering, the steering's answers the journal, in this order:
-// nothing is acted on that a crash could undo. Idle workers get what is queued before the fits
-// begin.
+// nothing is acted on that a crash could undo. Nobody waits for that while jobs are queued, so
+// that many results may share one write.
 static enum err steer_on(struct manager *m)
 {
-    if (m->n_finals == 0)
+    double now = signals_clock();
+    bool due = sched_count(m->sched).queued == 0 || now - m->finals_since > COMMIT_EVERY ||
+               now - m->shown > SHOW_EVERY || m->why[0];
+    if (m->n_finals == 0 || !due)
         return OK;
     TRY(sync_journal(m));
-    TRY(dispatch(m));
     for (int i = 0; i < m->n_finals; i++)
         TRY(steer_result(m->steer, &m->finals[i]));
     m->n_finals = 0;
+    m->finals_since = INFINITY;
     if (m->why[0])
         return OK; // stopping: the next run of the program takes the decisions
     TRY(steer_advance(m->steer));
@@ -193,12 +217,16 @@ static enum err steer_on(struct manager *m)
 // ---- what the workers say
 
 // Takes origin's reference.
-static enum err keep_final(struct manager *m, const struct job_result *r, json_t *origin)
+static enum err keep_final(struct manager *m, int job, const struct job_result *r,
+                           json_t *origin)
 {
     // The steering is told, and takes no decision, before the journal is synced.
     enum err e = origin ? steer_know(m->steer, r, origin) : OK;
     json_decref(origin);
     TRY(e);
+    struct manage_job *j = &m->jobs[m->steer_of[job]];
+    free(j->text);
+    j->text = NULL;
     if (m->n_finals == m->cap_finals) {
         int cap = m->cap_finals ? 2 * m->cap_finals : 64;
         struct job_result *p = realloc(m->finals, (size_t)cap * sizeof *p);
@@ -206,6 +234,8 @@ static enum err keep_final(struct manager *m, const struct job_result *r, json_t
         m->finals = p;
         m->cap_finals = cap;
     }
+    if (m->n_finals == 0)
+        m->finals_since = signals_clock();
     m->finals[m->n_finals++] = *r;
     if (r->status == JOB_OK)
         m->n_ok++;
@@ -252,36 +282,59 @@ static enum sched_outcome outcome_of(enum job_status status)
     }
 }
 
-static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
-                         json_t *said, double t0, double t1)
+// Of a result of that worker; NULL: the sweep's own.
+static json_t *origin_here(const struct manager *m, int worker)
 {
-    const struct steer_job *sj = manage_job(m, a->job);
-    memcpy(r->id, sj->job.id, sizeof r->id);
-    bool ran = m->workers[a->worker].job == a->job;
-    if (ran)
+    json_t *origin = json_object();
+    origin_mark(origin, &m->identity, m->own.build, m->workers[worker].isa);
+    if (json_object_size(origin) > 0)
+        return origin;
+    json_decref(origin);
+    return NULL;
+}
+
+static enum err record_end(struct manager *m, const struct sched_assign *a, bool final,
+                           double t0, double t1, const struct link_msg *msg, const json_t *said,
+                           const json_t *origin)
+{
+    char *text;
+    size_t n;
+    struct records_attempt at = {manage_job(m, a->job)->job.id,
+                                 a->attempt,
+                                 a->worker + 1,
+                                 manage_time(m, t0),
+                                 manage_time(m, t1),
+                                 origin};
+    TRY(records_end(&at, final, msg->text, msg->n_text, said, &text, &n));
+    note_unsynced(m);
+    enum err e = journal_append_text(m->journal, text, n);
+    free(text);
+    return e;
+}
+
+static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
+                         const struct link_msg *msg, const json_t *said)
+{
+    memcpy(r->id, manage_job(m, a->job)->job.id, sizeof r->id);
+    const double offset = m->workers[a->worker].offset;
+    double t0 = msg->start + offset, t1 = msg->end + offset;
+    if (m->workers[a->worker].job == a->job)
         note_end(m, a->worker, t0, t1);
     enum sched_outcome outcome = outcome_of(r->status);
     enum sched_verdict verdict = sched_report(m->sched, *a, outcome);
     if (verdict == SCHED_STALE)
         return OK;
-    double w0 = manage_time(m, t0), w1 = manage_time(m, t1);
-    const char *backend = json_string_value(json_object_get(said, "backend"));
-    const char *words = json_string_value(json_object_get(said, "stderr"));
-    if (r->status == JOB_OK) {
-        struct runtime_work work = runtime_work_of(&sj->job);
-        runtime_add(&m->runtime, &work, m->workers[a->worker].host, r->seconds);
-    }
-    if (verdict == SCHED_FINAL) {
-        json_t *rec =
-            records_result(r, a->attempt, a->worker + 1, w0, w1, backend ? backend : "",
-                           json_incref(json_object_get(said, "curve")));
-        origin_mark(rec, &m->identity, m->own.build, m->workers[a->worker].isa);
-        TRY(manage_record(m, rec));
-        TRY(keep_final(m, r, origin_of(rec)));
-    } else if (outcome == SCHED_CRASHED) {
-        TRY(manage_record(
-            m, records_failure(r, a->attempt, a->worker + 1, w0, w1, words ? words : "")));
-    }
+    if (r->status == JOB_OK)
+        runtime_add(&m->runtime, &m->jobs[m->steer_of[a->job]].work, m->workers[a->worker].host,
+                    r->seconds);
+    json_t *origin = origin_here(m, a->worker);
+    enum err e = OK;
+    if (verdict == SCHED_FINAL || outcome == SCHED_CRASHED)
+        e = record_end(m, a, verdict == SCHED_FINAL, t0, t1, msg, said, origin);
+    if (e == OK && verdict == SCHED_FINAL)
+        e = keep_final(m, a->job, r, json_incref(origin));
+    json_decref(origin);
+    TRY(e);
     return outcome == SCHED_CRASHED ? take_crash(m, a, r, verdict == SCHED_FINAL) : OK;
 }
 
@@ -339,21 +392,23 @@ static enum err on_started(struct manager *m, int worker, const struct link_msg 
     w->step = 0;
     w->loss = NAN;
     m->first_start = fmin(m->first_start, t0);
-    return manage_record(m, records_start(manage_job(m, a.job)->job.id, a.attempt, worker + 1,
-                                          manage_time(m, t0)));
+    char text[RECORDS_START_MAX];
+    struct records_attempt at = {manage_job(m, a.job)->job.id, a.attempt, worker + 1,
+                                 manage_time(m, t0),           0,         NULL};
+    note_unsynced(m);
+    return journal_append_text(m->journal, text, records_start(&at, text));
 }
 
 static enum err on_result(struct manager *m, int worker, const struct link_msg *msg)
 {
     struct sched_assign a = {0};
     struct job_result r;
-    const double offset = m->workers[worker].offset;
     TRY(read_assign(m, worker, msg, &a));
     json_t *said = json_loadb(msg->text, msg->n_text, JSON_REJECT_DUPLICATES, NULL);
     ENSURE(said, ERR_FAILED, "rank %d: an unreadable result", worker + 1);
     enum err e = job_result_from_json(said, "RESULT", &r);
     if (e == OK)
-        e = take_end(m, &a, &r, said, msg->start + offset, msg->end + offset);
+        e = take_end(m, &a, &r, msg, said);
     json_decref(said);
     return e;
 }
@@ -492,6 +547,7 @@ static enum err turn(struct manager *m)
     look_for_reasons_to_stop(m);
     if (m->why[0] && m->drain_since == INFINITY)
         TRY(begin_drain(m));
+    TRY(dispatch(m)); // what is queued is on disk
     TRY(steer_on(m));
     TRY(dispatch(m));
     TRY(check_silence(m));
@@ -515,6 +571,7 @@ static enum err finish_done(struct manager *m)
     if (!m->past.done)
         TRY(manage_record(m, records_stop("done", manage_time(m, signals_clock()))));
     TRY(sync_journal(m));
+    TRY(manage_reread(m));
     TRY(outputs_write(m->dir, m->steer, m->records, &why));
     if (*why)
         manage_say(m, "no architecture.json: %s", why);

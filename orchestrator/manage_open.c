@@ -20,6 +20,14 @@ static enum err keep_record(void *ctx, json_t *rec)
     return json_array_append(ctx, rec) == 0 ? OK : err_set(ERR_FAILED, "out of memory");
 }
 
+enum err manage_reread(struct manager *m)
+{
+    json_decref(m->records);
+    m->records = json_array();
+    ENSURE(m->records, ERR_FAILED, "out of memory");
+    return journal_again(m->journal, keep_record, m->records);
+}
+
 static enum err own_identity(struct manager *m, struct records_identity *id)
 {
     memcpy(id->name, m->cfg.name, sizeof id->name);
@@ -124,7 +132,9 @@ static enum err open_journal(struct manager *m)
     bool begins = json_array_size(m->records) == 0;
     if (begins) {
         m->identity = m->own;
-        TRY(manage_record(m, records_sweep(&m->own)));
+        json_t *first = records_sweep(&m->own);
+        ENSURE(json_array_append(m->records, first) == 0, ERR_FAILED, "out of memory");
+        TRY(manage_record(m, first));
     }
     TRY(check_identity(m, journal, resolved));
     TRY(manage_past(m, journal));
@@ -164,7 +174,7 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     clock_gettime(CLOCK_REALTIME, &t);
     m->wall0 = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
     m->clock0 = signals_clock();
-    m->first_start = m->unsynced_since = m->drain_since = INFINITY;
+    m->first_start = m->unsynced_since = m->finals_since = m->drain_since = INFINITY;
     m->shown = -INFINITY;
     if (!(m->opt.silence > 0))
         m->opt.silence = SILENCE;
@@ -180,7 +190,10 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     if (m->opt.extend)
         TRY(check_extended(out_dir));
     TRY(sweepdir_open(out_dir, m->dir, sizeof m->dir));
-    return open_journal(m);
+    TRY(open_journal(m));
+    json_decref(m->records); // the journal has them; they grow with every run
+    m->records = NULL;
+    return OK;
 }
 
 enum err manage_open(const char *config_path, const char *out_dir,
@@ -208,6 +221,9 @@ void manage_free(struct manager *m)
     json_decref(m->latest);
     json_decref(m->extension);
     free(m->steer_of);
+    for (int i = 0; m->jobs && i < m->seen_jobs; i++)
+        free(m->jobs[i].text);
+    free(m->jobs);
     for (int w = 0; m->workers && w < m->n_workers; w++)
         json_decref(m->workers[w].terms);
     free(m->workers);

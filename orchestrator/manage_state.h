@@ -25,6 +25,13 @@ struct manage_worker {
     json_t *terms; // that its last job came with; the next one needs them only if they differ
 };
 
+// Made once, when the steering asks for the job.
+struct manage_job {
+    struct runtime_work work;
+    char *text; // job.json, n_text bytes; NULL once the job is final
+    size_t n_text;
+};
+
 struct manager {
     struct sweep cfg;
     struct run_options opt;
@@ -34,10 +41,10 @@ struct manager {
     struct steer *steer;
     struct sched *sched;
     struct slots *slots;
-    bool shared; // what a machine has is shared out: jobs go to workers from then on
+    bool shared;            // what a machine has is shared out: jobs go to workers from then on
     struct runtime runtime; // of all runs so far
     struct progress *progress;
-    json_t *records;
+    json_t *records;                  // the journal's; only while starting and ending
     size_t settled;                   // of them, before manage_past
     struct records_identity identity; // the journal's
     struct records_identity own;      // this program's
@@ -45,6 +52,8 @@ struct manager {
     struct records_past past;
     int *steer_of; // scheduler's number of a job -> steering's
     int n_sched, cap_sched;
+    struct manage_job *jobs; // by the steering's number
+    int cap_jobs;
     int seen_jobs, seen_decisions; // of the steering's, already taken up
     struct manage_worker *workers;
     int n_workers;
@@ -55,20 +64,22 @@ struct manager {
     double first_start, last_end, busy; // this session's, manager's clock; s
     int n_ok, n_failed, n_crashes; // final results ok and not; crashed attempts of this session
     char last_cause[256];
-    double unsynced_since, shown; // infinite: nothing waits
-    double drain_since;           // infinite: not draining
-    char why[128];                // of the drain
-    json_t *latest;               // last things worth reading
+    double unsynced_since, finals_since, shown; // infinite: nothing waits
+    double drain_since;                         // infinite: not draining
+    char why[128];                              // of the drain
+    json_t *latest;                             // last things worth reading
 };
 
 // The steering's record of a scheduler's job.
 const struct steer_job *manage_job(const struct manager *m, int job);
 // Predicted seconds of a whole training.
-double manage_seconds(const struct manager *m, const struct steer_job *sj);
+double manage_seconds(const struct manager *m, int steer_number);
 // Time of day of a moment on the manager's clock.
 double manage_time(const struct manager *m, double clock);
 // Appends to the journal; takes the reference.
 enum err manage_record(struct manager *m, json_t *rec);
+// All records that are on disk, into m->records.
+enum err manage_reread(struct manager *m);
 // Journals what the steering has newly decided and created, and queues the jobs.
 enum err manage_take_up(struct manager *m);
 // manage_past.c: adds to the records, before they are replayed, that this configuration extends

@@ -40,12 +40,6 @@ json_t *records_job(const struct sweep *cfg, const struct steer_job *sj)
                      (json_int_t)sj->counts.N_a, "N", (json_int_t)sj->counts.N, "job", kept);
 }
 
-json_t *records_start(const char *id, int attempt, int worker, double t0)
-{
-    return json_pack("{s:s, s:s, s:i, s:i, s:o}", "t", "start", "id", id, "attempt", attempt,
-                     "worker", worker, "t0", seconds(t0));
-}
-
 json_t *records_words(const struct job_result *r)
 {
     json_t *words = job_result_to_json(r);
@@ -54,36 +48,62 @@ json_t *records_words(const struct job_result *r)
     return words;
 }
 
-static json_t *ended(const char *type, const struct job_result *r, int attempt, int worker,
-                     double t0, double t1)
+// As jansson writes seconds(t): a record that is read and written again stays the same. It must
+// be JSON whatever a worker takes for the time.
+static const char *seconds_text(double t, char buf[40])
 {
-    json_t *rec = json_pack("{s:s}", "t", type), *result = job_result_to_json(r);
-    json_object_update_missing(rec, result);
-    json_decref(result);
-    json_object_set_new(rec, "id", json_string(r->id));
-    json_object_set_new(rec, "attempt", json_integer(attempt));
-    json_object_set_new(rec, "worker", json_integer(worker));
-    json_object_set_new(rec, "t0", seconds(t0));
-    json_object_set_new(rec, "t1", seconds(t1));
-    return rec;
+    int n = snprintf(buf, 40, "%.17g", t > 0 && t < 1e12 ? round(t * 1000) / 1000 : 0);
+    if (strspn(buf, "0123456789") == (size_t)n)
+        memcpy(buf + n, ".0", 3);
+    return buf;
 }
 
-json_t *records_result(const struct job_result *r, int attempt, int worker, double t0,
-                       double t1, const char *backend, json_t *curve)
+size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX])
 {
-    json_t *rec = ended("result", r, attempt, worker, t0, t1);
-    json_object_set_new(rec, "backend", json_string(backend));
-    if (curve)
-        json_object_set_new(rec, "curve", curve);
-    return rec;
+    char t0[40];
+    int n =
+        snprintf(buf, RECORDS_START_MAX,
+                 "{\"t\":\"start\",\"id\":\"%.16s\",\"attempt\":%d,\"worker\":%d,\"t0\":%s}",
+                 a->id, a->attempt, a->worker, seconds_text(a->t0, t0));
+    return (size_t)n;
 }
 
-json_t *records_failure(const struct job_result *r, int attempt, int worker, double t0,
-                        double t1, const char *last_words)
+// Whether the text, which is this object, can be the rest of a record.
+static bool fits(const char *said, size_t n, const json_t *object)
 {
-    json_t *rec = ended("failure", r, attempt, worker, t0, t1);
-    json_object_set_new(rec, "stderr", json_string(last_words));
-    return rec;
+    static const char *const own[] = {"t",  "id",    "attempt", "worker", "t0",
+                                      "t1", "build", "isa",     "source"};
+    bool good = json_object_size(object) > 0 && *said == '{' && said[n - 1] == '}' &&
+                !memchr(said, '\n', n);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        good = good && !json_object_get(object, own[i]);
+    return good;
+}
+
+enum err records_end(const struct records_attempt *a, bool final, const char *said, size_t n,
+                     const json_t *object, char **out, size_t *n_out)
+{
+    char t0[40], t1[40], *origin = a->origin ? json_dumps(a->origin, JSON_COMPACT) : NULL;
+    size_t n_origin = origin ? strlen(origin) - 1 : 0; // without the bracket that ends it
+    size_t size = RECORDS_START_MAX + n + n_origin, at;
+    char *text = fits(said, n, object) ? malloc(size) : NULL;
+    if (!text) {
+        free(origin);
+        return err_set(ERR_FAILED, "job %s: rank %d's result cannot be recorded", a->id,
+                       a->worker);
+    }
+    at = (size_t)snprintf(text, size, "{\"t\":\"%s\",\"id\":\"%.16s\",",
+                          final ? "result" : "failure", a->id);
+    memcpy(text + at, said + 1, n - 2);
+    at += n - 2;
+    at += (size_t)snprintf(
+        text + at, size - at, ",\"attempt\":%d,\"worker\":%d,\"t0\":%s,\"t1\":%s%s%.*s}",
+        a->attempt, a->worker, seconds_text(a->t0, t0), seconds_text(a->t1, t1),
+        origin ? "," : "", n_origin ? (int)n_origin - 1 : 0, origin ? origin + 1 : "");
+    free(origin);
+    *out = text;
+    *n_out = at;
+    return OK;
 }
 
 json_t *records_stop(const char *why, double time)

@@ -15,17 +15,26 @@ json_t *records_sweep(const struct records_identity *id);
 // One run of the program over this journal: workers, when it began (s since 1970).
 json_t *records_session(int number, int workers, double time);
 json_t *records_job(const struct sweep *cfg, const struct steer_job *sj);
-json_t *records_start(const char *id, int attempt, int worker, double t0);
 // What a worker says of an attempt that ended: the trainer's result without its id. backend,
-// curve and stderr come besides.
+// curve and, where it failed, stderr (its last lines) come besides.
 json_t *records_words(const struct job_result *r);
-// A final result: the trainer's, and where and when it came from. Takes curve's reference (may
-// be NULL).
-json_t *records_result(const struct job_result *r, int attempt, int worker, double t0,
-                       double t1, const char *backend, json_t *curve);
-// A crashed attempt that will be tried again.
-json_t *records_failure(const struct job_result *r, int attempt, int worker, double t0,
-                        double t1, const char *last_words);
+
+// Records of which there are many, as text for journal_append_text. Where and when an attempt
+// was made: worker is its rank; s since 1970.
+struct records_attempt {
+    const char *id;
+    int attempt, worker;
+    double t0, t1;
+    const json_t *origin; // of the result (origin.h); NULL: the sweep's own
+};
+enum { RECORDS_START_MAX = 256 };
+// Returns its length.
+size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX]);
+// An attempt's end: `said`, n bytes of text with the object `object` in it, and the attempt.
+// final: a result, else a failure that will be tried again. *out is the caller's. ERR_FAILED: a
+// text that cannot go into a record as it is.
+enum err records_end(const struct records_attempt *a, bool final, const char *said, size_t n,
+                     const json_t *object, char **out, size_t *n_out);
 json_t *records_stop(const char *why, double time);
 // From here on another configuration holds, id's name and hash; what is known stays known.
 // keys: what differs, as config_differences says it. number: of the configuration, from 2 on.

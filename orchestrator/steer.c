@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/steer.h"
+#include "core/rng.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
 #include <stdio.h>
@@ -104,6 +105,7 @@ void steer_free(struct steer *s)
         free(s->jobs[i]);
     }
     free(s->jobs);
+    free(s->table);
     for (int i = 0; i < s->n_cells; i++) {
         decide_cell_free(&s->cells[i]);
         free(s->cells[i].entries);
@@ -115,12 +117,37 @@ void steer_free(struct steer *s)
     free(s);
 }
 
+// Where the id is in the table, or would be.
+static int *place_of(const struct steer *s, const char *id)
+{
+    uint64_t at = rng_hash(id, strlen(id), RNG_HASH_START);
+    for (;; at++) {
+        int *place = &s->table[at & (uint64_t)(s->n_table - 1)];
+        if (*place == 0 || strcmp(s->jobs[*place - 1]->job.id, id) == 0)
+            return place;
+    }
+}
+
 int steer_find(const struct steer *s, const char *id)
 {
-    for (int i = 0; i < s->n_jobs; i++)
-        if (strcmp(s->jobs[i]->job.id, id) == 0)
-            return i;
-    return -1;
+    return s->n_table > 0 ? *place_of(s, id) - 1 : -1;
+}
+
+// Keeps the table at most half full.
+static enum err table_add(struct steer *s, int job)
+{
+    if (2 * (job + 1) > s->n_table) {
+        int n = s->n_table ? 2 * s->n_table : 256; // a power of two
+        int *table = calloc((size_t)n, sizeof *table);
+        ENSURE(table, ERR_FAILED, "out of memory: %d jobs", n);
+        free(s->table);
+        s->table = table;
+        s->n_table = n;
+        for (int i = 0; i < job; i++)
+            *place_of(s, s->jobs[i]->job.id) = i + 1;
+    }
+    *place_of(s, s->jobs[job]->job.id) = job + 1;
+    return OK;
 }
 
 enum err steer_result(struct steer *s, const struct job_result *r)
@@ -227,7 +254,7 @@ static enum err job_add(struct steer *s, const struct job *job, const struct cou
     steer_take_known(s, sj);
     *index = s->n_jobs;
     s->jobs[s->n_jobs++] = sj;
-    return OK;
+    return table_add(s, *index);
 }
 
 static void job_fill(const struct sweep *cfg, const struct wish *w, const struct solution *sol,
@@ -265,9 +292,9 @@ static enum err point_jobs(struct steer *s, struct cell *c, const struct wish *w
     for (int seed = 1; e == OK && seed <= cfg->phases[c->phase].seeds; seed++) {
         j.train.seed = seed;
         job_set_id(&j);
-        int index;
+        int index, known = s->n_jobs;
         e = job_add(s, &j, &sol->counts, c, priority, &index);
-        for (int i = 0; e == OK && i < c->n_entries; i++)
+        for (int i = 0; e == OK && index < known && i < c->n_entries; i++)
             if (c->entries[i].job == index)
                 index = -1; // another point of this cell already came to the same structure
         if (e == OK && index < 0 && seed == 1)

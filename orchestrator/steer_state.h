@@ -53,6 +53,7 @@ struct steer {
     const struct sweep *cfg;
     int n_jobs, cap_jobs;
     struct steer_job **jobs; // pointers stay valid while the array grows
+    int *table, n_table;     // jobs by id: number + 1 at its hash or the next free place after
     int n_decisions;
     json_t *decisions; // array
     int n_cells, cap_cells;

@@ -3,18 +3,16 @@
 #include "core/job.h"
 #include "core/json.h"
 #include "orchestrator/identity.h"
+#include "orchestrator/jobdir.h"
 #include "orchestrator/place.h"
 #include "orchestrator/records.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/trainer.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,7 +80,8 @@ static enum err send_result(struct supervisor *s, const struct order *o,
     if (words && s->trainer && o == &s->run) {
         json_object_set_new(words, "backend", json_string(trainer_backend(s->trainer)));
         json_object_set_new(words, "curve", trainer_curve(s->trainer));
-        json_object_set_new(words, "stderr", json_string(trainer_stderr(s->trainer)));
+        if (r->status == JOB_FAILED || r->status == JOB_OOM)
+            json_object_set_new(words, "stderr", json_string(trainer_stderr(s->trainer)));
     }
     char *text = words ? json_dumps(words, JSON_COMPACT) : NULL;
     json_decref(words);
@@ -109,37 +108,19 @@ static enum err give_back(struct supervisor *s, const struct order *o)
     return send_result(s, o, &r);
 }
 
-// Written anew for every attempt, so it need not survive a crash.
-static enum err write_spec(const struct order *o, const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool good = fd >= 0 && write(fd, o->spec, o->n_spec) == (ssize_t)o->n_spec;
-    int cause = fd >= 0 && errno == 0 ? ENOSPC : errno;
-    if (fd >= 0)
-        close(fd);
-    ENSURE(good, ERR_FAILED, "%s: %s", path, strerror(cause));
-    return OK;
-}
-
 static enum err start_trainer(const struct order *o, struct trainer **out)
 {
-    char command[JOB_PATH_MAX], sweep[JOB_PATH_MAX], dir[JOB_PATH_MAX + 64];
-    char file[JOB_PATH_MAX + 96], err_file[JOB_PATH_MAX + 96];
+    char command[JOB_PATH_MAX], sweep[JOB_PATH_MAX];
+    struct jobdir dir;
     int64_t threads = 1;
     TRY(json_get_str(o->terms, "JOB", "command", true, command, sizeof command));
     TRY(json_get_str(o->terms, "JOB", "dir", true, sweep, sizeof sweep));
     TRY(json_get_i64(o->terms, "JOB", "threads", true, 1, INT32_MAX, &threads));
-    snprintf(dir, sizeof dir, "%s/jobs/%s", sweep, o->id);
-    snprintf(file, sizeof file, "%s/job.json", dir);
-    snprintf(err_file, sizeof err_file, "%s/stderr.txt", dir);
-    ENSURE(mkdir(dir, 0777) == 0 || errno == EEXIST, ERR_FAILED, "%s: %s", dir,
-           strerror(errno));
-    errno = 0;
-    TRY(write_spec(o, file));
+    TRY(jobdir_make(sweep, o->id, o->spec, o->n_spec, &dir));
     struct trainer_spec spec = {
         .command = command,
-        .job_file = file,
-        .stderr_file = err_file,
+        .job_file = dir.job,
+        .stderr_file = dir.err,
         .threads = (int)threads,
         .cpus = json_string_value(json_object_get(o->terms, "cpus")),
         .gpus = json_string_value(json_object_get(o->terms, "gpus")),
