@@ -67,8 +67,12 @@ static enum err queue(struct manager *m, int number)
     }
     records_attempts(&m->past, sj->job.id, &attempts, &crashes);
     m->steer_of[m->n_sched++] = number;
-    return sched_add(m->sched, sj->job.id, sj->priority, manage_seconds(m, sj), attempts,
-                     crashes);
+    const struct sched_job j = {.id = sj->job.id,
+                                .priority = sj->priority,
+                                .seconds = manage_seconds(m, sj),
+                                .attempts = attempts,
+                                .crashes = crashes};
+    return sched_add(m->sched, &j);
 }
 
 enum err manage_take_up(struct manager *m)
@@ -131,7 +135,7 @@ static enum err dispatch(struct manager *m)
     struct sched_assign a;
     if (!m->shared)
         TRY(share_out(m));
-    while (m->shared && sched_next(m->sched, &a))
+    while (m->shared && sched_next(m->sched, signals_clock(), &a))
         TRY(send_job(m, &a));
     return OK;
 }
@@ -221,7 +225,7 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
     if (ran)
         note_end(m, a->worker, t0, t1);
     enum sched_outcome outcome = outcome_of(r->status);
-    enum sched_verdict verdict = sched_report(m->sched, *a, outcome);
+    enum sched_verdict verdict = sched_report(m->sched, t1, *a, outcome);
     if (verdict == SCHED_STALE)
         return OK;
     double w0 = manage_time(m, t0), w1 = manage_time(m, t1);

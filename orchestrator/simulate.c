@@ -102,7 +102,8 @@ static enum err add_job(struct simulation *s, const char *id, int priority, doub
     s->seconds[s->n_jobs++] = (float)t;
     s->total += t;
     s->longest = fmax(s->longest, t);
-    return sched_add(s->sched, id, priority, predicted, 0, 0);
+    struct sched_job j = {.id = id, .priority = priority, .seconds = predicted};
+    return sched_add(s->sched, &j);
 }
 
 // The worker's first job begins, as soon as it is there.
@@ -124,7 +125,7 @@ static double served(struct simulation *s)
 static enum err dispatch(struct simulation *s)
 {
     struct sched_assign a;
-    while (sched_next(s->sched, &a)) {
+    while (sched_next(s->sched, s->now, &a)) {
         struct worker *w = &s->workers[a.worker];
         s->out->assigned++;
         w->arrives[w->n] = served(s);
@@ -175,7 +176,7 @@ static enum err job_ends(struct simulation *s, int worker)
     if (--w->n > 0)
         TRY(begin(s, worker));
     served(s);
-    ENSURE(sched_report(s->sched, a, SCHED_DONE) == SCHED_FINAL, ERR_FAILED,
+    ENSURE(sched_report(s->sched, s->now, a, SCHED_DONE) == SCHED_FINAL, ERR_FAILED,
            "simulation: a result was not expected");
     return s->steer ? give_result(s, a.job) : OK;
 }
