@@ -105,6 +105,7 @@ struct sweep {
         double budget_factor, max_total_params;
     } recommend;                       // budget = factor x largest scale
     double price_per_hour;             // of one worker, for plan; 0: none given
+    double memory_limit;               // GB of a trainer; 0: need.h
     bool pin;                          // trainers are bound to parts of a machine
     int retries;                       // of a crashed job
     double max_epochs;                 // a run may see the training text at most so often

@@ -185,6 +185,8 @@ const struct key config_keys[] = {
      "what the trainer runs on; moetrain knows cpu and cuda"},
     {"threads", KEY_INT, 0, AT(sweep, base.threads), 1, 1024, "1", NULL,
      "threads of one trainer"},
+    {"memory_limit", KEY_NUM, KEY_LOOSE, AT(sweep, memory_limit), 0, 1e9, "0", NULL,
+     "GB of memory above which a trainer, with what it has started, is ended as `oom`; 0: twice what a run of moetrain should need and 1 GB, no limit on a GPU's host or for another trainer"},
     {"pin", KEY_BOOL, KEY_LOOSE, AT(sweep, pin), NO_RANGE, "true", NULL,
      "each trainer of a machine gets processors and GPUs of its own, if there are enough"},
     {"retries", KEY_INT, KEY_LOOSE, AT(sweep, retries), 0, 100, "2", NULL,

@@ -18,7 +18,7 @@
     X(STARTED, "worker", "job, attempt, start")                                                \
     X(RESULT, "worker", "job, attempt, result, curve, backend, stderr, start, end")            \
     X(UNFIT, "worker", "why: it cannot start trainers, and gives its jobs back")               \
-    X(JOB, "manager", "job, attempt, spec, cpus, gpus: train this")                            \
+    X(JOB, "manager", "job, attempt, spec, cpus, gpus, memory_limit: train this")              \
     X(STOP, "manager", "stop what runs, give back what waits")                                 \
     X(DROP, "manager", "kill what runs and forget it, nobody waits for it")                    \
     X(QUIT, "manager", "clean: end; not clean: a rank is lost, leave without it")

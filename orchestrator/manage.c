@@ -2,6 +2,7 @@
 #include "orchestrator/manage.h"
 #include "core/json.h"
 #include "orchestrator/manage_state.h"
+#include "orchestrator/need.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/sweepdir.h"
@@ -52,6 +53,15 @@ static enum err sync_journal(struct manager *m)
 
 // ---- what the steering wants
 
+// What the scheduler has to know besides time and history.
+static struct sched_job sched_job_of(const struct manager *m, const struct steer_job *sj)
+{
+    struct sched_job j = {.id = sj->job.id, .priority = sj->priority};
+    if (m->moetrain)
+        need_of(&sj->job, &j);
+    return j;
+}
+
 static enum err queue(struct manager *m, int number)
 {
     const struct steer_job *sj = steer_job_at(m->steer, number);
@@ -67,11 +77,10 @@ static enum err queue(struct manager *m, int number)
     }
     records_attempts(&m->past, sj->job.id, &attempts, &crashes);
     m->steer_of[m->n_sched++] = number;
-    const struct sched_job j = {.id = sj->job.id,
-                                .priority = sj->priority,
-                                .seconds = manage_seconds(m, sj),
-                                .attempts = attempts,
-                                .crashes = crashes};
+    struct sched_job j = sched_job_of(m, sj);
+    j.seconds = manage_seconds(m, sj);
+    j.attempts = attempts;
+    j.crashes = crashes;
     return sched_add(m->sched, &j);
 }
 
@@ -108,8 +117,25 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
     json_t *body = json_pack("{s:i, s:i, s:s, s:s, s:o}", "job", a->job, "attempt", a->attempt,
                              "dir", dir, "command", m->cfg.trainer, "spec", spec);
     ENSURE(body, ERR_FAILED, "out of memory for a job");
+    double limit = need_limit(&m->cfg, m->moetrain, &sj->job);
+    if (limit > 0)
+        json_object_set_new(body, "memory_limit", json_real(limit));
     TRY(slots_bind(m->slots, &a->worker, 1, body));
     return link_send(m->link, a->worker + 1, LINK_JOB, body);
+}
+
+// Jobs may go to the worker.
+static void enter(struct manager *m, int worker)
+{
+    sched_settle(m->sched, worker, slots_place(m->slots, worker));
+    sched_join(m->sched, worker);
+}
+
+static void say_misfit(const struct manager *m, int job, char *buf, size_t size)
+{
+    const struct steer_job *sj = manage_job(m, job);
+    const struct sched_job need = sched_job_of(m, sj);
+    need_misfit(&sj->job, &need, buf, size);
 }
 
 // Once every worker has said what its machine has, or has had the time for it.
@@ -122,11 +148,17 @@ static enum err share_out(struct manager *m)
     if (!all && signals_clock() - m->clock0 < START_PATIENCE)
         return OK;
     m->shared = true;
-    if (!m->cfg.pin)
-        return OK;
-    TRY(slots_share(m->slots, &m->cfg.base, why, sizeof why));
+    TRY(slots_share(m->slots, &m->cfg.base, m->cfg.pin, why, sizeof why));
     if (*why)
         manage_say(m, "trainers are not bound to parts of a machine: %s", why);
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].ready && !m->workers[w].lost && !m->workers[w].unfit)
+            enter(m, w);
+    int job = sched_misfit(m->sched, false);
+    if (job != SCHED_NONE) {
+        say_misfit(m, job, why, sizeof why);
+        manage_say(m, "%s; the others are trained", why);
+    }
     return OK;
 }
 
@@ -260,7 +292,8 @@ static enum err on_ready(struct manager *m, int worker, json_t *body)
            worker + 1, host, isa, m->identity.isa);
     TRY(slots_ready(m->slots, worker, host, body));
     m->workers[worker].ready = true;
-    sched_join(m->sched, worker);
+    if (m->shared)
+        enter(m, worker);
     return OK;
 }
 
@@ -350,8 +383,8 @@ static enum err welcome_back(struct manager *m, int worker)
     TRY(link_send(m->link, worker + 1, LINK_DROP, json_object()));
     if (isfinite(m->drain_since))
         return link_send(m->link, worker + 1, LINK_STOP, json_object());
-    if (!w->unfit)
-        sched_join(m->sched, worker);
+    if (!w->unfit && w->ready && m->shared)
+        enter(m, worker);
     return OK;
 }
 
@@ -443,6 +476,17 @@ static enum err begin_drain(struct manager *m)
     return OK;
 }
 
+// Nothing runs, and nothing of what is queued can ever start here.
+static void look_for_dead_end(struct manager *m)
+{
+    struct sched_counts c = sched_count(m->sched);
+    if (!m->shared || m->why[0] || c.held > 0 || c.queued == 0 || c.workers == 0)
+        return;
+    int job = sched_misfit(m->sched, true);
+    if (job != SCHED_NONE)
+        say_misfit(m, job, m->why, sizeof m->why);
+}
+
 static bool drained(const struct manager *m)
 {
     return m->why[0] && (sched_count(m->sched).held == 0 ||
@@ -457,6 +501,7 @@ static enum err turn(struct manager *m)
         TRY(begin_drain(m));
     TRY(steer_on(m));
     TRY(dispatch(m));
+    look_for_dead_end(m);
     TRY(check_silence(m));
     double now = signals_clock();
     if (now - m->unsynced_since > SYNC_EVERY)

@@ -2,6 +2,7 @@
 #include "core/json.h"
 #include "orchestrator/identity.h"
 #include "orchestrator/manage_state.h"
+#include "orchestrator/need.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/sweepdir.h"
 #include <errno.h>
@@ -146,7 +147,6 @@ static enum err open_workers(struct manager *m)
 
 static enum err open_all(struct manager *m, const char *config_path, const char *out_dir)
 {
-    char build[128];
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     m->wall0 = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -160,7 +160,7 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     ENSURE(m->records && m->latest, ERR_FAILED, "out of memory");
     TRY(config_load(config_path, &m->cfg));
     runtime_init(&m->runtime, runtime_guess(&m->cfg.base));
-    TRY(identity_trainer(m->cfg.trainer, build, sizeof build));
+    TRY(need_known(&m->cfg, &m->moetrain));
     TRY(steer_create(&m->cfg, &m->steer));
     TRY(open_workers(m));
     TRY(progress_open(m->opt.progress, stderr, &m->progress));

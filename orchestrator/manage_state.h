@@ -33,7 +33,8 @@ struct manager {
     struct steer *steer;
     struct sched *sched;
     struct slots *slots;
-    bool shared; // what a machine has is shared out: jobs go to workers from then on
+    bool moetrain;          // what a job needs is known
+    bool shared;            // what a machine has is shared out: jobs go to workers from then on
     struct runtime runtime; // of all runs so far
     struct progress *progress;
     json_t *records;

@@ -25,7 +25,7 @@ struct order {
     int job, attempt;
     json_t *spec;        // job.json
     char *dir, *command; // of this job; of the trainer
-    json_t *place;       // "cpus" and "gpus" that the trainer is bound to, where it is
+    json_t *place;       // of the message: "cpus", "gpus", "memory_limit", where there are any
     double start;        // monotonic s
 };
 
@@ -112,6 +112,7 @@ static enum err start_trainer(struct order *o, struct trainer **out)
         .threads = (int)threads,
         .cpus = json_string_value(json_object_get(o->place, "cpus")),
         .gpus = json_string_value(json_object_get(o->place, "gpus")),
+        .memory_limit = json_number_value(json_object_get(o->place, "memory_limit")),
         .grace = GRACE,
     };
     return trainer_start(&spec, out);
@@ -206,8 +207,9 @@ static enum err take_job(struct supervisor *s, json_t *body)
     if (json_unpack(body, "{s:i, s:i, s:s, s:s, s:O}", "job", &o.job, "attempt", &o.attempt,
                     "dir", &dir, "command", &command, "spec", &o.spec) != 0)
         return err_set(ERR_FAILED, "an unreadable JOB message");
-    o.place = json_pack("{s:O*, s:O*}", "cpus", json_object_get(body, "cpus"), "gpus",
-                        json_object_get(body, "gpus"));
+    o.place = json_pack("{s:O*, s:O*, s:O*}", "cpus", json_object_get(body, "cpus"), "gpus",
+                        json_object_get(body, "gpus"), "memory_limit",
+                        json_object_get(body, "memory_limit"));
     o.dir = strdup(dir);
     o.command = strdup(command);
     if (!o.dir || !o.command || !o.place || s->next.set) {

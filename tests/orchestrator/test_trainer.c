@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Trainers of every kind of misconduct, as shell scripts.
 #include "orchestrator/command.h"
+#include "orchestrator/memory.h"
 #include "orchestrator/trainer.h"
 #include "tests/test.h"
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 static char folder[] = "/tmp/moesweep-test-XXXXXX", script[64], err_file[64], note[64];
 static const char *cpus, *gpus; // of the next trainers
+static double memory_limit;
 
 static double now(void)
 {
@@ -38,6 +40,7 @@ static struct trainer *start(const char *text, double grace)
                                 .threads = 3,
                                 .cpus = cpus,
                                 .gpus = gpus,
+                                .memory_limit = memory_limit,
                                 .grace = grace};
     struct trainer *t = NULL;
     CHECK(trainer_start(&spec, &t) == OK);
@@ -320,6 +323,21 @@ static void test_bound(void)
     unsetenv("CUDA_VISIBLE_DEVICES");
 }
 
+// What it starts counts; what it only reads does not matter here.
+static void test_memory(void)
+{
+    memory_limit = 60e6;
+    double from = now();
+    check(HELLO "(head -c 150000000 /dev/zero; sleep 1000) | tail -c 150000000 >$1\n", JOB_OOM,
+          "its limit is 0.06 GB");
+    CHECK(now() - from < 500);
+    check(HELLO "(head -c 20000000 /dev/zero; sleep 1) | tail -c 20000000 >/dev/null\n" RESULT,
+          JOB_OK, "");
+    memory_limit = 0;
+    CHECK(memory_of_host() > 1e6);
+    CHECK(memory_of_tree(getpid()) > 1e4 && memory_of_tree(getpid()) < memory_of_host());
+}
+
 static void test_command(void)
 {
     char **argv = NULL;
@@ -361,6 +379,7 @@ int main(void)
     test_leftovers();
     test_environment();
     test_bound();
+    test_memory();
     unlink(script);
     unlink(err_file);
     unlink(note);
