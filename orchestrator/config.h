@@ -97,6 +97,8 @@ struct sweep {
     struct job base;              // everything of a job that no phase moves
     struct rule lr, batch_tokens; // take them with rule_at_run: they may need N and D
     struct rule aux;
+    struct rule width;          // workers that a job of the scale takes
+    bool checkpoints;           // a stopped run goes on where it was
     char trainer[JOB_PATH_MAX]; // command; {job} stands for the job file
     double band;                // near-optimal band, relative
     int n_boot;

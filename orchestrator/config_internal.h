@@ -27,6 +27,7 @@ enum key_flag {
     KEY_REQUIRED = 1,
     KEY_OPEN_LO = 2, // lo itself is excluded
     KEY_OPEN_HI = 4,
+    KEY_WHOLE = 16, // a rule's values are integers
     KEY_LOOSE = 8 // may change between a run and its resumption: not in the hash
 };
 

@@ -17,6 +17,7 @@ static const double SYNC_EVERY = 1;      // s that a start record may wait for c
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
 static const double START_PATIENCE = 30; // s until all workers have said READY
 static const double SECOND_SIGNAL = 1;   // s; launchers send bursts, an impatient user does not
+enum { MAX_WIDTH = 4096 };               // core/job.c
 enum { HOPELESS = 10 };                  // crashes without a single success: nothing will work
 
 const struct steer_job *manage_job(const struct manager *m, int job)
@@ -56,7 +57,10 @@ static enum err sync_journal(struct manager *m)
 // What the scheduler has to know besides time and history.
 static struct sched_job sched_job_of(const struct manager *m, const struct steer_job *sj)
 {
-    struct sched_job j = {.id = sj->job.id, .priority = sj->priority};
+    struct sched_job j = {.id = sj->job.id,
+                          .priority = sj->priority,
+                          .width = sj->job.width,
+                          .whole = !m->cfg.checkpoints};
     if (m->moetrain)
         need_of(&sj->job, &j);
     return j;
@@ -120,7 +124,8 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
     double limit = need_limit(&m->cfg, m->moetrain, &sj->job);
     if (limit > 0)
         json_object_set_new(body, "memory_limit", json_real(limit));
-    TRY(slots_bind(m->slots, &a->worker, 1, body));
+    int slots[MAX_WIDTH], n = sched_slots(m->sched, a->worker, slots, MAX_WIDTH);
+    TRY(slots_bind(m->slots, slots, n, body));
     return link_send(m->link, a->worker + 1, LINK_JOB, body);
 }
 
@@ -213,7 +218,7 @@ static enum err keep_final(struct manager *m, const struct job_result *r)
 static void note_end(struct manager *m, int worker, double t0, double t1)
 {
     struct manage_worker *w = &m->workers[worker];
-    m->busy += t1 - t0;
+    m->busy += (t1 - t0) * manage_job(m, w->job)->job.width;
     m->first_start = fmin(m->first_start, t0);
     m->last_end = fmax(m->last_end, t1);
     w->job = -1;
@@ -360,13 +365,23 @@ static enum err on_result(struct manager *m, int worker, json_t *body)
     return take_end(m, &a, &r, body, t0, t1);
 }
 
+// Its jobs go to others. A worker that runs one with slots of this one must let go of it.
+static enum err leave(struct manager *m, int worker)
+{
+    int lead = sched_leave(m->sched, worker);
+    m->workers[worker].job = -1;
+    if (lead == SCHED_NONE)
+        return OK;
+    m->workers[lead].job = -1;
+    return link_send(m->link, lead + 1, LINK_DROP, json_object());
+}
+
 static enum err on_unfit(struct manager *m, int worker, json_t *body)
 {
     struct manage_worker *w = &m->workers[worker];
     TRY(json_get_str(body, "UNFIT", "why", true, m->last_cause, sizeof m->last_cause));
     w->unfit = true;
-    w->job = -1;
-    sched_leave(m->sched, worker);
+    TRY(leave(m, worker));
     manage_say(m, "rank %d (%s) cannot start trainers: %s; its jobs go to others", worker + 1,
                w->host, m->last_cause);
     return OK;
@@ -435,7 +450,7 @@ static enum err check_silence(struct manager *m)
         struct manage_worker *w = &m->workers[i];
         if (!w->lost && now - w->heard > m->opt.silence) {
             w->lost = true;
-            sched_leave(m->sched, i);
+            TRY(leave(m, i));
             manage_say(m, "rank %d (%s): no sign of life for %.0f s; its jobs go to others",
                        i + 1, w->host, m->opt.silence);
         }

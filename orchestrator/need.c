@@ -41,8 +41,9 @@ void need_misfit(const struct job *j, const struct sched_job *need, char *buf, s
     int n = snprintf(buf, size, "job %s needs", j->id);
     if (need->width > 1)
         n += snprintf(buf + n, size - (size_t)n, " %d workers of one machine,", need->width);
-    n += snprintf(buf + n, size - (size_t)n, " %.3g GB of memory", 1e-9 * need->memory);
+    if (need->memory > 0)
+        n += snprintf(buf + n, size - (size_t)n, " %.3g GB of memory,", 1e-9 * need->memory);
     if (need->gpu > 0)
-        n += snprintf(buf + n, size - (size_t)n, ", %.3g GB of a GPU", 1e-9 * need->gpu);
-    snprintf(buf + n, size - (size_t)n, ": no machine here has that");
+        n += snprintf(buf + n, size - (size_t)n, " %.3g GB of a GPU,", 1e-9 * need->gpu);
+    snprintf(buf + n - 1, size - (size_t)n + 1, ": no machine here has that");
 }

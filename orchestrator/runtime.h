@@ -24,7 +24,8 @@ enum { RUNTIME_TERMS = 6, RUNTIME_CLASSES = 64 };
 struct runtime_work {
     double x[RUNTIME_TERMS];
 };
-// Of a whole training, intermediate validations included.
+// Of a whole training, intermediate validations included; of one of its workers where it has
+// several.
 struct runtime_work runtime_work_of(const struct job *j);
 
 struct runtime_class {

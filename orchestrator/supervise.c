@@ -103,13 +103,15 @@ static enum err start_trainer(struct order *o, struct trainer **out)
     errno = 0;
     ENSURE(json_dump_file(o->spec, file, JSON_INDENT(2)) == 0, ERR_FAILED, "%s: %s", file,
            errno ? strerror(errno) : "cannot be written");
-    int64_t threads = 1;
+    int64_t threads = 1, width = 1;
     TRY(json_get_i64(o->spec, file, "threads", false, 1, INT32_MAX, &threads));
+    TRY(json_get_i64(o->spec, file, "width", false, 1, INT32_MAX, &width));
     struct trainer_spec spec = {
         .command = o->command,
         .job_file = file,
         .stderr_file = err_file,
         .threads = (int)threads,
+        .width = (int)width,
         .cpus = json_string_value(json_object_get(o->place, "cpus")),
         .gpus = json_string_value(json_object_get(o->place, "gpus")),
         .memory_limit = json_number_value(json_object_get(o->place, "memory_limit")),

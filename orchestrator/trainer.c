@@ -149,7 +149,7 @@ static enum err start(const struct trainer_spec *spec, struct trainer *t)
     t->line = malloc(LINE_MAX_BYTES);
     t->stderr_file = strdup(spec->stderr_file);
     ENSURE(t->line && t->stderr_file, ERR_FAILED, "out of memory");
-    TRY(command_split(spec->command, spec->job_file, &argv));
+    TRY(command_split(spec->command, spec->job_file, spec->width, &argv));
     enum err e = command_find(argv[0], path, sizeof path);
     if (e == OK)
         e = command_environment(spec->threads, spec->gpus, &envp);

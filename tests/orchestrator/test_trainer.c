@@ -38,6 +38,7 @@ static struct trainer *start(const char *text, double grace)
                                 .job_file = note,
                                 .stderr_file = err_file,
                                 .threads = 3,
+                                .width = 2,
                                 .cpus = cpus,
                                 .gpus = gpus,
                                 .memory_limit = memory_limit,
@@ -341,19 +342,21 @@ static void test_memory(void)
 static void test_command(void)
 {
     char **argv = NULL;
-    CHECK(command_split("a  'b c'\td\"e 'f\"g \\\"h\\ i --job={job},{job} '{job}' {jo}", "J K",
-                        &argv) == OK);
-    const char *want[] = {"a", "b c", "de 'fg", "\"h i", "--job=J K,J K", "J K", "{jo}"};
-    for (int i = 0; i < 7 && argv[i]; i++)
+    CHECK(command_split(
+              "a  'b c'\td\"e 'f\"g \\\"h\\ i --job={job},{job} '{job}' {jo} -w{width}x", "J K",
+              16, &argv) == OK);
+    const char *want[] = {"a",   "b c",  "de 'fg", "\"h i", "--job=J K,J K",
+                          "J K", "{jo}", "-w16x"};
+    for (int i = 0; i < 8 && argv[i]; i++)
         CHECK_STR(argv[i], want[i]);
-    CHECK(argv[7] == NULL);
+    CHECK(argv[8] == NULL);
     free(argv);
-    CHECK(command_split("$(rm -rf x) `y` ;z", "J", &argv) == OK); // no shell anywhere
+    CHECK(command_split("$(rm -rf x) `y` ;z", "J", 1, &argv) == OK); // no shell anywhere
     CHECK_STR(argv[0], "$(rm");
     CHECK_STR(argv[4], ";z");
     free(argv);
-    CHECK(command_split("  ", "J", &argv) == ERR_INPUT);
-    CHECK(command_split("a 'b", "J", &argv) == ERR_INPUT);
+    CHECK(command_split("  ", "J", 1, &argv) == ERR_INPUT);
+    CHECK(command_split("a 'b", "J", 1, &argv) == ERR_INPUT);
     char path[4096];
     CHECK(command_find("sh", path, sizeof path) == OK && path[0] == '/');
     CHECK(command_find("/bin/sh", path, sizeof path) == OK);
