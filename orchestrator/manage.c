@@ -5,6 +5,7 @@
 #include "orchestrator/need.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/signals.h"
+#include "orchestrator/status.h"
 #include "orchestrator/sweepdir.h"
 #include <math.h>
 #include <signal.h>
@@ -16,6 +17,7 @@ static const double SHOW_EVERY = 1;      // s between two status files
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
 static const double START_PATIENCE = 30; // s until all workers have said READY
+static const double IN_TIME = 1.25;      // times its prediction that a run must have left
 static const double SECOND_SIGNAL = 1;   // s; launchers send bursts, an impatient user does not
 enum { MAX_WIDTH = 4096 };               // core/job.c
 enum { HOPELESS = 10 };                  // crashes without a single success: nothing will work
@@ -29,6 +31,20 @@ double manage_seconds(const struct manager *m, const struct steer_job *sj)
 {
     struct runtime_work w = runtime_work_of(&sj->job);
     return runtime_predict(&m->runtime, &w, NULL);
+}
+
+static double seconds_of(const void *m, int job)
+{
+    return manage_seconds(m, manage_job(m, job));
+}
+
+void manage_predict(struct manager *m)
+{
+    sched_predict(m->sched, seconds_of, m);
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].ready)
+            sched_speed(m->sched, w, runtime_speed(&m->runtime, m->workers[w].host));
+    sched_deadline(m->sched, m->deadline, IN_TIME);
 }
 
 double manage_time(const struct manager *m, double clock)
@@ -133,6 +149,7 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
 static void enter(struct manager *m, int worker)
 {
     sched_settle(m->sched, worker, slots_place(m->slots, worker));
+    sched_speed(m->sched, worker, runtime_speed(&m->runtime, m->workers[worker].host));
     sched_join(m->sched, worker);
 }
 
@@ -270,7 +287,10 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
     const char *words = json_string_value(json_object_get(body, "stderr"));
     if (r->status == JOB_OK) {
         struct runtime_work work = runtime_work_of(&sj->job);
-        runtime_add(&m->runtime, &work, m->workers[a->worker].host, r->seconds);
+        runtime_add(&m->runtime, &work, m->workers[a->worker].host,
+                    r->seconds > 0 ? r->seconds : t1 - t0); // not every trainer tells
+        if ((m->runtime.n & (m->runtime.n - 1)) == 0) // rarely: it takes all that is queued
+            manage_predict(m);
     }
     if (verdict == SCHED_FINAL) {
         TRY(manage_record(m, records_result(r, a->attempt, a->worker + 1, w0, w1,
@@ -483,8 +503,11 @@ static enum err begin_drain(struct manager *m)
 {
     m->drain_since = signals_clock();
     sched_drain(m->sched);
-    manage_say(m, "%s: stopping; trainers write checkpoints (a second signal ends at once)",
-               m->why);
+    if (sched_count(m->sched).held == 0)
+        manage_say(m, "%s: stopping", m->why);
+    else
+        manage_say(m, "%s: stopping; trainers write checkpoints (a second signal ends at once)",
+                   m->why);
     for (int w = 0; w < m->n_workers; w++)
         if (m->workers[w].ready && !m->workers[w].lost)
             TRY(link_send(m->link, w + 1, LINK_STOP, json_object()));
@@ -498,7 +521,9 @@ static void look_for_dead_end(struct manager *m)
     if (!m->shared || m->why[0] || c.held > 0 || c.queued == 0 || c.workers == 0)
         return;
     int job = sched_misfit(m->sched, true);
-    if (job != SCHED_NONE)
+    if (c.late == c.queued)
+        snprintf(m->why, sizeof m->why, "no run that is left " STATUS_TOO_LATE);
+    else if (job != SCHED_NONE)
         say_misfit(m, job, m->why, sizeof m->why);
 }
 

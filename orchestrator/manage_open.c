@@ -4,6 +4,7 @@
 #include "orchestrator/manage_state.h"
 #include "orchestrator/need.h"
 #include "orchestrator/signals.h"
+#include "orchestrator/slurm.h"
 #include "orchestrator/sweepdir.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -109,6 +110,8 @@ static enum err begin_session(struct manager *m, int64_t torn)
     if (!m->past.done)
         TRY(manage_record(m, records_session(m->past.sessions + 1, m->n_workers, m->wall0)));
     TRY(manage_take_up(m));
+    if (m->runtime.n > 0)
+        manage_predict(m);
     return journal_sync(m->journal);
 }
 
@@ -153,6 +156,8 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     m->clock0 = signals_clock();
     m->first_start = m->unsynced_since = m->drain_since = INFINITY;
     m->shown = -INFINITY;
+    double left = m->opt.time_limit > 0 ? m->opt.time_limit : slurm_time_left();
+    m->deadline = left >= 0 ? m->clock0 + left : INFINITY; // NaN: nobody knows
     if (!(m->opt.silence > 0))
         m->opt.silence = SILENCE;
     m->records = json_array();

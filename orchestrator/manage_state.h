@@ -53,6 +53,7 @@ struct manager {
     int n_ok, n_failed, n_crashes; // final results ok and not; crashed attempts of this session
     char last_cause[256];
     double unsynced_since, shown; // infinite: nothing waits
+    double deadline;              // manager's clock, of the time limit; infinite: none
     double drain_since;           // infinite: not draining
     char why[128];                // of the drain
     json_t *latest;               // last things worth reading
@@ -62,6 +63,9 @@ struct manager {
 const struct steer_job *manage_job(const struct manager *m, int job);
 // Predicted seconds of a whole training.
 double manage_seconds(const struct manager *m, const struct steer_job *sj);
+// From the runtime model as it is now: the queue's order, the workers' speeds, and what still
+// ends in time.
+void manage_predict(struct manager *m);
 // Time of day of a moment on the manager's clock.
 double manage_time(const struct manager *m, double clock);
 // Appends to the journal; takes the reference.

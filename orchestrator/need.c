@@ -2,6 +2,7 @@
 #include "orchestrator/need.h"
 #include "core/executed.h"
 #include "orchestrator/identity.h"
+#include "orchestrator/status.h"
 #include <math.h>
 #include <string.h>
 
@@ -45,5 +46,5 @@ void need_misfit(const struct job *j, const struct sched_job *need, char *buf, s
         n += snprintf(buf + n, size - (size_t)n, " %.3g GB of memory,", 1e-9 * need->memory);
     if (need->gpu > 0)
         n += snprintf(buf + n, size - (size_t)n, " %.3g GB of a GPU,", 1e-9 * need->gpu);
-    snprintf(buf + n - 1, size - (size_t)n + 1, ": no machine here has that");
+    snprintf(buf + n - 1, size - (size_t)n + 1, ": " STATUS_MISFIT);
 }

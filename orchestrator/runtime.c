@@ -76,6 +76,12 @@ double runtime_predict(const struct runtime *r, const struct runtime_work *w, co
     return base(r, w) * (i >= 0 ? factor(&r->classes[i]) : 1);
 }
 
+double runtime_speed(const struct runtime *r, const char *class)
+{
+    int i = find(r, class);
+    return i >= 0 ? exp2(round(-8 * log2(factor(&r->classes[i]))) / 8) : 1;
+}
+
 // Minimises sum over runs of (sum_k c_k y_k / s_k - 1)^2 + PULL sum_k (K c_k / share - 1)^2
 // over c >= 0 by coordinate descent, s the mean of y, so that c_k is term k's share of the
 // time: equal shares are 1 / K. b_k = c_k / s_k.

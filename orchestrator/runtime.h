@@ -57,6 +57,9 @@ void runtime_add(struct runtime *r, const struct runtime_work *w, const char *cl
 // class NULL: a typical one.
 double runtime_predict(const struct runtime *r, const struct runtime_work *w,
                        const char *class);
+// How fast workers of the class are, 1 a typical one, to the nearest eighth of an octave: less
+// is noise.
+double runtime_speed(const struct runtime *r, const char *class);
 // Median of |ln(time / prediction)| of the last predictions; NaN before the tenth.
 double runtime_error(const struct runtime *r);
 #endif

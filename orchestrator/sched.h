@@ -72,6 +72,9 @@ void sched_speed(struct sched *s, int worker, double speed);
 void sched_deadline(struct sched *s, double at, double margin);
 
 enum err sched_add(struct sched *s, const struct sched_job *job);
+// New predictions for all jobs that have not ended, and so a new order of the queue.
+void sched_predict(struct sched *s, double (*seconds)(const void *ctx, int job),
+                   const void *ctx);
 void sched_join(struct sched *s, int worker);
 // The worker is lost: what it held is queued again, and what it may still report is stale. If
 // it was lent to a job of several workers, the one that runs it is returned and has to drop it;

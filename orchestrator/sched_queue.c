@@ -115,3 +115,18 @@ enum err sched_add(struct sched *s, const struct sched_job *j)
     sched_push(s, s->n++);
     return OK;
 }
+
+void sched_predict(struct sched *s, double (*seconds)(const void *ctx, int job),
+                   const void *ctx)
+{
+    for (int i = 0; i < s->n_kinds; i++)
+        s->kinds[i].n = 0;
+    s->n_queued = s->n_late = 0;
+    s->kept_changes = NONE;
+    for (int i = 0; i < s->n; i++)
+        if (s->jobs[i].state != FINAL)
+            s->jobs[i].seconds = seconds(ctx, i);
+    for (int i = 0; i < s->n; i++)
+        if (s->jobs[i].state == QUEUED || s->jobs[i].state == LATE)
+            sched_push(s, i);
+}

@@ -39,6 +39,16 @@ check "said once" [ "$(grep -c 'not bound' log)" = 1 ]
 echo "pin = false;" >>fake.cfg
 run 2 free
 check "pin = false" [ "$(cat cpus.all)" = "$ours" ]
+# Time: a trainer that cannot go on where it was stopped starts nothing that would not end in time, and
+# the sweep stops as soon as nothing else is left to start. (One scale: all runs take as long.)
+fake_trainer slow.sh "sleep 1"
+fake_config slow.cfg "/bin/sh $work/slow.sh {job}" 8
+sed -i 's/^scales = .*/scales = [2e10];/' slow.cfg
+echo "checkpoints = false;" >>slow.cfg
+expect 3 log "${launch[@]}" -np 3 "$bin/moesweep" run slow.cfg --out late --time-limit 5
+says "late" "stopped \(no run that is left would end within the time limit\) with [1-9]"
+check "late: nothing was cut off" [ "$(count start late)" = "$(count result late)" ]
+
 # Memory of the machine: one training at a time where two would not fit together, and a clear word
 # where not even one does.
 real_config real.cfg 1

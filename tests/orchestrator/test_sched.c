@@ -318,6 +318,33 @@ static void test_time_left(void)
     sched_free(s);
 }
 
+static double half_or_more(const void *ctx, int job)
+{
+    return job == 0 ? *(const double *)ctx : 40;
+}
+
+// What was too late may be in time by a better prediction, and the order is a new one.
+static void test_predictions(void)
+{
+    struct sched *s = make(1, 0, 1);
+    struct sched_assign a, none;
+    const struct sched_job first = {.id = "first", .seconds = 60, .whole = true};
+    const struct sched_job second = {.id = "second", .seconds = 50, .whole = true};
+    sched_deadline(s, 100, 1);
+    CHECK(sched_add(s, &first) == OK && sched_add(s, &second) == OK);
+    CHECK(!sched_next(s, 55, &none) && sched_count(s).late == 2);
+    double seconds = 30;
+    sched_predict(s, half_or_more, &seconds);
+    CHECK(sched_count(s).late == 0 && sched_count(s).queued == 2);
+    CHECK(sched_next(s, 55, &a) && a.job == 1);
+    CHECK(sched_report(s, 60, a, SCHED_DONE) == SCHED_FINAL);
+    CHECK(sched_next(s, 60, &a) && a.job == 0);
+    seconds = 20;
+    sched_predict(s, half_or_more, &seconds); // of a running one, too
+    CHECK(!sched_next(s, 61, &none) && sched_count(s).held == 1);
+    sched_free(s);
+}
+
 static void test_speeds(void)
 {
     struct sched *s = make(3, 0, 3);
@@ -355,6 +382,7 @@ int main(void)
     test_no_starvation();
     test_memory();
     test_time_left();
+    test_predictions();
     test_speeds();
     return test_summary();
 }

@@ -252,6 +252,19 @@ static void event_speed(struct model *m)
     sched_speed(m->s, w, m->speed[w]);
 }
 
+static double of_model(const void *ctx, int job)
+{
+    return ((const struct model *)ctx)->jobs[job].seconds;
+}
+
+static void event_predict(struct model *m)
+{
+    for (int i = 0; i < m->n; i++)
+        if (m->jobs[i].finals == 0)
+            m->jobs[i].seconds = 1 + below(m, 4);
+    sched_predict(m->s, of_model, m);
+}
+
 static void check_counts(const struct model *m)
 {
     struct sched_counts c = sched_count(m->s);
@@ -285,6 +298,8 @@ static void step(struct model *m)
             event_worker(m);
         if (!m->even && below(m, 4) == 0)
             event_speed(m);
+        if (below(m, 20) == 0)
+            event_predict(m);
         break;
     case 3:
     case 4:
