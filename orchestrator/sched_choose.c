@@ -32,9 +32,11 @@ static void reorder(struct sched *s)
 static void measure(struct sched *s)
 {
     double slowest = INFINITY;
-    s->fastest = 0;
+    s->fastest = s->all = 0;
+    s->look_at = -INFINITY;
     for (int i = 0; i < s->n_workers; i++)
         if (s->workers[i].present) {
+            s->all += s->workers[i].speed;
             s->fastest = fmax(s->fastest, s->workers[i].speed);
             slowest = fmin(slowest, s->workers[i].speed);
         }
@@ -50,7 +52,7 @@ static void set_late_aside(struct sched *s, double now)
             int top = s->kinds[k].heap[0];
             if (now + s->margin * s->jobs[top].seconds / s->fastest <= s->deadline)
                 break;
-            sched_pop(s, k);
+            sched_take(s, k, 0);
             s->jobs[top].state = LATE;
             s->n_late++;
         }
@@ -266,7 +268,40 @@ static void begin_search(struct sched *s)
         s->kinds[i].passed = false;
 }
 
-// Near the end: how many busy workers are expected to finish the job sooner than this one.
+// When all would be done if it could be divided at will. Work that is being done already only
+// moves that moment when predictions fail, so it is looked up seldom.
+static double horizon(struct sched *s, double now)
+{
+    if (now < s->look_at)
+        return s->horizon;
+    double work = s->work;
+    for (int w = 0; w < s->n_workers; w++)
+        if (s->workers[w].present)
+            work += (sched_free_at(s, w, now) - now) * s->workers[w].speed;
+    s->horizon = now + work / s->all;
+    s->look_at = now + (s->horizon - now) / 64;
+    return s->horizon;
+}
+
+// Where speeds differ, a job that would end on this worker when everything else is done long
+// since is not for it: the first one that would not, of the same priority. Its place in the
+// heap; NONE if there is none. at: when it would start.
+static int suitable(struct sched *s, const struct kind *k, int worker, double at, double now)
+{
+    double limit = (horizon(s, now) - at) * s->workers[worker].speed;
+    int best = NONE, top = k->heap[0];
+    if (s->jobs[top].seconds <= limit)
+        return 0;
+    for (int i = 1; i < k->n; i++) {
+        const struct entry *j = &s->jobs[k->heap[i]];
+        if (j->seconds <= limit && j->priority == s->jobs[top].priority &&
+            (best == NONE || sched_before(s, k->heap[i], k->heap[best])))
+            best = i;
+    }
+    return best;
+}
+
+// How many busy workers are expected to finish the job sooner than this one.
 static int n_better(const struct sched *s, int job, int worker, double now)
 {
     int n = 0;
@@ -281,13 +316,15 @@ static int n_better(const struct sched *s, int job, int worker, double now)
     return n;
 }
 
-static bool give(struct sched *s, int job, int first, double now, struct sched_assign *out)
+// at: the job's place in its kind's heap; first: the worker, for a job of one.
+static bool give(struct sched *s, int kind, int at, int first, double now,
+                 struct sched_assign *out)
 {
-    struct entry *j = &s->jobs[job];
-    int width = s->kinds[j->kind].width;
+    int width = s->kinds[kind].width;
     if (width == 1)
         s->scratch[0] = first;
-    sched_pop(s, j->kind);
+    int job = sched_take(s, kind, at);
+    struct entry *j = &s->jobs[job];
     sched_give(s, job, s->scratch, width, now);
     if (s->waiting == job)
         s->waiting = NONE;
@@ -314,13 +351,15 @@ static bool start_one(struct sched *s, double now, struct sched_assign *out)
         s->refused = false;
         bool can =
             wide ? find_workers(s, job, now) : (worker = find_worker(s, job, 0, now)) != NONE;
-        if (can && !wide && s->uneven && s->n_queued + n_back <= s->n_present &&
-            n_back < LOOK_AHEAD && n_better(s, job, worker, now) > n_back) {
-            held_back[n_back++] = sched_pop(s, kind);
+        int at = can && !wide && s->uneven ? suitable(s, k, worker, now, now) : 0;
+        if (at == NONE && n_back < LOOK_AHEAD && n_better(s, job, worker, now) > n_back) {
+            held_back[n_back++] = sched_take(s, kind, 0);
             continue;
         }
+        if (at > 0 && !may_start(s, k->heap[at], worker, now))
+            at = 0;
         bool refused = s->refused;
-        started = can && give(s, job, worker, now, out);
+        started = can && give(s, kind, at > 0 ? at : 0, worker, now, out);
         if (!can && !blocked && needs_host(s, job, now)) {
             keep_host(s, job, now);
             blocked = true;
@@ -344,8 +383,11 @@ static bool start_behind(struct sched *s, double now, struct sched_assign *out)
         struct kind *k = &s->kinds[kind];
         int job = k->heap[0];
         int worker = k->width == 1 && fits(s, k) ? find_worker(s, job, 1, now) : NONE;
-        if (worker != NONE)
-            return give(s, job, worker, now, out);
+        double start = worker != NONE && s->uneven ? sched_free_at(s, worker, now) : now;
+        int at = worker != NONE && s->uneven ? suitable(s, k, worker, start, now) : 0;
+        if (worker != NONE && at != NONE &&
+            (at == 0 || may_start(s, k->heap[at], worker, start)))
+            return give(s, kind, at, worker, now, out);
         k->passed = true;
     }
     return false;

@@ -21,33 +21,48 @@ static void swap(int *heap, int i, int k)
     heap[k] = t;
 }
 
-void sched_push(struct sched *s, int job)
+static void rise(const struct sched *s, struct kind *k, int i)
 {
-    struct kind *k = &s->kinds[s->jobs[job].kind];
-    s->jobs[job].state = QUEUED;
-    s->n_queued++;
-    int i = k->n++;
-    k->heap[i] = job;
     for (; i > 0 && sched_before(s, k->heap[i], k->heap[(i - 1) / 2]); i = (i - 1) / 2)
         swap(k->heap, i, (i - 1) / 2);
 }
 
-int sched_pop(struct sched *s, int kind)
+static void sink(const struct sched *s, struct kind *k, int i)
 {
-    struct kind *k = &s->kinds[kind];
-    int top = k->heap[0];
-    s->n_queued--;
-    k->heap[0] = k->heap[--k->n];
-    for (int i = 0;;) {
+    for (;;) {
         int best = i, left = 2 * i + 1;
         for (int c = left; c <= left + 1 && c < k->n; c++)
             if (sched_before(s, k->heap[c], k->heap[best]))
                 best = c;
         if (best == i)
-            return top;
+            return;
         swap(k->heap, i, best);
         i = best;
     }
+}
+
+void sched_push(struct sched *s, int job)
+{
+    struct kind *k = &s->kinds[s->jobs[job].kind];
+    s->jobs[job].state = QUEUED;
+    s->n_queued++;
+    s->work += s->jobs[job].seconds * k->width;
+    k->heap[k->n] = job;
+    rise(s, k, k->n++);
+}
+
+int sched_take(struct sched *s, int kind, int at)
+{
+    struct kind *k = &s->kinds[kind];
+    int job = k->heap[at];
+    s->n_queued--;
+    s->work = s->n_queued > 0 ? s->work - s->jobs[job].seconds * k->width : 0;
+    k->heap[at] = k->heap[--k->n];
+    if (at < k->n) {
+        rise(s, k, at);
+        sink(s, k, at);
+    }
+    return job;
 }
 
 static bool same_need(const struct kind *k, const struct sched_job *j, int width)
@@ -113,6 +128,7 @@ enum err sched_add(struct sched *s, const struct sched_job *j)
                                    .crashes = j->crashes,
                                    .kind = kind};
     sched_push(s, s->n++);
+    s->measured = NONE;
     return OK;
 }
 
@@ -122,7 +138,8 @@ void sched_predict(struct sched *s, double (*seconds)(const void *ctx, int job),
     for (int i = 0; i < s->n_kinds; i++)
         s->kinds[i].n = 0;
     s->n_queued = s->n_late = 0;
-    s->kept_changes = NONE;
+    s->work = 0;
+    s->kept_changes = s->measured = NONE;
     for (int i = 0; i < s->n; i++)
         if (s->jobs[i].state != FINAL)
             s->jobs[i].seconds = seconds(ctx, i);

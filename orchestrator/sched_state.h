@@ -62,7 +62,10 @@ struct sched {
     int64_t changes;         // of who is present and where
     int64_t measured;        // the `changes` that fastest and uneven are of
     int n_workers, n_present, n_queued, n_held, n_late, n_final, retries;
-    double fastest; // speed of present workers
+    double work;             // of queued jobs: seconds times width
+    double fastest, all;     // speeds of present workers: the largest, the sum
+    double horizon, look_at; // when all would be done if work could be divided; until when
+                             // that is taken to hold
     double deadline, margin;
     // The job that waits for a host, which is kept for it until then; NONE.
     int waiting, kept;
@@ -75,7 +78,8 @@ struct sched {
 // Whether job a goes first.
 bool sched_before(const struct sched *s, int a, int b);
 void sched_push(struct sched *s, int job);
-int sched_pop(struct sched *s, int kind);
+// The job at this place of the heap, no longer queued; place 0 is the first.
+int sched_take(struct sched *s, int kind, int at);
 // Brings a worker's bits up to date.
 void sched_note(struct sched *s, int worker);
 // What a worker's jobs, the one that waits there included, take of its host's memory.
