@@ -206,7 +206,8 @@ static struct outcome judge(const struct launch *l, const struct attempt *a, dou
     o.code = status_code(l, updated, &o);
     if (o.code < 0)
         o.code = a->code;
-    bool unasked = o.code == ERR_STOPPED && !a->asked && time_left(l) > 0;
+    bool unasked = o.code == ERR_STOPPED && !a->asked && time_left(l) > 0 &&
+                   !strstr(o.why, STATUS_TOO_LATE) && !strstr(o.why, STATUS_MISFIT);
     if (unasked && !mpirun_recovers(&l->mpi))
         o.code = -1; // mpirun ended all because one rank died
     if (o.code < 0 && a->manager == 0 && !a->asked && mpirun_code(a) != 0)
@@ -255,7 +256,8 @@ static enum err finish(const struct launch *l, const struct attempt *a, const st
 {
     if (o->code == OK)
         return OK;
-    bool over = a->asked == SIGUSR1 || (!a->asked && time_left(l) <= 0);
+    bool over = a->asked == SIGUSR1 ||
+                (!a->asked && (time_left(l) <= 0 || strstr(o->why, STATUS_TOO_LATE)));
     if (o->code == ERR_STOPPED && l->opt->requeue && slurm_job() && over)
         return requeue(l, "at the time limit");
     return advise(l, a, o);

@@ -26,7 +26,8 @@ struct order {
     char id[JOB_ID_LEN];
     char *spec; // job.json, n_spec bytes
     size_t n_spec;
-    json_t *terms; // what the manager says of many jobs: dir, command, threads, cpus, gpus
+    json_t *terms; // the manager's besides the job: dir, command, threads, width, cpus, gpus,
+                   // memory_limit
     double start;  // monotonic s
 };
 
@@ -112,18 +113,21 @@ static enum err start_trainer(const struct order *o, struct trainer **out)
 {
     char command[JOB_PATH_MAX], sweep[JOB_PATH_MAX];
     struct jobdir dir;
-    int64_t threads = 1;
+    int64_t threads = 1, width = 1;
     TRY(json_get_str(o->terms, "JOB", "command", true, command, sizeof command));
     TRY(json_get_str(o->terms, "JOB", "dir", true, sweep, sizeof sweep));
     TRY(json_get_i64(o->terms, "JOB", "threads", true, 1, INT32_MAX, &threads));
+    TRY(json_get_i64(o->terms, "JOB", "width", true, 1, INT32_MAX, &width));
     TRY(jobdir_make(sweep, o->id, o->spec, o->n_spec, &dir));
     struct trainer_spec spec = {
         .command = command,
         .job_file = dir.job,
         .stderr_file = dir.err,
         .threads = (int)threads,
+        .width = (int)width,
         .cpus = json_string_value(json_object_get(o->terms, "cpus")),
         .gpus = json_string_value(json_object_get(o->terms, "gpus")),
+        .memory_limit = json_number_value(json_object_get(o->terms, "memory_limit")),
         .grace = GRACE,
     };
     return trainer_start(&spec, out);

@@ -29,6 +29,8 @@ enum {
     CURVE_MAX = 64
 };
 
+static const double MEMORY_EVERY = .5; // s between two looks at a trainer's memory
+
 struct point {
     int64_t step;
     double loss;
@@ -43,7 +45,8 @@ struct trainer {
     size_t n_tail;
     char *stderr_file;
     double grace, kill_at; // kill_at: monotonic s, infinite unless it must end by then
-    int64_t oom_kills;     // before the start
+    double memory_limit, memory_at, memory; // bytes; next look, s; what was too much, 0: never
+    int64_t oom_kills;                      // before the start
     bool asked_to_stop, killed, ended, hello, has_result;
     bool terminated; // by a SIGTERM that was not ours
     char fault[256]; // first breach of the protocol
@@ -146,7 +149,7 @@ static enum err start(const struct trainer_spec *spec, struct trainer *t)
     t->line = malloc(LINE_MAX_BYTES);
     t->stderr_file = strdup(spec->stderr_file);
     ENSURE(t->line && t->stderr_file, ERR_FAILED, "out of memory");
-    TRY(command_split(spec->command, spec->job_file, &argv));
+    TRY(command_split(spec->command, spec->job_file, spec->width, &argv));
     enum err e = command_find(argv[0], path, sizeof path);
     if (e == OK)
         e = command_environment(spec->threads, spec->gpus, &envp);
@@ -170,6 +173,8 @@ enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
     t->kill_at = INFINITY;
     t->stride = 1;
     t->state.loss = t->state.tok_s = NAN;
+    t->memory_limit = spec->memory_limit;
+    t->memory_at = now() + MEMORY_EVERY;
     t->oom_kills = memory_oom_kills();
     enum err e = start(spec, t);
     if (e != OK) {
@@ -442,7 +447,10 @@ static const char *signal_name(int sig)
 
 static void judge_signal(struct trainer *t, int sig)
 {
-    if (sig == SIGKILL && !t->killed && memory_oom_kills() > t->oom_kills)
+    if (t->memory > 0)
+        set_failed(t, JOB_OOM, "ended: it had %.4g GB of memory, its limit is %.4g GB",
+                   1e-9 * t->memory, 1e-9 * t->memory_limit);
+    else if (sig == SIGKILL && !t->killed && memory_oom_kills() > t->oom_kills)
         set_failed(t, JOB_OOM, "killed by the kernel: the machine ran out of memory");
     else if (t->asked_to_stop)
         set_failed(t, JOB_STOPPED, "stopped on request%s",
@@ -465,6 +473,8 @@ static void judge_exit(struct trainer *t, int code)
     } else if (t->has_result) {
         set_failed(t, JOB_FAILED, "exit code %d after its result%s%.*s", code, n ? ": " : "", n,
                    words);
+    } else if (code == 128 + SIGKILL && memory_oom_kills() > t->oom_kills) {
+        set_failed(t, JOB_OOM, "a part of it was killed by the kernel: out of memory");
     } else if (t->asked_to_stop) {
         set_failed(t, JOB_STOPPED, "stopped on request");
     } else {
@@ -514,6 +524,18 @@ static bool reap(struct trainer *t)
     return true;
 }
 
+static void watch_memory(struct trainer *t)
+{
+    if (!(t->memory_limit > 0) || t->killed || now() < t->memory_at)
+        return;
+    t->memory_at = now() + MEMORY_EVERY;
+    double bytes = memory_of_tree(t->pid);
+    if (bytes > t->memory_limit) {
+        t->memory = bytes;
+        kill_group(t);
+    }
+}
+
 bool trainer_poll(struct trainer *t, int timeout_ms)
 {
     if (t->ended)
@@ -529,6 +551,7 @@ bool trainer_poll(struct trainer *t, int timeout_ms)
     }
     if (now() > t->kill_at && !t->killed)
         kill_group(t);
+    watch_memory(t);
     return reap(t);
 }
 

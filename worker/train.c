@@ -164,6 +164,8 @@ static enum err prepare(struct run *r)
 {
     const struct job *j = r->job;
     int64_t batch = j->train.batch_tokens;
+    ENSURE(j->width == 1, ERR_INPUT,
+           "width: expected 1, found %d: moetrain uses one GPU, or threads", j->width);
     ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
            "data.kind: external data are for another trainer, not moetrain");
     TRY(choose_backend(r));
