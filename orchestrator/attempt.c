@@ -28,7 +28,7 @@ static const double BURST = 1;      // two signals within it are one
 struct told {
     long manager; // process of rank 0
     int code;
-    char session[PATH_MAX + 32];
+    char why[1024], session[PATH_MAX + 32];
 };
 
 struct watch {
@@ -67,8 +67,8 @@ void attempt_tell_start(const char *path)
 
 bool attempt_tell_code(const char *path, int code)
 {
-    char text[32];
-    snprintf(text, sizeof text, "code %d\n", code);
+    char text[1100];
+    snprintf(text, sizeof text, "why %s\ncode %d\n", err_message(), code);
     return tell(path, text);
 }
 
@@ -83,6 +83,8 @@ static void listen(const char *path, struct told *t)
         *end = '\0';
         sscanf(line, "manager %ld", &t->manager);
         sscanf(line, "code %d", &t->code);
+        if (strncmp(line, "why ", 4) == 0)
+            snprintf(t->why, sizeof t->why, "%.1000s", line + 4);
         if (strncmp(line, "session ", 8) == 0)
             snprintf(t->session, sizeof t->session, "%s", line + 8);
     }
@@ -334,7 +336,11 @@ static void keep_deadlines(struct watch *w, double now)
                    !any_process(is_grandchild, w->mpirun);
     if (!w->ended && (now - w->term_at > TERM_KILL || in_vain))
         end_mpirun(w, now);
-    if (w->ended && now - w->ended_at > SURVIVORS)
+    // Of what is left without rank 0 and without a trainer nothing comes any more: an ssh that
+    // waits for a host which is gone.
+    bool idle = isfinite(w->alone_since) && now - w->ended_at > ALONE &&
+                !any_process(is_grandchild, getpid());
+    if (w->ended && (idle || now - w->ended_at > SURVIVORS))
         any_process(kill_child, getpid());
 }
 
@@ -365,6 +371,7 @@ enum err attempt_run(const char *const *argv, const char *path, struct attempt *
     listen(path, &w.told);
     a->manager = (pid_t)w.told.manager;
     a->code = w.told.code;
+    snprintf(a->why, sizeof a->why, "%s", w.told.why);
     a->seconds = signals_clock() - w.began;
     remove_segments(w.segments);
     remove_session(&w);

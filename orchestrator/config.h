@@ -106,6 +106,7 @@ struct sweep {
     } recommend;                       // budget = factor x largest scale
     double price_per_hour;             // of one worker, for plan; 0: none given
     int retries;                       // of a crashed job
+    double trainer_silence_s;          // after which a trainer is taken to hang; 0: never
     double max_epochs;                 // a run may see the training text at most so often
     int64_t corpus_train, corpus_held; // tokens
     int64_t corpus_bytes;              // of its files; external: 0

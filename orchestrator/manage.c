@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 static const double SHOW_EVERY = 1;      // s between two status files
+static const double LISTEN_MOST = .2;    // s that one turn of the loop adds to any silence
+static const double TOUCH_EVERY = 5;     // s between two signs of life to the workers
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
 static const double SECOND_SIGNAL = 1;   // s; launchers send bursts, an impatient user does not
@@ -100,8 +102,9 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
         json_object_set_new(checkpoint, "dir", json_string(dir));
     else
         json_object_set_new(spec, "checkpoint", json_pack("{s:s}", "dir", dir));
-    json_t *body = json_pack("{s:i, s:i, s:s, s:s, s:o}", "job", a->job, "attempt", a->attempt,
-                             "dir", dir, "command", m->cfg.trainer, "spec", spec);
+    json_t *body = json_pack("{s:i, s:i, s:s, s:s, s:f, s:o}", "job", a->job, "attempt",
+                             a->attempt, "dir", dir, "command", m->cfg.trainer, "silence",
+                             m->cfg.trainer_silence_s, "spec", spec);
     ENSURE(body, ERR_FAILED, "out of memory for a job");
     return link_send(m->link, a->worker + 1, LINK_JOB, body);
 }
@@ -340,7 +343,7 @@ static enum err take(struct manager *m, const struct link_msg *msg)
     struct manage_worker *w = &m->workers[worker];
     double now = signals_clock(), theirs = now;
     TRY(json_get_num(msg->body, "message", "now", true, 0, 1e300, &theirs));
-    w->heard = now;
+    w->heard = m->listened;
     w->offset = fmin(w->offset, now - theirs);
     if (w->lost && msg->kind != LINK_STARTED && msg->kind != LINK_RESULT)
         TRY(welcome_back(m, worker));
@@ -369,11 +372,10 @@ static enum err take_messages(struct manager *m)
 
 static enum err check_silence(struct manager *m)
 {
-    double now = signals_clock();
     int lost = 0, unfit = 0;
     for (int i = 0; i < m->n_workers; i++) {
         struct manage_worker *w = &m->workers[i];
-        if (!w->lost && now - w->heard > m->opt.silence) {
+        if (!w->lost && m->listened - w->heard > m->opt.silence) {
             w->lost = true;
             sched_leave(m->sched, i);
             manage_say(m, "rank %d (%s): no sign of life for %.0f s; its jobs go to others",
@@ -387,6 +389,18 @@ static enum err check_silence(struct manager *m)
     ENSURE(lost + unfit < m->n_workers, ERR_FAILED, "no worker can start a trainer: %s",
            m->last_cause);
     ENSURE(link_dropped(m->link) == 0, ERR_FAILED, "a message could not be read");
+    return OK;
+}
+
+// A training may last for hours in which a worker has nothing to hear.
+static enum err keep_in_touch(struct manager *m, double now)
+{
+    if (now - m->touched < TOUCH_EVERY)
+        return OK;
+    m->touched = now;
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].ready && !m->workers[w].lost)
+            TRY(link_send(m->link, w + 1, LINK_BEAT, json_object()));
     return OK;
 }
 
@@ -422,8 +436,18 @@ static bool drained(const struct manager *m)
                          !(signals_clock() - m->drain_since < DRAIN_PATIENCE));
 }
 
+// Silence counts on a clock that stands still while nobody listens: during a fit, and when this
+// process or the machine was stopped, what the workers said waits unread.
+static void listen(struct manager *m)
+{
+    double now = signals_clock();
+    m->listened += fmin(now - m->turned, LISTEN_MOST);
+    m->turned = now;
+}
+
 static enum err turn(struct manager *m)
 {
+    listen(m);
     TRY(take_messages(m));
     look_for_reasons_to_stop(m);
     if (m->why[0] && m->drain_since == INFINITY)
@@ -432,6 +456,7 @@ static enum err turn(struct manager *m)
     TRY(dispatch(m));
     TRY(check_silence(m));
     double now = signals_clock();
+    TRY(keep_in_touch(m, now));
     if (now - m->unsynced_since > SYNC_EVERY)
         TRY(sync_journal(m));
     if (now - m->shown > SHOW_EVERY)

@@ -24,6 +24,7 @@ struct order {
     int job, attempt;
     json_t *spec;        // job.json
     char *dir, *command; // of this job; of the trainer
+    double silence;      // of a trainer that hangs, s; 0: none
     double start;        // monotonic s
 };
 
@@ -33,6 +34,7 @@ struct supervisor {
     struct order run, next; // what the trainer does; what waits behind it
     bool stopping, quit, clean;
     double heard, beat; // when the manager was last heard, when it last heard from us
+    double silence;     // after which the manager is gone, s
     pid_t parent;
 };
 
@@ -98,7 +100,7 @@ static enum err start_trainer(struct order *o, struct trainer **out)
            errno ? strerror(errno) : "cannot be written");
     int64_t threads = 1;
     TRY(json_get_i64(o->spec, file, "threads", false, 1, INT32_MAX, &threads));
-    struct trainer_spec spec = {o->command, file, err_file, (int)threads, GRACE};
+    struct trainer_spec spec = {o->command, file, err_file, (int)threads, GRACE, o->silence};
     return trainer_start(&spec, out);
 }
 
@@ -188,8 +190,9 @@ static enum err take_job(struct supervisor *s, json_t *body)
 {
     struct order o = {.set = true};
     const char *dir = NULL, *command = NULL;
-    if (json_unpack(body, "{s:i, s:i, s:s, s:s, s:O}", "job", &o.job, "attempt", &o.attempt,
-                    "dir", &dir, "command", &command, "spec", &o.spec) != 0)
+    if (json_unpack(body, "{s:i, s:i, s:s, s:s, s:F, s:O}", "job", &o.job, "attempt",
+                    &o.attempt, "dir", &dir, "command", &command, "silence", &o.silence, "spec",
+                    &o.spec) != 0)
         return err_set(ERR_FAILED, "an unreadable JOB message");
     o.dir = strdup(dir);
     o.command = strdup(command);
@@ -260,8 +263,8 @@ static enum err give_sign_of_life(struct supervisor *s)
 static enum err check_manager(const struct supervisor *s)
 {
     ENSURE(getppid() == s->parent, ERR_FAILED, "the MPI launcher is gone");
-    ENSURE(signals_clock() - s->heard < SUPERVISE_MANAGER_SILENCE, ERR_FAILED,
-           "no sign of life from the manager for %.0f s", SUPERVISE_MANAGER_SILENCE);
+    ENSURE(signals_clock() - s->heard < s->silence, ERR_FAILED,
+           "no sign of life from the manager for %.0f s", s->silence);
     return OK;
 }
 
@@ -285,9 +288,12 @@ static enum err turn(struct supervisor *s)
     return check_manager(s);
 }
 
-enum err supervise_run(struct link *l, bool *clean)
+enum err supervise_run(struct link *l, double silence, bool *clean)
 {
-    struct supervisor s = {.link = l, .heard = signals_clock(), .parent = getppid()};
+    struct supervisor s = {.link = l,
+                           .heard = signals_clock(),
+                           .silence = SUPERVISE_MANAGER_SILENCE * silence,
+                           .parent = getppid()};
     enum err e = send_ready(&s);
     while (e == OK && !s.quit)
         e = turn(&s);

@@ -15,7 +15,8 @@ struct trainer_spec {
     const char
         *stderr_file; // gets the last lines of its standard error; removed if there are none
     int threads;
-    double grace; // s between a request to stop and SIGKILL; also after the result line
+    double grace;   // s between a request to stop and SIGKILL; also after the result line
+    double silence; // s without any output, after which it is killed as failed; 0: none
 };
 
 // What the lines have told so far.

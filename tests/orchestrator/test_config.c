@@ -537,8 +537,8 @@ static void test_hash(void)
     uint64_t h = hash_of("seed", "seed");
     CHECK(h != 0);
     CHECK(hash_of("seed =", "# why\nseed  =") == h);
-    CHECK(hash_of("seed =",
-                  "retries = 7; price_per_hour = 2; checkpoint_every_s = 1; seed =") == h);
+    CHECK(hash_of("seed =", "retries = 7; trainer_silence_s = 9; price_per_hour = 2; "
+                            "checkpoint_every_s = 1; seed =") == h);
     CHECK(hash_of("seeds = 2", "seeds = 3") != h);
     CHECK(hash_of("lr = 0.01", "lr = 0.011") != h);
     CHECK(hash_of("d_m = [1, 64]", "d_m = [1, 63]") != h);

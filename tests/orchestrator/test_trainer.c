@@ -22,7 +22,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static struct trainer *start(const char *text, double grace)
+static struct trainer *start_watched(const char *text, double grace, double silence)
 {
     FILE *f = fopen(script, "w");
     CHECK(f && fputs(text, f) >= 0);
@@ -30,10 +30,15 @@ static struct trainer *start(const char *text, double grace)
         fclose(f);
     char command[128];
     snprintf(command, sizeof command, "/bin/sh %s {job}", script);
-    struct trainer_spec spec = {command, note, err_file, 3, grace};
+    struct trainer_spec spec = {command, note, err_file, 3, grace, silence};
     struct trainer *t = NULL;
     CHECK(trainer_start(&spec, &t) == OK);
     return t;
+}
+
+static struct trainer *start(const char *text, double grace)
+{
+    return start_watched(text, grace, 0);
 }
 
 static void finish(struct trainer *t)
@@ -193,6 +198,32 @@ static void test_stop(void)
     CHECK(now() < limit);
 }
 
+// Output of any kind is a sign of life; a trainer that has ended its work may be silent.
+static void test_silence(void)
+{
+    double from = now();
+    struct trainer *t = start_watched(HELLO "sleep 1000\n", 20, .5);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_FAILED);
+    CHECK(strstr(trainer_result(t)->cause, "no sign of life from the trainer") != NULL);
+    CHECK(now() - from >= .5 && now() - from < 15);
+    trainer_free(t);
+    t = start_watched(HELLO "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo $i >&2; sleep 0.1; "
+                            "done\n" RESULT,
+                      20, 2);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_OK);
+    trainer_free(t);
+    // Time in which nobody looked is not the trainer's silence.
+    t = start_watched(HELLO "sleep 3\n" RESULT, 20, 2.5);
+    while (trainer_state(t).lines == 0)
+        trainer_poll(t, 10);
+    sleep(2);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_OK);
+    trainer_free(t);
+}
+
 static bool gone(pid_t pid)
 {
     char path[64], text[256] = "";
@@ -324,6 +355,7 @@ int main(void)
     test_protocol();
     test_crashes();
     test_stop();
+    test_silence();
     test_leftovers();
     test_environment();
     unlink(script);
