@@ -141,8 +141,8 @@ static void child(const char *const *argv, pid_t parent)
         char *const *out;
     } words = {.in = argv};
     sigset_t none;
-    setpgid(0, 0); // Ctrl-C is for us: mpirun would kill its ranks
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    setpgid(0, 0);                    // Ctrl-C is for us: mpirun would kill its ranks
+    prctl(PR_SET_PDEATHSIG, SIGUSR1); // handed on to the ranks: a stop in order
     if (getppid() != parent)
         _exit(127);
     sigemptyset(&none);
@@ -285,6 +285,8 @@ static void end_mpirun(struct watch *w, double now)
         return;
     if (!isfinite(w->term_at)) {
         w->term_at = now;
+        // On SIGTERM Open MPI 4 sleeps for odls_base_sigkill_timeout before it tells its ranks.
+        kill(w->mpirun, SIGUSR1);
         kill(w->mpirun, SIGTERM);
     } else {
         kill(w->mpirun, SIGKILL);

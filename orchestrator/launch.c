@@ -355,6 +355,7 @@ static enum err tell_file(struct launch *l)
 static enum err prepare(struct launch *l)
 {
     struct sweep cfg;
+    TRY(attempt_prepare());                 // a signal from now on is one that asks to stop
     TRY(config_load(l->opt->config, &cfg)); // a wrong one is refused before anything starts
     int threads = cfg.base.threads;
     config_free(&cfg);
@@ -371,7 +372,6 @@ static enum err prepare(struct launch *l)
     warn_crowd(l, threads);
     find_limit(l);
     l->first = look(l->out);
-    TRY(attempt_prepare());
     TRY(tell_file(l));
     fprintf(stderr, "moesweep launch: %s, %d workers and a manager; %s\n",
             *l->mpi.version ? l->mpi.version : "an MPI other than Open MPI", l->ranks - 1,

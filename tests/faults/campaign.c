@@ -82,20 +82,22 @@ static char *read_whole(const char *path)
 }
 
 // tests/data/tiny.cfg as it is, and the trainer; and how it ends undisturbed.
-static void set_up(struct campaign *c, struct setup *s, const char *name, const char *trainer)
+static void set_up(struct campaign *c, struct setup *s, const char *name, const char *trainer,
+                   int trainer_silence)
 {
     char path[PATH_MAX], *text;
     struct run r = {.setup = s, .bin = c->o.bin, .net = -1, .uts = -1, .began = now()};
     s->name = name;
     s->workers = WORKERS;
     s->silence = 60;
+    s->seconds = 60;
     snprintf(path, sizeof path, "%s/tests/data/tiny.cfg", c->o.source);
     text = read_whole(path);
     snprintf(s->config, sizeof s->config, "%s/%s.cfg", c->work, name);
     FILE *f = fopen(s->config, "we");
     if (!f ||
         fprintf(f, "%s\nretries = %d;\ntrainer_silence_s = %d;\ntrainer = \"%s\";\n", text,
-                RETRIES, 4, trainer) < 0 ||
+                RETRIES, trainer_silence, trainer) < 0 ||
         fclose(f) != 0)
         exit(1);
     free(text);
@@ -131,11 +133,11 @@ static void set_up_all(struct campaign *c, bool real)
     snprintf(trainer, sizeof trainer,
              "%s/bad_trainer {job} %s/planted_trainer {job} %s/tests/data/truth_demo.json %.3f",
              c->o.bin, c->o.bin, c->o.source, c->o.seconds * WORKERS / 91);
-    set_up(c, &c->planted, "planted", trainer);
+    set_up(c, &c->planted, "planted", trainer, 4);
     snprintf(trainer, sizeof trainer, "%s/bad_trainer {job} %s/moetrain {job}", c->o.bin,
              c->o.bin);
     if (real)
-        set_up(c, &c->real, "real", trainer);
+        set_up(c, &c->real, "real", trainer, 60);
 }
 
 // ---- one run

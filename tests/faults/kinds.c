@@ -135,7 +135,7 @@ static void stopped(struct run *r)
     int times = 1 + draw(r, 3);
     for (int i = 0; i < times; i++) {
         pid_t launch = sweep_start(r, NULL);
-        if (!sweep_moment(r, launch, .7)) {
+        if (!sweep_under_way(r, launch) || !sweep_moment(r, launch, .7)) {
             one_code(r, launch, 0);
             continue;
         }

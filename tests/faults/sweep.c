@@ -19,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static const double PATIENCE = 240; // s for one launch: the machine may be busy with others
+// s for one launch, and this many undisturbed sweeps: the machine may be busy with others.
+static const double PATIENCE = 240, PATIENCE_SWEEPS = 20;
 
 // ---- chance and time
 
@@ -158,6 +159,7 @@ static void child(struct run *r, const char *environment)
 pid_t sweep_start(struct run *r, const char *environment)
 {
     fflush(stdout);
+    r->sessions = records(r, "session");
     pid_t pid = fork();
     if (pid == 0)
         child(r, environment);
@@ -179,17 +181,27 @@ bool sweep_ended(pid_t launch)
 int sweep_wait(struct run *r, pid_t launch)
 {
     int status = 0;
-    double until = now() + PATIENCE;
+    double patience = PATIENCE + PATIENCE_SWEEPS * r->setup->seconds, until = now() + patience;
     while (!sweep_ended(launch) && now() < until)
         nap(.02);
     if (!expect(r, sweep_ended(launch), "moesweep launch has not ended after %.0f s",
-                PATIENCE)) {
+                patience)) {
         r->untidy = true;
         kill_all(r);
         return -1;
     }
     waitpid(launch, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool sweep_under_way(struct run *r, pid_t launch)
+{
+    while (records(r, "session") == r->sessions) {
+        if (sweep_ended(launch))
+            return false;
+        nap(.02);
+    }
+    return true;
 }
 
 bool sweep_moment(struct run *r, pid_t launch, double most)

@@ -30,8 +30,8 @@ struct run {
     int net;                   // namespaces (files in /proc) to start in; -1: our own
     int uts;
     uint64_t random;
-    int failures, struck; // checks that failed; faults that were injected
-    int launches;
+    int failures, struck;   // checks that failed; faults that were injected
+    int launches, sessions; // so far; in the journal when the newest launch began
     bool untidy; // launch itself was killed: what MPI leaves in tmp is not held against it
     double began;
 };
@@ -55,6 +55,8 @@ int records(const struct run *r, const char *type);
 pid_t sweep_start(struct run *r, const char *environment);
 // Its exit code, or 128 + signal. Longer than patience is a failure: everything is killed.
 int sweep_wait(struct run *r, pid_t launch);
+// Sleeps until the newest launch has begun its session; false if it ends before that.
+bool sweep_under_way(struct run *r, pid_t launch);
 // Sleeps until a random share (0 .. most) of the jobs is done and a moment more; false if the
 // sweep ends before that.
 bool sweep_moment(struct run *r, pid_t launch, double most);
