@@ -26,7 +26,8 @@ struct options {
     int runs, jobs, only;                      // only < 0: all
     double seconds;                            // an undisturbed sweep's, about
     uint64_t seed;
-    bool keep; // folders of good runs too
+    bool keep;          // folders of good runs too
+    bool planted, real; // which trainings
 };
 
 struct tally {
@@ -153,7 +154,12 @@ static int kind_of(const struct campaign *c, int number)
 
 static bool is_real(const struct campaign *c, int number)
 {
-    return kinds[kind_of(c, number)].real && number / n_kinds == 1;
+    return c->o.real && kinds[kind_of(c, number)].real && number / n_kinds == 1;
+}
+
+static bool wanted(const struct campaign *c, int number)
+{
+    return c->o.planted || is_real(c, number);
 }
 
 // In a process of its own, which everything below becomes a child of.
@@ -268,7 +274,9 @@ static void run_all(struct campaign *c)
             int k = kind_of(c, next);
             if (c->running[s].pid != 0)
                 continue;
-            if (c->why_not[k]) {
+            if (!wanted(c, next)) {
+                // a part of the campaign
+            } else if (c->why_not[k]) {
                 c->tallies[k].skipped++;
             } else {
                 start(c, s, next, 0);
@@ -323,10 +331,12 @@ static int usage(void)
     fprintf(
         stderr,
         "usage: campaign --bin DIR --source DIR --library FILE [--runs N] [--seed S] [--jobs "
-        "J] [--seconds T] [--kind NAME] [--only NUMBER] [--keep 1]\n"
+        "J] [--seconds T] [--kind NAME] [--only NUMBER] [--keep 1] [--trainer "
+        "planted|moetrain]\n"
         "  --runs     27, one of each kind\n"
         "  --jobs     sweeps at a time: 8\n"
         "  --seconds  that an undisturbed sweep takes, about: 2\n"
+        "  --trainer  only the runs that train with it; without, both\n"
         "  --keep 1   the folders of good runs stay, too\n"
         "Exit codes: 0 all good, 1 a run failed, 2 bad usage.\n");
     return 2;
@@ -334,7 +344,13 @@ static int usage(void)
 
 static bool parse(int argc, char **argv, struct options *o)
 {
-    *o = (struct options){.runs = n_kinds, .jobs = 8, .only = -1, .seconds = 2, .seed = 1};
+    *o = (struct options){.runs = n_kinds,
+                          .jobs = 8,
+                          .only = -1,
+                          .seconds = 2,
+                          .seed = 1,
+                          .planted = true,
+                          .real = true};
     for (int i = 1; i + 1 < argc; i += 2) {
         const char *key = argv[i], *value = argv[i + 1];
         if (strcmp(key, "--bin") == 0)
@@ -353,7 +369,10 @@ static bool parse(int argc, char **argv, struct options *o)
             o->only = atoi(value);
         else if (strcmp(key, "--seconds") == 0)
             o->seconds = atof(value);
-        else if (strcmp(key, "--keep") == 0)
+        else if (strcmp(key, "--trainer") == 0) {
+            o->planted = strcmp(value, "moetrain") != 0;
+            o->real = strcmp(value, "planted") != 0;
+        } else if (strcmp(key, "--keep") == 0)
             o->keep = atoi(value) != 0;
         else if (strcmp(key, "--seed") == 0)
             o->seed = strtoull(value, NULL, 10);

@@ -50,8 +50,14 @@ static void worker_stopped(struct run *r)
     pid_t launch = sweep_start(r, NULL);
     for (int i = 0; i < 2 && sweep_moment(r, launch, .6); i++) {
         int pid = rank_process(r, 1 + draw(r, r->setup->workers));
+        double time =
+            2 * r->setup->silence * draw_unit(r); // shorter and longer than is allowed
         strike(r, pid, SIGSTOP);
-        nap(2 * r->setup->silence * draw_unit(r)); // shorter and longer than is allowed
+        nap(time);
+        expect(r,
+               time < r->setup->silence + 2 || sweep_ended(launch) ||
+                   said(r, "no sign of life"),
+               "a worker's silence of %.1f s is not told", time);
         if (pid > 0)
             kill(pid, SIGCONT);
     }
