@@ -22,6 +22,7 @@ static const double DRAIN = 60;     // from a request to stop to SIGTERM
 static const double TERM_KILL = 40; // from SIGTERM to SIGKILL of mpirun
 static const double SURVIVORS = 25; // for what mpirun leaves behind
 static const double ALONE = 2;      // mpirun without rank 0
+static const double FINALIZE = 20;  // rank 0 after its last word; a dead rank keeps it for ever
 static const double START_UP = 120; // after it no shared memory will come any more
 static const double BURST = 1;      // two signals within it are one
 
@@ -38,6 +39,7 @@ struct watch {
     bool ended;
     char segments[PATH_MAX]; // path of this job's shared memory but for the rank; "": not seen
     int asked_times;
+    double told_at; // when rank 0 had said its exit code
     double began, asked_at, alone_since, term_at, ended_at; // infinite: not yet
 };
 
@@ -317,7 +319,9 @@ static void look_at_manager(struct watch *w, const char *path, double now)
         listen(path, &w->told);
     if (w->told.manager != 0 && !*w->segments && now - w->began < START_UP)
         find_segments(w);
-    if (w->told.manager == 0 || alive(w->told.manager)) {
+    if (w->told.code >= 0)
+        w->told_at = fmin(w->told_at, now);
+    if (w->told.manager == 0 || (alive(w->told.manager) && now - w->told_at < FINALIZE)) {
         w->alone_since = INFINITY;
     } else if (!isfinite(w->alone_since)) {
         w->alone_since = now;
@@ -352,6 +356,7 @@ enum err attempt_run(const char *const *argv, const char *path, struct attempt *
     struct watch w = {.a = a,
                       .told = {.code = -1},
                       .began = signals_clock(),
+                      .told_at = INFINITY,
                       .asked_at = INFINITY,
                       .alone_since = INFINITY,
                       .term_at = INFINITY,

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static const double SHOW_EVERY = 1;      // s between two status files
-static const double LISTEN_MOST = .2;    // s that one turn of the loop adds to any silence
+static const double LISTEN_MOST = 1;     // s that one turn of the loop adds to any silence
 static const double TOUCH_EVERY = 5;     // s between two signs of life to the workers
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
