@@ -129,6 +129,7 @@ struct sweep {
     double memory_limit;               // GB of a trainer; 0: need.h
     bool pin;                          // trainers are bound to parts of a machine
     int retries;                       // of a crashed job
+    double trainer_silence_s;          // after which a trainer is taken to hang; 0: never
     double max_epochs;                 // a run may see the training text at most so often
     int64_t corpus_train, corpus_held; // tokens
     int64_t corpus_bytes;              // of its files; external: 0

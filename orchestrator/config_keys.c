@@ -211,6 +211,8 @@ const struct key config_keys[] = {
      "each trainer of a machine gets processors and GPUs of its own, if there are enough"},
     {"retries", KEY_INT, KEY_LOOSE, AT(sweep, retries), 0, 100, "2", NULL,
      "how often a run that crashed is tried again"},
+    {"trainer_silence_s", KEY_NUM, KEY_LOOSE, AT(sweep, trainer_silence_s), 0, 1e6, "3600", NULL,
+     "a trainer that printed nothing for so many seconds hangs: it is killed, as a crash; 0: never"},
     {"checkpoint_every_s", KEY_NUM, KEY_LOOSE, AT(sweep, base.checkpoint.every_s), 0, 1e6, "60",
      NULL, "seconds between a run's checkpoints; 0: one alone, when the run is stopped"},
     {"checkpoint_keep", KEY_BOOL, KEY_LOOSE, AT(sweep, base.checkpoint.keep), NO_RANGE, "false", NULL,

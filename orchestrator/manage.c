@@ -16,6 +16,8 @@
 
 static const double SHOW_EVERY = 1;      // s between two status files
 static const double COMMIT_EVERY = .05;  // s that results may wait for company
+static const double LISTEN_MOST = 1;     // s that one turn of the loop adds to any silence
+static const double TOUCH_EVERY = 5;     // s between two signs of life to the workers
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
 static const double START_PATIENCE = 30; // s until all workers have said READY
@@ -170,8 +172,9 @@ static enum err terms_for(const struct manager *m, const struct sched_assign *a,
 {
     const struct steer_job *sj = manage_job(m, a->job);
     int slots[MAX_WIDTH], n = sched_slots(m->sched, a->worker, slots, MAX_WIDTH);
-    json_t *terms = json_pack("{s:s, s:s, s:i, s:i}", "dir", m->dir, "command", m->cfg.trainer,
-                              "threads", m->cfg.base.threads, "width", sj->job.width);
+    json_t *terms = json_pack("{s:s, s:s, s:i, s:i, s:f}", "dir", m->dir, "command",
+                              m->cfg.trainer, "threads", m->cfg.base.threads, "width",
+                              sj->job.width, "silence", m->cfg.trainer_silence_s);
     ENSURE(terms, ERR_FAILED, "out of memory for a job");
     double limit = m->jobs[m->steer_of[a->job]].memory_limit;
     if (limit > 0)
@@ -533,8 +536,8 @@ static enum err take(struct manager *m, const struct link_msg *msg)
     struct manage_worker *w = &m->workers[worker];
     ENSURE(isfinite(msg->now) && isfinite(msg->start) && isfinite(msg->end), ERR_FAILED,
            "rank %d: a %s message without a time", msg->peer, link_kind_name(msg->kind));
-    w->heard = signals_clock();
-    w->offset = fmin(w->offset, w->heard - msg->now);
+    w->heard = m->listened;
+    w->offset = fmin(w->offset, signals_clock() - msg->now);
     if (w->lost && msg->kind != LINK_STARTED && msg->kind != LINK_RESULT)
         TRY(welcome_back(m, worker));
     else if (w->lost)
@@ -562,11 +565,10 @@ static enum err take_messages(struct manager *m)
 
 static enum err check_silence(struct manager *m)
 {
-    double now = signals_clock();
     int lost = 0, unfit = 0;
     for (int i = 0; i < m->n_workers; i++) {
         struct manage_worker *w = &m->workers[i];
-        if (!w->lost && now - w->heard > m->opt.silence) {
+        if (!w->lost && m->listened - w->heard > m->opt.silence) {
             w->lost = true;
             TRY(leave(m, i));
             manage_say(m, "rank %d (%s): no sign of life for %.0f s; its jobs go to others",
@@ -580,6 +582,18 @@ static enum err check_silence(struct manager *m)
     ENSURE(lost + unfit < m->n_workers, ERR_FAILED, "no worker can start a trainer: %s",
            m->last_cause);
     ENSURE(link_dropped(m->link) == 0, ERR_FAILED, "a message could not be read");
+    return OK;
+}
+
+// A training may last for hours in which a worker has nothing to hear.
+static enum err keep_in_touch(struct manager *m, double now)
+{
+    if (now - m->touched < TOUCH_EVERY)
+        return OK;
+    m->touched = now;
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].ready && !m->workers[w].lost)
+            TRY(send_word(m, w, LINK_BEAT));
     return OK;
 }
 
@@ -631,8 +645,18 @@ static bool drained(const struct manager *m)
                          !(signals_clock() - m->drain_since < DRAIN_PATIENCE));
 }
 
+// Silence counts on a clock that stands still while nobody listens: during a fit, and when this
+// process or the machine was stopped, what the workers said waits unread.
+static void listen(struct manager *m)
+{
+    double now = signals_clock();
+    m->listened += fmin(now - m->turned, LISTEN_MOST);
+    m->turned = now;
+}
+
 static enum err turn(struct manager *m)
 {
+    listen(m);
     TRY(take_messages(m));
     look_for_reasons_to_stop(m);
     if (m->why[0] && m->drain_since == INFINITY)
@@ -643,6 +667,7 @@ static enum err turn(struct manager *m)
     look_for_dead_end(m);
     TRY(check_silence(m));
     double now = signals_clock();
+    TRY(keep_in_touch(m, now));
     if (now - m->unsynced_since > SYNC_EVERY)
         TRY(sync_journal(m));
     if (now - m->shown > SHOW_EVERY)

@@ -14,9 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const double SILENCE =
-    60; // s; jobs may swap or wait for a file system, beats hardly ever
-
 static enum err keep_record(void *ctx, json_t *rec)
 {
     return json_array_append(ctx, rec) == 0 ? OK : err_set(ERR_FAILED, "out of memory");
@@ -155,8 +152,7 @@ static enum err open_workers(struct manager *m)
     m->workers = calloc((size_t)m->n_workers, sizeof *m->workers);
     ENSURE(m->workers, ERR_FAILED, "out of memory");
     for (int w = 0; w < m->n_workers; w++)
-        m->workers[w] = (struct manage_worker){
-            .heard = m->clock0, .offset = INFINITY, .job = -1, .loss = NAN};
+        m->workers[w] = (struct manage_worker){.offset = INFINITY, .job = -1, .loss = NAN};
     TRY(slots_create(m->n_workers, &m->slots));
     return sched_create(m->n_workers, m->cfg.retries, &m->sched);
 }
@@ -176,13 +172,11 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     m->wall0 = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-    m->clock0 = signals_clock();
+    m->clock0 = m->turned = signals_clock();
     m->first_start = m->unsynced_since = m->finals_since = m->drain_since = INFINITY;
     m->shown = -INFINITY;
     double left = m->opt.time_limit > 0 ? m->opt.time_limit : slurm_time_left();
     m->deadline = left >= 0 ? m->clock0 + left : INFINITY; // NaN: nobody knows
-    if (!(m->opt.silence > 0))
-        m->opt.silence = SILENCE;
     m->records = json_array();
     m->latest = json_array();
     ENSURE(m->records && m->latest, ERR_FAILED, "out of memory");

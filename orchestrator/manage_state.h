@@ -16,7 +16,7 @@
 struct manage_worker {
     char host[64], isa[128];
     bool ready, lost, unfit; // unfit: alive, but cannot start trainers
-    double heard;            // manager's clock
+    double heard;            // on the listening clock
     double offset; // manager's clock - worker's clock: the least seen, so nearest to the truth
     int job;       // number in the scheduler of what it trains, -1: nothing
     double t0;     // when that began, manager's clock
@@ -67,10 +67,12 @@ struct manager {
     int n_ok, n_failed, n_crashes; // final results ok and not; crashed attempts of this session
     char last_cause[256];
     double unsynced_since, finals_since, shown; // infinite: nothing waits
-    double deadline;    // manager's clock, of the time limit; infinite: none
-    double drain_since; // infinite: not draining
-    char why[128];      // of the drain
-    json_t *latest;     // last things worth reading
+    double touched;          // when the workers last heard from us in any case
+    double listened, turned; // the listening clock (manage.c), s; when it last moved
+    double deadline;         // manager's clock, of the time limit; infinite: none
+    double drain_since;      // infinite: not draining
+    char why[128];           // of the drain
+    json_t *latest;          // last things worth reading
 };
 
 // The steering's record of a scheduler's job.

@@ -27,7 +27,7 @@ struct order {
     char *spec; // job.json, n_spec bytes
     size_t n_spec;
     json_t *terms; // the manager's besides the job: dir, command, threads, width, cpus, gpus,
-                   // memory_limit
+                   // memory_limit, silence
     double start;  // monotonic s
 };
 
@@ -38,6 +38,7 @@ struct supervisor {
     json_t *terms;          // of the next order, unless it brings its own
     bool stopping, quit, clean;
     double heard, beat; // when the manager was last heard, when it last heard from us
+    double silence;     // after which the manager is gone, s
     pid_t parent;
 };
 
@@ -129,6 +130,7 @@ static enum err start_trainer(const struct order *o, struct trainer **out)
         .gpus = json_string_value(json_object_get(o->terms, "gpus")),
         .memory_limit = json_number_value(json_object_get(o->terms, "memory_limit")),
         .grace = GRACE,
+        .silence = json_number_value(json_object_get(o->terms, "silence")),
     };
     return trainer_start(&spec, out);
 }
@@ -292,8 +294,8 @@ static enum err give_sign_of_life(struct supervisor *s)
 static enum err check_manager(const struct supervisor *s)
 {
     ENSURE(getppid() == s->parent, ERR_FAILED, "the MPI launcher is gone");
-    ENSURE(signals_clock() - s->heard < SUPERVISE_MANAGER_SILENCE, ERR_FAILED,
-           "no sign of life from the manager for %.0f s", SUPERVISE_MANAGER_SILENCE);
+    ENSURE(signals_clock() - s->heard < s->silence, ERR_FAILED,
+           "no sign of life from the manager for %.0f s", s->silence);
     return OK;
 }
 
@@ -317,9 +319,12 @@ static enum err turn(struct supervisor *s)
     return check_manager(s);
 }
 
-enum err supervise_run(struct link *l, bool *clean)
+enum err supervise_run(struct link *l, double silence, bool *clean)
 {
-    struct supervisor s = {.link = l, .heard = signals_clock(), .parent = getppid()};
+    struct supervisor s = {.link = l,
+                           .heard = signals_clock(),
+                           .silence = SUPERVISE_MANAGER_SILENCE * silence,
+                           .parent = getppid()};
     enum err e = send_ready(&s);
     while (e == OK && !s.quit)
         e = turn(&s);

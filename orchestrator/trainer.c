@@ -46,6 +46,7 @@ struct trainer {
     char *stderr_file;
     double grace, kill_at; // kill_at: monotonic s, infinite unless it must end by then
     double memory_limit, memory_at, memory; // bytes; next look, s; what was too much, 0: never
+    double silence, silent, polled;         // limit; so far; monotonic s of the last look
     int64_t oom_kills;                      // before the start
     bool asked_to_stop, killed, ended, hello, has_result;
     bool terminated; // by a SIGTERM that was not ours
@@ -170,6 +171,8 @@ enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
     ENSURE(t, ERR_FAILED, "out of memory");
     t->pid = t->out = t->err = -1;
     t->grace = spec->grace;
+    t->silence = spec->silence;
+    t->polled = now();
     t->kill_at = INFINITY;
     t->stride = 1;
     t->state.loss = t->state.tok_s = NAN;
@@ -366,6 +369,7 @@ static void drain(struct trainer *t, int *fd,
     for (int i = 0; i < 64 && *fd >= 0; i++) {
         ssize_t n = read(*fd, buf, sizeof buf);
         if (n > 0) {
+            t->silent = 0;
             take(t, buf, (size_t)n);
         } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
             close(*fd);
@@ -536,6 +540,21 @@ static void watch_memory(struct trainer *t)
     }
 }
 
+// Only time in which we looked counts, in pieces of a second at most: when this process was
+// stopped or the machine suspended, the trainer was too.
+static void watch_silence(struct trainer *t)
+{
+    double at = now();
+    t->silent += fmin(at - t->polled, 1);
+    t->polled = at;
+    if (!(t->silence > 0) || t->silent < t->silence || t->asked_to_stop || t->has_result ||
+        t->killed)
+        return;
+    snprintf(t->fault, sizeof t->fault, "no sign of life from the trainer for %.0f s",
+             t->silence);
+    kill_group(t);
+}
+
 bool trainer_poll(struct trainer *t, int timeout_ms)
 {
     if (t->ended)
@@ -549,6 +568,7 @@ bool trainer_poll(struct trainer *t, int timeout_ms)
         if (fds[1].revents)
             drain(t, &t->err, take_stderr);
     }
+    watch_silence(t);
     if (now() > t->kill_at && !t->killed)
         kill_group(t);
     watch_memory(t);

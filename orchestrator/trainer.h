@@ -17,7 +17,8 @@ struct trainer_spec {
     int threads, width; // width takes the place of {width}
     const char *cpus, *gpus; // processors as "0,64,1" and CUDA_VISIBLE_DEVICES; NULL: ours
     double memory_limit;     // bytes of it and all that it starts; 0: none
-    double grace; // s between a request to stop and SIGKILL; also after the result line
+    double grace;   // s between a request to stop and SIGKILL; also after the result line
+    double silence; // s without any output, after which it is killed as failed; 0: none
 };
 
 // What the lines have told so far.

@@ -540,8 +540,8 @@ static void test_hash(void)
     uint64_t h = hash_of("seed", "seed");
     CHECK(h != 0);
     CHECK(hash_of("seed =", "# why\nseed  =") == h);
-    CHECK(hash_of("seed =",
-                  "retries = 7; price_per_hour = 2; checkpoint_every_s = 1; seed =") == h);
+    CHECK(hash_of("seed =", "retries = 7; trainer_silence_s = 9; price_per_hour = 2; "
+                            "checkpoint_every_s = 1; seed =") == h);
     // A width of 1 is none: sweeps are what they were before there was one.
     CHECK(hash_of("seed =", "width = 1; pin = false; checkpoints = false; memory_limit = 2.0; "
                             "seed =") == h);

@@ -26,7 +26,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static struct trainer *start(const char *text, double grace)
+static struct trainer *start_watched(const char *text, double grace, double silence)
 {
     FILE *f = fopen(script, "w");
     CHECK(f && fputs(text, f) >= 0);
@@ -42,10 +42,16 @@ static struct trainer *start(const char *text, double grace)
                                 .cpus = cpus,
                                 .gpus = gpus,
                                 .memory_limit = memory_limit,
-                                .grace = grace};
+                                .grace = grace,
+                                .silence = silence};
     struct trainer *t = NULL;
     CHECK(trainer_start(&spec, &t) == OK);
     return t;
+}
+
+static struct trainer *start(const char *text, double grace)
+{
+    return start_watched(text, grace, 0);
 }
 
 static void finish(struct trainer *t)
@@ -203,6 +209,32 @@ static void test_stop(void)
     CHECK(strstr(trainer_result(t)->cause, "killed after the grace") != NULL);
     trainer_free(t);
     CHECK(now() < limit);
+}
+
+// Output of any kind is a sign of life; a trainer that has ended its work may be silent.
+static void test_silence(void)
+{
+    double from = now();
+    struct trainer *t = start_watched(HELLO "sleep 1000\n", 20, .5);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_FAILED);
+    CHECK(strstr(trainer_result(t)->cause, "no sign of life from the trainer") != NULL);
+    CHECK(now() - from >= .5 && now() - from < 15);
+    trainer_free(t);
+    t = start_watched(HELLO "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo $i >&2; sleep 0.1; "
+                            "done\n" RESULT,
+                      20, 2);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_OK);
+    trainer_free(t);
+    // Time in which nobody looked is not the trainer's silence.
+    t = start_watched(HELLO "sleep 3\n" RESULT, 20, 2.5);
+    while (trainer_state(t).lines == 0)
+        trainer_poll(t, 10);
+    sleep(2);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_OK);
+    trainer_free(t);
 }
 
 static bool gone(pid_t pid)
@@ -379,6 +411,7 @@ int main(void)
     test_protocol();
     test_crashes();
     test_stop();
+    test_silence();
     test_leftovers();
     test_environment();
     test_bound();
