@@ -14,7 +14,7 @@
 
 //    kind     from     numbers; text; body
 #define LINK_KINDS(X)                                                                          \
-    X(READY, "worker", "body: host, pid, isa: it can take jobs")                               \
+    X(READY, "worker", "body: host, pid, isa, what place.h tells: it can take jobs")           \
     X(BEAT, "worker", "body: progress of the running job; both: a sign of life")               \
     X(STARTED, "worker", "job, attempt, start; unless the end comes first")                    \
     X(RESULT, "worker", "job, attempt, start (0: never), end; text: records.h's of a result")  \

@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "orchestrator/identity.h"
 #include "orchestrator/jobdir.h"
+#include "orchestrator/place.h"
 #include "orchestrator/records.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/trainer.h"
@@ -25,7 +26,8 @@ struct order {
     char id[JOB_ID_LEN];
     char *spec; // job.json, n_spec bytes
     size_t n_spec;
-    json_t *terms; // what the manager says of many jobs: dir, command, threads
+    json_t *terms; // the manager's besides the job: dir, command, threads, width, cpus, gpus,
+                   // memory_limit, silence
     double start;  // monotonic s
 };
 
@@ -36,6 +38,7 @@ struct supervisor {
     json_t *terms;          // of the next order, unless it brings its own
     bool stopping, quit, clean;
     double heard, beat; // when the manager was last heard, when it last heard from us
+    double silence;     // after which the manager is gone, s
     pid_t parent;
 };
 
@@ -63,9 +66,13 @@ static enum err send_ready(struct supervisor *s)
     char host[256] = "", isa[128];
     gethostname(host, sizeof host - 1);
     identity_isa(isa, sizeof isa);
-    return send_body(
-        s, LINK_READY,
-        json_pack("{s:s, s:I, s:s}", "host", host, "pid", (json_int_t)getpid(), "isa", isa));
+    json_t *body = place_facts();
+    if (body) {
+        json_object_set_new(body, "host", json_string(host));
+        json_object_set_new(body, "pid", json_integer(getpid()));
+        json_object_set_new(body, "isa", json_string(isa));
+    }
+    return send_body(s, LINK_READY, body);
 }
 
 static enum err send_result(struct supervisor *s, const struct order *o,
@@ -107,12 +114,24 @@ static enum err start_trainer(const struct order *o, struct trainer **out)
 {
     char command[JOB_PATH_MAX], sweep[JOB_PATH_MAX];
     struct jobdir dir;
-    int64_t threads = 1;
+    int64_t threads = 1, width = 1;
     TRY(json_get_str(o->terms, "JOB", "command", true, command, sizeof command));
     TRY(json_get_str(o->terms, "JOB", "dir", true, sweep, sizeof sweep));
     TRY(json_get_i64(o->terms, "JOB", "threads", true, 1, INT32_MAX, &threads));
+    TRY(json_get_i64(o->terms, "JOB", "width", true, 1, INT32_MAX, &width));
     TRY(jobdir_make(sweep, o->id, o->spec, o->n_spec, &dir));
-    struct trainer_spec spec = {command, dir.job, dir.err, (int)threads, GRACE};
+    struct trainer_spec spec = {
+        .command = command,
+        .job_file = dir.job,
+        .stderr_file = dir.err,
+        .threads = (int)threads,
+        .width = (int)width,
+        .cpus = json_string_value(json_object_get(o->terms, "cpus")),
+        .gpus = json_string_value(json_object_get(o->terms, "gpus")),
+        .memory_limit = json_number_value(json_object_get(o->terms, "memory_limit")),
+        .grace = GRACE,
+        .silence = json_number_value(json_object_get(o->terms, "silence")),
+    };
     return trainer_start(&spec, out);
 }
 
@@ -284,8 +303,8 @@ static enum err give_sign_of_life(struct supervisor *s)
 static enum err check_manager(const struct supervisor *s)
 {
     ENSURE(getppid() == s->parent, ERR_FAILED, "the MPI launcher is gone");
-    ENSURE(signals_clock() - s->heard < SUPERVISE_MANAGER_SILENCE, ERR_FAILED,
-           "no sign of life from the manager for %.0f s", SUPERVISE_MANAGER_SILENCE);
+    ENSURE(signals_clock() - s->heard < s->silence, ERR_FAILED,
+           "no sign of life from the manager for %.0f s", s->silence);
     return OK;
 }
 
@@ -308,9 +327,12 @@ static enum err turn(struct supervisor *s)
     return check_manager(s);
 }
 
-enum err supervise_run(struct link *l, bool *clean)
+enum err supervise_run(struct link *l, double silence, bool *clean)
 {
-    struct supervisor s = {.link = l, .heard = signals_clock(), .parent = getppid()};
+    struct supervisor s = {.link = l,
+                           .heard = signals_clock(),
+                           .silence = SUPERVISE_MANAGER_SILENCE * silence,
+                           .parent = getppid()};
     enum err e = send_ready(&s);
     while (e == OK && !s.quit)
         e = turn(&s);

@@ -10,6 +10,7 @@
 #include "bench_dispatch.h"
 #include "orchestrator/journal.h"
 #include "orchestrator/manage.h"
+#include "orchestrator/run.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/supervise.h"
 #include <math.h>
@@ -115,13 +116,13 @@ double bench_whole(struct bench *b)
         bool clean;
         bench_meet(b); // when the jobs are made
         double since = bench_processor_time();
-        bench_check(supervise_run(b->link, &clean));
+        bench_check(supervise_run(b->link, RUN_SILENCE, &clean));
         bench_cost(b, 1, since);
         return 0;
     }
     char dir[4096], journal[4200];
     static int turn;
-    struct run_options opt = {.progress = PROGRESS_NONE};
+    struct run_options opt = {.progress = PROGRESS_NONE, .silence = RUN_SILENCE};
     struct manager *m;
     struct span s = {0, INFINITY, 0};
     timer_t timer;

@@ -46,7 +46,7 @@ static struct job_result result_of(const struct steer_job *sj)
 // The record of an attempt of this job as the journal gets it, read back; ended: its end.
 static json_t *attempt_record(const struct job_result *r, int attempt, bool ended, bool final)
 {
-    struct records_attempt at = {r->id, attempt, 1, 1, 2.0004};
+    struct records_attempt at = {r->id, attempt, 1, 1, 2.0004, NULL};
     char start[RECORDS_START_MAX], *end = NULL;
     size_t n = records_start(&at, start);
     if (!ended)
@@ -172,7 +172,7 @@ static void test_head(void)
 // A worker's text becomes part of a record only where the record stays one.
 static void check_said(const char *said, enum err expected)
 {
-    struct records_attempt at = {"abc", 2, 3, 1.0004, NAN};
+    struct records_attempt at = {"abc", 2, 3, 1.0004, NAN, NULL};
     json_t *object = json_loads(said, 0, NULL);
     char *text = NULL;
     size_t n = 0;
