@@ -54,7 +54,7 @@ others() { # WORKERS: where pip brings them
     local system rate
     for system in hyperqueue libensemble; do
         [ -d "$work/venv" ] || continue
-        rate=$(cd "$work" && timeout 120 venv/bin/python "$here/null_jobs.py" $system "$1" 2000 "$bin/null_child" \
+        rate=$(cd "$work" && TMPDIR=$work timeout 120 venv/bin/python "$here/null_jobs.py" $system "$1" 2000 "$bin/null_child" \
             2>/dev/null | tail -n 1)
         [ -n "$rate" ] && printf '%s\t%s\t%s\n' "$1" "$system" "$rate" >>"$work/rates"
     done
