@@ -170,7 +170,8 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
     json_object_set_new(o, "runs", json_integer(runs));
     json_object_set_new(o, "known", json_integer(known));
     json_object_set_new(o, "shared", json_integer(shared));
-    json_object_set_new(o, "more_runs", json_integer(more_runs(ph, runs)));
+    bool over = c->state == CELL_DECIDED && (ph->rounds == 1 || s->phase_closed[c->phase]);
+    json_object_set_new(o, "more_runs", json_integer(over ? 0 : more_runs(ph, runs)));
     json_object_set_new(o, "flops", json_num(cost.flops));
     json_object_set_new(o, "executed_flops", json_num(cost.executed));
     json_object_set_new(o, "tokens", json_num(cost.tokens));

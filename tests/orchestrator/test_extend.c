@@ -147,9 +147,10 @@ static json_t *law_of(const char *dir)
     struct sweep cfg;
     struct steer *s = NULL;
     json_t *law = NULL;
-    if (run_load(in(dir, ""), &cfg, &s, NULL) != OK) {
+    enum err e = run_load(in(dir, ""), &cfg, &s, NULL);
+    CHECK(e == OK);
+    if (e != OK) {
         fprintf(stderr, "%s\n", err_message());
-        CHECK(!"a directory that loads");
         return NULL;
     }
     CHECK(steer_law(s, &law) == OK);
@@ -398,6 +399,7 @@ static void test_plan(const struct sweep *small, const struct sweep *large,
     total = json_object_get(plan, "total");
     CHECK(jnum(total, "known") == count(all, "result") && jnum(total, "executed_flops") == 0);
     CHECK(jnum(total, "runs_now") == 0 && jnum(total, "runs_later") == 0);
+    CHECK(jnum(total, "more_runs") == 0 && jnum(total, "unused") == 0);
     json_decref(plan);
     json_decref(past);
     json_decref(records);
