@@ -183,7 +183,7 @@ static void memory_group(struct run *r, char *path)
     path[0] = '\0';
     if (!*own)
         return;
-    snprintf(path, PATH_MAX, "%s/moesweep-faults-%d", own, (int)getpid());
+    snprintf(path, PATH_MAX, "%.3000s/moesweep-faults-%d", own, (int)getpid());
     snprintf(limit, sizeof limit, "%s/memory.limit_in_bytes", path);
     f = mkdir(path, 0777) == 0 ? fopen(limit, "we") : NULL;
     bool good = f && fputs("33554432\n", f) >= 0;
