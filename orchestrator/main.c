@@ -87,9 +87,10 @@ static const struct command commands[] = {
      cmd_status},
     {"report", "DIR", "writes DIR/report.html (and law.json, architecture.json) anew", "",
      cmd_report},
-    {"export", "DIR --csv OUT | --curves OUT",
-     "all results, or learning curves, as CSV (OUT: a file, or - for standard output)",
+    {"export", "DIR --csv OUT | --jsonl OUT | --curves OUT",
+     "all results, or learning curves, as a table (OUT: a file, or - for standard output)",
      "  --csv OUT               a line a job; an existing file is not overwritten\n"
+     "  --jsonl OUT             the same as JSON Lines\n"
      "  --curves OUT            a line a point of a learning curve, for moesweep curve\n",
      cmd_export},
     {"journal", "check|dump DIR", "whether a journal is intact; its records as JSON Lines",
