@@ -32,6 +32,20 @@ enum err journal_append(struct journal *j, const json_t *rec);
 // Writes and fdatasyncs what was appended. ERR_FAILED (disk full, I/O) leaves a valid prefix,
 // says so, and refuses everything later.
 enum err journal_sync(struct journal *j);
+// Locks a journal as journal_open does without changing or understanding it, and reads all of
+// it: *text is the caller's. For repair. ERR_INPUT also when there is none.
+enum err journal_hold(const char *path, struct journal **out, char **text, size_t *size);
+// A stretch of a journal: an intact record (rec, borrowed), or bytes that are none (rec NULL).
+struct journal_piece {
+    const char *text; // size bytes, a record's without its newline
+    size_t size;
+    int64_t line, offset; // where it begins: lines count from 1
+    json_t *rec;
+};
+typedef enum err journal_on_piece(void *ctx, const struct journal_piece *p);
+// All pieces in order, whatever lies between intact records; empty lines are none.
+// journal_salvage.c.
+enum err journal_pieces(const char *text, size_t size, journal_on_piece *on_piece, void *ctx);
 // Unsynced records are dropped. Accepts NULL.
 void journal_close(struct journal *j);
 

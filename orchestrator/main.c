@@ -93,10 +93,19 @@ static const struct command commands[] = {
      "  --jsonl OUT             the same as JSON Lines\n"
      "  --curves OUT            a line a point of a learning curve, for moesweep curve\n",
      cmd_export},
-    {"journal", "check|dump DIR", "whether a journal is intact; its records as JSON Lines",
+    {"journal", "check|dump|repair DIR [--dry-run]",
+     "whether a journal is intact; its records as JSON Lines; what is intact saved",
      "  check                   counts its records; a damaged one is named with line and byte, "
      "exit code 2\n"
-     "  dump                    every record up to a damaged one, one JSON object a line\n",
+     "  dump                    every record up to a damaged one, one JSON object a line\n"
+     "  repair                  keeps every intact record that follows from those before it, "
+     "says "
+     "what is\n"
+     "                          dropped and which jobs are trained again; the damaged file "
+     "stays "
+     "as\n"
+     "                          journal.damaged-1, -2, ..; on the machine that ran the sweep\n"
+     "  --dry-run               says it, writes nothing\n",
      cmd_journal},
     {"recommend", "DIR|LAW.json [--compute C] [constraints] [outputs]",
      "a complete architecture for a budget, within constraints, and what each of them costs",

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What is intact in a damaged journal. A record ends at its newline, but where newlines are
+// overwritten or stretches are zero it is found by its own shape: eight digits, a space, a JSON
+// object over which the digits are the sum.
+#include "orchestrator/journal.h"
+#include <string.h>
+
+enum { PREFIX = 9 };
+
+static bool hex8(const char *p, uint32_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 8; i++) {
+        const char *at = memchr("0123456789abcdef", p[i], 16);
+        if (!at)
+            return false;
+        *out = *out << 4 | (uint32_t)(at - "0123456789abcdef");
+    }
+    return true;
+}
+
+// The record that begins at text, if one does: NULL if not. *used: its bytes.
+static json_t *record_at(const char *text, size_t n, size_t *used)
+{
+    uint32_t crc;
+    json_error_t je;
+    if (n < PREFIX + 2 || text[PREFIX - 1] != ' ' || text[PREFIX] != '{' || !hex8(text, &crc))
+        return NULL;
+    json_t *rec = json_loadb(text + PREFIX, n - PREFIX,
+                             JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &je);
+    if (rec && json_is_string(json_object_get(rec, "t")) && je.position > 0 &&
+        journal_crc32c(text + PREFIX, (size_t)je.position) == crc) {
+        *used = PREFIX + (size_t)je.position;
+        return rec;
+    }
+    json_decref(rec);
+    return NULL;
+}
+
+struct piece_reader {
+    const char *text;
+    journal_on_piece *on_piece;
+    void *ctx;
+};
+
+static enum err give(const struct piece_reader *r, size_t from, size_t to, int64_t line,
+                     json_t *rec)
+{
+    if (from == to)
+        return OK;
+    struct journal_piece p = {r->text + from, to - from, line, (int64_t)from, rec};
+    return r->on_piece(r->ctx, &p);
+}
+
+// One line, from .. to without its newline.
+static enum err line_pieces(const struct piece_reader *r, size_t from, size_t to, int64_t line)
+{
+    size_t lost = from; // where bytes that are no record begin
+    for (size_t at = from; at < to;) {
+        size_t used;
+        json_t *rec = record_at(r->text + at, to - at, &used);
+        if (!rec) {
+            at++;
+            continue;
+        }
+        enum err e = give(r, lost, at, line, NULL);
+        if (e == OK)
+            e = give(r, at, at + used, line, rec);
+        json_decref(rec);
+        TRY(e);
+        at = lost = at + used;
+    }
+    return give(r, lost, to, line, NULL);
+}
+
+enum err journal_pieces(const char *text, size_t size, journal_on_piece *on_piece, void *ctx)
+{
+    const struct piece_reader r = {text, on_piece, ctx};
+    int64_t line = 1;
+    for (size_t at = 0; at < size; line++) {
+        const char *nl = memchr(text + at, '\n', size - at);
+        size_t end = nl ? (size_t)(nl - text) : size;
+        TRY(line_pieces(&r, at, end, line));
+        at = end + 1;
+    }
+    return OK;
+}
