@@ -14,6 +14,7 @@ enum err cmd_launch(int argc, char **argv);
 enum err cmd_submit(int argc, char **argv);
 enum err cmd_doctor(int argc, char **argv);
 enum err cmd_status(int argc, char **argv);
+enum err cmd_replay(int argc, char **argv);
 enum err cmd_report(int argc, char **argv);
 enum err cmd_export(int argc, char **argv);
 enum err cmd_journal(int argc, char **argv);

@@ -44,8 +44,9 @@ struct journal_piece {
 };
 typedef enum err journal_on_piece(void *ctx, const struct journal_piece *p);
 // All pieces in order, whatever lies between intact records; empty lines are none.
-// journal_salvage.c.
-enum err journal_pieces(const char *text, size_t size, journal_on_piece *on_piece, void *ctx);
+// brief: results may come without their learning curves, in half the time. journal_salvage.c.
+enum err journal_pieces(const char *text, size_t size, bool brief, journal_on_piece *on_piece,
+                        void *ctx);
 // Unsynced records are dropped. Accepts NULL.
 void journal_close(struct journal *j);
 

@@ -82,9 +82,16 @@ static const struct command commands[] = {
      "  SIGINT, SIGTERM, SIGHUP and SIGUSR1 drain; a second one stops at once\n",
      cmd_launch},
     {"status", "DIR", "how a sweep stands, from its directory alone",
-     "  --watch                 again every second, until it has ended\n"
+     "  --watch                 again every second, until it has ended; in place on a "
+     "terminal\n"
      "  --json                  one JSON document\n",
      cmd_status},
+    {"replay", "DIR [--speed X]",
+     "the sweep once more, from its journal, as status --watch shows it",
+     "  --speed X               seconds of the sweep a second, 0: as fast as possible; default "
+     "60\n"
+     "  --json                  one JSON document, of the end\n",
+     cmd_replay},
     {"report", "DIR", "writes DIR/report.html (and law.json, architecture.json) anew", "",
      cmd_report},
     {"export", "DIR --csv OUT | --jsonl OUT | --curves OUT",

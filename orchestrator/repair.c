@@ -167,7 +167,7 @@ static enum err take_piece(void *ctx, const struct journal_piece *p)
 static enum err salvage(struct repair *r, const char *text, size_t size)
 {
     TRY(records_fold_open(&r->cfg, r->path, r->steer, &r->past, &r->fold));
-    TRY(journal_pieces(text, size, take_piece, r));
+    TRY(journal_pieces(text, size, false, take_piece, r));
     ENSURE(r->n_records > 0, ERR_INPUT, "%s: expected a journal, found no intact record",
            r->path);
     TRY(steer_advance(r->steer));

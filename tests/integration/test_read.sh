@@ -19,4 +19,34 @@ check "export: losses" cmp <(losses sweep | cut -f2) \
 refused "export: JSON Lines over a file" 'exists already' "$bin/moesweep" export sweep --jsonl runs.jsonl
 refused "export: nothing" 'expected --csv' "$bin/moesweep" export sweep
 expect 0 log "$bin/moesweep" fit runs.jsonl --law power --map 'loss=loss,X=M' --bootstrap 0
+
+# ---- status: from the directory, from the journal alone, in place on a terminal
+expect 0 status.json "$bin/moesweep" status sweep --json
+for key in v sweep state 'done' known expected decisions sessions elapsed_s eta_s eta_lo_s eta_hi_s jobs phases \
+    adopted laws workers throughput causes latest live; do
+    check "status --json: $key" grep -q "^  \"$key\":" status.json
+done
+check "status: state" [ "$(number status.json state)" = 'done' ]
+check "status: jobs" [ "$(number status.json jobs 'done')" = "$(count result sweep)" ]
+mkdir alone
+cp sweep/journal alone
+expect 0 log "$bin/moesweep" status alone
+says "status of a journal alone" "^fake: done"
+says "status of a journal alone" "$(count result sweep) of $(count result sweep) jobs"
+refused "status of nothing" 'found no journal' "$bin/moesweep" status tmp
+expect 0 log env TERM=xterm script -qec "stty cols 80 rows 24; '$bin/moesweep' status sweep --watch" /dev/null
+says "status --watch on a terminal: one look at what has ended" 'fake: done'
+
+# ---- replay
+expect 0 log "$bin/moesweep" replay sweep --speed 0
+says "replay" "$(count result sweep) of $(count result sweep) jobs"
+check "replay: elsewhere than on a terminal once, at the end" [ "$(grep -c '^fake:' log)" = 1 ]
+expect 0 log env TERM=xterm script -qec "stty cols 80 rows 24; '$bin/moesweep' replay sweep --speed 2" /dev/null
+check "replay: frames" [ "$(grep -c 'fake:' log)" -gt 2 ]
+says "replay: drawn in place" $'\e\\[[0-9]+A\r\e\\[J'
+check "replay: no line is wider than the terminal" \
+    [ -z "$(tr -d '\r' <log | sed $'s/\e\\[[0-9]*[AJ]//g' | grep -E '^.{80}')" ]
+expect 0 replay.json "$bin/moesweep" replay sweep --speed 0 --json
+check "replay --json: the end" [ "$(number replay.json jobs 'done')" = "$(count result sweep)" ]
+refused "replay: speed" 'expected seconds a second' "$bin/moesweep" replay sweep --speed fast
 finish
