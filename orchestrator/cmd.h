@@ -41,7 +41,7 @@ struct cmd_option {
     const char *name;  // "--out", or "DIR" for the next positional argument
     const char **text; // receives the value; NULL: not a text
     double *number;    // receives a finite positive number
-    int *flag;         // set to 1
+    int *flag;         // set to 1; with number too: --option or --option=NUMBER
     struct cmd_list *list;
     int required;
 };

@@ -28,9 +28,15 @@ static const struct command commands[] = {
      "  --tied                  unembedding = embedding\n"
      "  --json                  one JSON document\n",
      cmd_arch},
-    {"plan", "SWEEP.cfg", "what a sweep would run and cost; trains nothing",
+    {"plan", "SWEEP.cfg", "what a sweep would run, take and cost, with intervals",
      "  --workers N             for the predicted time; default: the cores of this machine\n"
      "  --rate FLOPS            executed FLOP/s of one worker; default: a stated guess\n"
+     "  --calibrate[=SECONDS]   runs short pieces of its jobs on this machine for so long "
+     "(30), and "
+     "plans\n"
+     "                          from their speed; elsewhere than in the sweep's directory\n"
+     "  --price P               of a worker's hour, in place of the configuration's\n"
+     "  --out DIR               where the sweep would go: is there room? Default: here\n"
      "  --gpu-memory GB         names the runs that do not fit one GPU of so many 1e9 bytes\n"
      "  --json                  one JSON document\n",
      cmd_plan},

@@ -8,9 +8,10 @@
 #include <stdio.h>
 
 struct plan_options {
-    int workers; // trainings at a time; at least 1
-    double rate; // executed FLOP/s of one worker; 0: a guess by device, said so
-    double gpu;  // bytes that one GPU has; 0: not known
+    int workers;      // trainings at a time; at least 1
+    double rate;      // executed FLOP/s of one worker; 0: a guess by device, said so
+    double gpu;       // bytes that one GPU has; 0: not known
+    double calibrate; // s to measure this machine's speed in (calibrate.h); 0: none
 };
 
 // {"name","question","workers","rate","rate_guessed","gpu_memory",
@@ -21,7 +22,8 @@ struct plan_options {
 //                            "gpu_bytes","gpu_state_bytes"}],
 //             "infeasible":[{"point","why"}]}],
 //  "total":{"runs_now","runs_later","more_runs","flops","executed_flops","worker_hours",
-//           "hours_at_best","memory_bytes","gpu_bytes","too_large","cost"}}
+//           "hours_at_best","memory_bytes","gpu_bytes","too_large","cost"},
+//  "calibration":[..] of calibrate.h or null, "forecast": forecast.h}
 // flops are the paper's (C a run); executed_flops count all that runs, validation included.
 // shared: runs that an earlier phase already trains. more_runs: what growing grids and further
 // rounds may add at most. gpu_bytes: the most that a run takes of one GPU's memory, CUDA's own

@@ -100,9 +100,11 @@ if mount -t tmpfs -o size=200k none "$work/tiny" 2>/dev/null; then
     fake_trainer trainer.sh
     expect 1 "$work/log" full
     check "full: says so" grep -q "No space left on device" "$work/log"
+    check "full: warned at the start" grep -q "disk: .* MB are free in $work/tiny/out" "$work/log"
     rm "$work/tiny/ballast"
     mount -o remount,size=20m "$work/tiny"
     expect 0 "$work/log" full
+    check "full: no warning where there is room" [ "$(grep -c "MB are free" "$work/log")" = 0 ]
     check "full: each job once" each_once "$work/tiny/out"
     check "full: law" cmp "$work/good/law.json" "$work/tiny/out/law.json"
     umount "$work/tiny"
