@@ -5,6 +5,7 @@
 #include "orchestrator/curve_table.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/run.h"
+#include "orchestrator/versus.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -33,11 +34,50 @@ static void unload(struct loaded *l)
     config_free(&l->cfg);
 }
 
+// Two sweeps side by side: on standard output, and as a page.
+static enum err report_two(const char *dir_a, const char *dir_b, const char *out, int json)
+{
+    struct loaded a, b;
+    json_t *doc = NULL;
+    TRY(load(dir_a, &a));
+    enum err e = load(dir_b, &b);
+    if (e != OK) {
+        unload(&a);
+        return e;
+    }
+    e = versus_json(&(struct versus_side){dir_a, &a.cfg, a.steer, a.records},
+                    &(struct versus_side){dir_b, &b.cfg, b.steer, b.records}, &doc);
+    if (e == OK && out)
+        e = versus_page(doc, out);
+    if (e == OK && !json)
+        versus_print(doc, stdout);
+    unload(&a);
+    unload(&b);
+    if (e == OK && json)
+        return cmd_print_json(doc);
+    json_decref(doc);
+    return e;
+}
+
 enum err cmd_report(int argc, char **argv)
 {
-    const char *dir = NULL, *why = "";
-    const struct cmd_option options[] = {{"DIR", .text = &dir, .required = 1}, {0}};
+    const char *dir = NULL, *other = NULL, *out = NULL, *why = "";
+    int two = 0, json = 0, force = 0;
+    const struct cmd_option options[] = {{"DIR", .text = &dir, .required = 1},
+                                         {"DIR", .text = &other},
+                                         {"--compare", .flag = &two},
+                                         {"--out", .text = &out},
+                                         {"--force", .flag = &force},
+                                         {"--json", .flag = &json},
+                                         {0}};
     TRY(cmd_parse(argc, argv, options));
+    ENSURE(!two == !other, ERR_INPUT, "report: --compare: expected two directories, found %s",
+           two ? "one" : "two without it");
+    ENSURE(two || (!out && !json && !force), ERR_INPUT,
+           "report: --out, --force and --json: expected with --compare");
+    TRY(cmd_new_file("report", "--out", out, force));
+    if (two)
+        return report_two(dir, other, out, json);
     struct loaded l;
     TRY(load(dir, &l));
     enum err e = outputs_write(dir, l.steer, l.records, &why);

@@ -98,7 +98,17 @@ static const struct command commands[] = {
      "60\n"
      "  --json                  one JSON document, of the end\n",
      cmd_replay},
-    {"report", "DIR", "writes DIR/report.html (and law.json, architecture.json) anew", "",
+    {"report", "DIR | --compare A B [--out FILE.html]",
+     "writes DIR/report.html (and law.json, architecture.json) anew; or sets two sweeps side "
+     "by "
+     "side",
+     "  --compare A B           two directories: what was asked differently, optima and laws "
+     "and "
+     "whether\n"
+     "                          they agree, losses of what both trained, cost\n"
+     "  --out FILE.html         that as a page too\n"
+     "  --force                 write over what --out names\n"
+     "  --json                  that as one JSON document\n",
      cmd_report},
     {"export", "DIR --csv OUT | --jsonl OUT | --curves OUT",
      "all results, or learning curves, as a table (OUT: a file, or - for standard output)",

@@ -41,7 +41,9 @@ static double number(const json_t *j, const char *key)
 
 void status_duration(double s, char *buf, size_t size)
 {
-    if (s < 100)
+    if (!isfinite(s))
+        snprintf(buf, size, "-");
+    else if (s < 100)
         snprintf(buf, size, "%.0f s", s);
     else if (s < 3600)
         snprintf(buf, size, "%.0f min %02.0f s", floor(s / 60), fmod(s, 60));

@@ -37,6 +37,19 @@ refused "status of nothing" 'found no journal' "$bin/moesweep" status tmp
 expect 0 log env TERM=xterm script -qec "stty cols 80 rows 24; '$bin/moesweep' status sweep --watch" /dev/null
 says "status --watch on a terminal: one look at what has ended" 'fake: done'
 
+# ---- two sweeps
+fake_config one.cfg "/bin/sh $work/fake.sh {job}" 1
+expect 0 log "${launch[@]}" -np 3 "$bin/moesweep" run one.cfg --out one
+expect 0 log "$bin/moesweep" report --compare sweep one --out two.html
+says "compare: what differs" 'phases\[0\].seeds +2 \| 1'
+says "compare: the same runs" '^[0-9]+ runs are the same in both: [0-9]+ have the same loss to the last bit'
+check "compare: a page" grep -q '</html>' two.html
+expect 0 two.json "$bin/moesweep" report --compare sweep one --json
+check "compare: seeds of the smaller are the larger's" [ "$(number two.json runs same)" = "$(number two.json runs equal)" ]
+refused "compare: over a page" 'exists already' "$bin/moesweep" report --compare sweep one --out two.html
+refused "compare: one" 'expected two directories' "$bin/moesweep" report --compare sweep
+refused "compare: two without it" 'expected two directories' "$bin/moesweep" report sweep one
+
 # ---- replay
 expect 0 log "$bin/moesweep" replay sweep --speed 0
 says "replay" "$(count result sweep) of $(count result sweep) jobs"
