@@ -44,7 +44,7 @@ uint32_t journal_crc32c(const void *data, size_t size)
     return crc ^ UINT32_MAX;
 }
 
-static bool hex8(const char *p, uint32_t *out)
+bool journal_hex8(const char *p, uint32_t *out)
 {
     uint32_t v = 0;
     for (int i = 0; i < 8; i++) {
@@ -64,8 +64,8 @@ static bool hex8(const char *p, uint32_t *out)
 static bool line_intact(const char *line, size_t n)
 {
     uint32_t crc;
-    return n > PREFIX && n <= RECORD_MAX && hex8(line, &crc) && line[PREFIX - 1] == ' ' &&
-           journal_crc32c(line + PREFIX, n - PREFIX) == crc;
+    return n > PREFIX && n <= RECORD_MAX && journal_hex8(line, &crc) &&
+           line[PREFIX - 1] == ' ' && journal_crc32c(line + PREFIX, n - PREFIX) == crc;
 }
 
 static enum err read_all(int fd, const char *path, char **text, size_t *size)

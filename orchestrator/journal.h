@@ -52,4 +52,6 @@ void journal_close(struct journal *j);
 
 // CRC-32C (Castagnoli) as RFC 3720 defines it: "123456789" has e3069283.
 uint32_t journal_crc32c(const void *data, size_t size);
+// The number that eight lower-case hexadecimal digits at p stand for; false: they are none.
+bool journal_hex8(const char *p, uint32_t *out);
 #endif

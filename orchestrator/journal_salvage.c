@@ -8,24 +8,13 @@
 
 enum { PREFIX = 9 };
 
-static bool hex8(const char *p, uint32_t *out)
-{
-    *out = 0;
-    for (int i = 0; i < 8; i++) {
-        const char *at = memchr("0123456789abcdef", p[i], 16);
-        if (!at)
-            return false;
-        *out = *out << 4 | (uint32_t)(at - "0123456789abcdef");
-    }
-    return true;
-}
-
 // The record that begins at text, if one does: NULL if not. *used: its bytes.
 static json_t *record_at(const char *text, size_t n, size_t *used)
 {
     uint32_t crc;
     json_error_t je;
-    if (n < PREFIX + 2 || text[PREFIX - 1] != ' ' || text[PREFIX] != '{' || !hex8(text, &crc))
+    if (n < PREFIX + 2 || text[PREFIX - 1] != ' ' || text[PREFIX] != '{' ||
+        !journal_hex8(text, &crc))
         return NULL;
     json_t *rec = json_loadb(text + PREFIX, n - PREFIX,
                              JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &je);
@@ -45,7 +34,7 @@ static json_t *brief_record(const char *line, size_t n)
     static const char key[] = ",\"curve\":[";
     uint32_t crc;
     const char *from = memmem(line, n, key, sizeof key - 1), *to = from;
-    if (!from || n < PREFIX || !hex8(line, &crc) ||
+    if (!from || n < PREFIX || !journal_hex8(line, &crc) ||
         journal_crc32c(line + PREFIX, n - PREFIX) != crc)
         return NULL;
     int depth = 0;

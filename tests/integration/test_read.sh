@@ -37,6 +37,21 @@ refused "status of nothing" 'found no journal' "$bin/moesweep" status tmp
 expect 0 log env TERM=xterm script -qec "stty cols 80 rows 24; '$bin/moesweep' status sweep --watch" /dev/null
 says "status --watch on a terminal: one look at what has ended" 'fake: done'
 
+# While it runs: read again and again, never refused, to the end.
+fake_trainer slow.sh 'sleep 0.1'
+fake_config live.cfg "/bin/sh $work/slow.sh {job}" 2
+"${launch[@]}" -np 3 "$bin/moesweep" run live.cfg --out live >run.log 2>&1 &
+pid=$!
+for _ in $(seq 200); do
+    [ "$(count job live)" -gt 0 ] && break
+    sleep 0.05
+done
+expect 0 log "$bin/moesweep" status live --watch
+says "status --watch: to the end" "^fake: done"
+check "status --watch: plain lines" [ "$(grep -c $'\e' log)" = 0 ]
+wait $pid
+check "the sweep that was watched" [ $? -eq 0 ]
+
 # ---- two sweeps
 fake_config one.cfg "/bin/sh $work/fake.sh {job}" 1
 expect 0 log "${launch[@]}" -np 3 "$bin/moesweep" run one.cfg --out one

@@ -106,28 +106,10 @@ static void add(struct journal *j, json_t *rec)
     json_decref(rec);
 }
 
-// A start without an end is a worker; a stop or a new session ends it.
-static void test_workers(void)
+// What the run itself says is better; when it falls silent, the journal is what there is.
+static void test_live(struct journal *j, const char *id)
 {
-    sample(4);
-    struct journal *j = NULL;
-    json_t *doc;
-    CHECK(journal_open(path, NULL, NULL, NULL, &j) == OK);
-    struct steer *s = NULL;
-    CHECK(steer_create(&cfg, &s) == OK && steer_advance(s) == OK);
-    const char *id = steer_job_at(s, 5)->job.id;
-    add(j, records_start(id, 3, 2, 1e9 + 50));
-    CHECK(journal_sync(j) == OK);
-    doc = look(1e9 + 50.5, NULL);
-    json_t *worker = json_array_get(json_object_get(doc, "workers"), 0);
-    CHECK(json_array_size(json_object_get(doc, "workers")) == 1 && jnum(worker, "rank") == 2);
-    CHECK_STR(jstr(worker, "job"), id);
-    CHECK_STR(jstr(worker, "phase"), "allocation");
-    CHECK_NEAR(jnum(worker, "seconds"), .5, 1e-6);
-    CHECK(jnum(worker, "left_s") > 0 && jnum(worker, "tokens_per_s") > 0 &&
-          jnum(worker, "step") < jnum(worker, "steps"));
-    json_decref(doc);
-    // What the run itself says is better; when it falls silent, the journal is what there is.
+    json_t *doc, *worker;
     json_t *live =
         json_pack("{s:i, s:s, s:f, s:[{s:i, s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f}], s:[s]}",
                   "v", 1, "state", "running", "updated", 1e9 + 50.25, "workers", "rank", 1,
@@ -151,6 +133,30 @@ static void test_workers(void)
           jnum(doc, "elapsed_s") == 60);
     json_decref(doc);
     json_decref(live);
+}
+
+// A start without an end is a worker; a stop or a new session ends it.
+static void test_workers(void)
+{
+    sample(4);
+    struct journal *j = NULL;
+    json_t *doc;
+    CHECK(journal_open(path, NULL, NULL, NULL, &j) == OK);
+    struct steer *s = NULL;
+    CHECK(steer_create(&cfg, &s) == OK && steer_advance(s) == OK);
+    const char *id = steer_job_at(s, 5)->job.id;
+    add(j, records_start(id, 3, 2, 1e9 + 50));
+    CHECK(journal_sync(j) == OK);
+    doc = look(1e9 + 50.5, NULL);
+    json_t *worker = json_array_get(json_object_get(doc, "workers"), 0);
+    CHECK(json_array_size(json_object_get(doc, "workers")) == 1 && jnum(worker, "rank") == 2);
+    CHECK_STR(jstr(worker, "job"), id);
+    CHECK_STR(jstr(worker, "phase"), "allocation");
+    CHECK_NEAR(jnum(worker, "seconds"), .5, 1e-6);
+    CHECK(jnum(worker, "left_s") > 0 && jnum(worker, "tokens_per_s") > 0 &&
+          jnum(worker, "step") < jnum(worker, "steps"));
+    json_decref(doc);
+    test_live(j, id);
     steer_free(s);
     journal_close(j);
 }
