@@ -20,7 +20,7 @@ for key in runs worker_hours core_hours makespan_s memory_bytes disk_bytes cost;
         'BEGIN { exit !(v > 0 && lo <= v && v <= hi) }'
 done
 
-expect 0 log plan --calibrate=4
+expect 0 log plan --calibrate=2
 says "calibrated" "from runs of its trainer on this machine"
 from=${EPOCHREALTIME/[.,]/}
 expect 0 plan.json plan --calibrate=4 --json
