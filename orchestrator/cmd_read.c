@@ -3,6 +3,7 @@
 #include "core/json.h"
 #include "orchestrator/cmd.h"
 #include "orchestrator/curve_table.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/run.h"
 #include "orchestrator/versus.h"
@@ -91,6 +92,22 @@ enum err cmd_report(int argc, char **argv)
 
 // ---- export
 
+// A text, in quotes where it needs them.
+static void csv_text(FILE *f, const char *text)
+{
+    if (!strpbrk(text, ",\"\n")) {
+        fputs(text, f);
+        return;
+    }
+    fputc('"', f);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', f);
+        fputc(*text, f);
+    }
+    fputc('"', f);
+}
+
 // One run as a row: the columns of the CSV, the keys of a JSON line; null where there is no
 // number.
 static json_t *run_row(const struct sweep *cfg, const struct steer_job *sj)
@@ -118,6 +135,10 @@ static json_t *run_row(const struct sweep *cfg, const struct steer_job *sj)
         json_num(ok ? r->balance : NAN), "epochs", json_num(ok ? r->epochs : NAN), "D1",
         sj->final ? json_integer(r->init_tokens) : json_null());
     json_object_update(row, rest);
+    static const char *const keys[] = {"source", "build", "isa"};
+    for (int i = 0; i < 3; i++)
+        json_object_set_new(row, keys[i],
+                            json_string(sj->final ? jstr(sj->origin, keys[i]) : ""));
     json_decref(rest);
     return row;
 }
@@ -125,7 +146,7 @@ static json_t *run_row(const struct sweep *cfg, const struct steer_job *sj)
 static void csv_value(FILE *f, const json_t *v)
 {
     if (json_is_string(v))
-        fputs(json_string_value(v), f);
+        csv_text(f, json_string_value(v));
     else if (json_is_integer(v))
         fprintf(f, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
     else if (json_is_real(v))
@@ -271,6 +292,10 @@ static void explain(const struct loaded *l, const struct steer_job *sj)
                (long long)sj->result.tokens);
     else
         printf("result: %s %s\n", job_status_name(sj->result.status), sj->result.cause);
+    char words[512];
+    origin_words(sj->final ? sj->origin : NULL, words, sizeof words);
+    if (*words)
+        printf("  %s\n", words);
     puts("asked for by:");
     bool grown = false;
     for (int i = 0; i < steer_n_decisions(l->steer); i++)

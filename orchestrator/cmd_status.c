@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // How a sweep stands. The journal says what is done and decided; status.json, while a run is
 // alive, who is doing what.
+#include "core/json.h"
 #include "orchestrator/cmd.h"
 #include "orchestrator/follow.h"
 #include "orchestrator/screen.h"

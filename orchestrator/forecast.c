@@ -76,7 +76,8 @@ static double longest_chain(const struct forecast_basis *b, const struct sweep *
         const struct cell *c = &s->cells[i];
         double job = 0, before = 0;
         for (int k = 0; k < c->n_entries; k++)
-            job = fmax(job, forecast_seconds(b, &s->jobs[c->entries[k].job]->job));
+            if (!s->jobs[c->entries[k].job]->final)
+                job = fmax(job, forecast_seconds(b, &s->jobs[c->entries[k].job]->job));
         for (int k = 0; k < i; k++)
             if (s->cells[k].C == c->C && steer_is_before(cfg, s->cells[k].phase, c->phase))
                 before = fmax(before, until[k]);
@@ -95,9 +96,12 @@ static json_t *scaled(double value, double lo, double hi, double by)
 json_t *forecast_json(const struct forecast_basis *b, const struct sweep *cfg,
                       const struct steer *s, int64_t more)
 {
-    double sum = 0, memory = 0, least = INFINITY, n = s->n_jobs;
+    double sum = 0, memory = 0, least = INFINITY, n = 0;
     for (int i = 0; i < s->n_jobs; i++) {
         const struct job *j = &s->jobs[i]->job;
+        if (s->jobs[i]->final)
+            continue; // it has a result already
+        n++;
         double bytes = (double)executed_of(j).mem_total;
         sum += forecast_seconds(b, j);
         memory = fmax(memory, bytes);

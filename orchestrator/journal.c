@@ -199,6 +199,16 @@ static enum err lock(struct journal *j)
     return err_set(ERR_INPUT, "%s: another moesweep is writing here", j->path);
 }
 
+long journal_writer(const char *path)
+{
+    struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool locked = fd >= 0 && fcntl(fd, F_GETLK, &held) == 0 && held.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    return !locked ? 0 : held.l_pid > 0 ? (long)held.l_pid : -1;
+}
+
 // A new file's name must survive a crash as well as its content.
 static void sync_folder(const char *path)
 {
@@ -295,22 +305,25 @@ static enum err reserve(struct journal *j, size_t more)
     return OK;
 }
 
-enum err journal_append(struct journal *j, const json_t *rec)
+enum err journal_append_text(struct journal *j, const char *text, size_t n)
 {
     ENSURE(!j->broken, ERR_FAILED, "%s: an earlier write failed", j->path);
+    ASSERT(!memchr(text, '\n', n));
+    ENSURE(n + PREFIX <= RECORD_MAX, ERR_FAILED, "%s: a record of %zu bytes", j->path, n);
+    TRY(reserve(j, n + PREFIX + 2));
+    snprintf(j->buf + j->len, PREFIX + 1, "%08" PRIx32 " ", journal_crc32c(text, n));
+    memcpy(j->buf + j->len + PREFIX, text, n);
+    j->buf[j->len + PREFIX + n] = '\n';
+    j->len += PREFIX + n + 1;
+    return OK;
+}
+
+enum err journal_append(struct journal *j, const json_t *rec)
+{
     ASSERT(json_is_string(json_object_get(rec, "t")));
     char *text = json_dumps(rec, JSON_COMPACT);
     ENSURE(text, ERR_FAILED, "%s: cannot write a record as JSON", j->path);
-    size_t n = strlen(text);
-    enum err e = n + PREFIX <= RECORD_MAX
-                     ? reserve(j, n + PREFIX + 2)
-                     : err_set(ERR_FAILED, "%s: a record of %zu bytes", j->path, n);
-    if (e == OK) {
-        snprintf(j->buf + j->len, PREFIX + 1, "%08" PRIx32 " ", journal_crc32c(text, n));
-        memcpy(j->buf + j->len + PREFIX, text, n);
-        j->buf[j->len + PREFIX + n] = '\n';
-        j->len += PREFIX + n + 1;
-    }
+    enum err e = journal_append_text(j, text, strlen(text));
     free(text);
     return e;
 }
@@ -322,11 +335,11 @@ static enum err give_up(struct journal *j, int cause)
     // one.
     if (ftruncate(j->fd, (off_t)j->end) == 0)
         fdatasync(j->fd);
-    return err_set(
-        ERR_FAILED,
-        "%s: %s; the journal keeps its first %" PRId64
-        " bytes, which are valid: make room and run the same command again to resume",
-        j->path, strerror(cause), j->end);
+    return err_set(ERR_FAILED,
+                   "%s: %s; the journal keeps its first %" PRId64
+                   " bytes, which are valid: %s and run the same command again to resume",
+                   j->path, strerror(cause), j->end,
+                   cause == ENOSPC || cause == EDQUOT ? "make room" : "see to the disk");
 }
 
 enum err journal_sync(struct journal *j)
@@ -347,6 +360,18 @@ enum err journal_sync(struct journal *j)
     j->end += (int64_t)done;
     j->len = 0;
     return OK;
+}
+
+enum err journal_again(struct journal *j, journal_on_record *on_record, void *ctx)
+{
+    char *text = NULL;
+    size_t size = 0;
+    int64_t valid;
+    enum err e = read_all(j->fd, j->path, &text, &size);
+    if (e == OK)
+        e = scan(j->path, text, size, on_record, ctx, &valid);
+    free(text);
+    return e;
 }
 
 void journal_close(struct journal *j)

@@ -27,8 +27,13 @@ enum err journal_open(const char *path, journal_on_record *on_record, void *ctx,
                       int64_t *torn_bytes, struct journal **out);
 // Whether the file system granted a lock (some cluster file systems know none).
 bool journal_locked(const struct journal *j);
+// The process that holds the lock of the journal at path; 0: none, -1: one on a machine that
+// does not tell. Not for the process that writes it: closing a file gives its locks up.
+long journal_writer(const char *path);
 // Buffers one record; nothing may depend on it before journal_sync returned OK.
 enum err journal_append(struct journal *j, const json_t *rec);
+// The same of a record that is text already: one JSON object with "t", no newline in it.
+enum err journal_append_text(struct journal *j, const char *text, size_t n);
 // Writes and fdatasyncs what was appended. ERR_FAILED (disk full, I/O) leaves a valid prefix,
 // says so, and refuses everything later.
 enum err journal_sync(struct journal *j);
@@ -47,6 +52,8 @@ typedef enum err journal_on_piece(void *ctx, const struct journal_piece *p);
 // brief: results may come without their learning curves, in half the time. journal_salvage.c.
 enum err journal_pieces(const char *text, size_t size, bool brief, journal_on_piece *on_piece,
                         void *ctx);
+// Reads what is on disk once more, through the descriptor that holds the lock.
+enum err journal_again(struct journal *j, journal_on_record *on_record, void *ctx);
 // Unsynced records are dropped. Accepts NULL.
 void journal_close(struct journal *j);
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The plan is what steering itself would open if no phase had to wait: the same code makes the
-// jobs, so plan and run cannot disagree about a phase that starts at once.
+// jobs, so plan and run cannot disagree about a phase that starts at once. What is known of the
+// past is fed to it first.
 #include "orchestrator/plan.h"
 #include "core/executed.h"
 #include "core/json.h"
 #include "orchestrator/calibrate.h"
+#include "orchestrator/records.h"
 #include "orchestrator/runtime.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
@@ -35,12 +37,12 @@ static void cost_add(struct cost *c, const struct sweep *cfg, const struct steer
                      const struct plan_options *opt)
 {
     const struct job *j = &sj->job;
-    double executed = runtime_work_of(j).x[0];
+    double own = runtime_work_of(j).x[0], executed = own * j->width; // of a worker, of all
     struct executed x = executed_of(j);
     c->flops += (double)sj->counts.M * (double)j->train.tokens;
     c->executed += executed;
     c->seconds += executed / opt->rate;
-    c->longest = fmax(c->longest, executed / opt->rate);
+    c->longest = fmax(c->longest, own / opt->rate);
     c->tokens += (double)j->train.tokens;
     // With a checkpoint folder, as every run of a sweep, all of the data are read.
     c->memory = fmax(c->memory, (double)x.mem_total + (double)cfg->corpus_bytes);
@@ -49,17 +51,12 @@ static void cost_add(struct cost *c, const struct sweep *cfg, const struct steer
     c->too_large += opt->gpu > 0 && gpu > opt->gpu;
 }
 
-// What the cell asked for at one point: start values, the phase's settings, the axes.
-static struct wish asked_at(const struct sweep *cfg, const struct cell *c,
-                            const struct entry *en)
+// What the cell asked for at one point: what held before it, and the axes.
+static struct wish asked_at(const struct steer *s, const struct cell *c, const struct entry *en)
 {
-    const struct phase *ph = &cfg->phases[c->phase];
+    const struct phase *ph = &s->cfg->phases[c->phase];
     struct wish w, own;
-    wish_init(&w);
-    wish_settings(&w, cfg->start, cfg->n_start, c->C);
-    wish_init(&own);
-    wish_settings(&own, ph->set, ph->n_set, c->C);
-    wish_layer(&w, &own);
+    steer_wish(s, c, &w);
     wish_init(&own);
     for (int a = 0; a < ph->n_axes; a++)
         if (ph->axes[a].source != AXIS_FRACTIONS)
@@ -68,12 +65,12 @@ static struct wish asked_at(const struct sweep *cfg, const struct cell *c,
     return w;
 }
 
-static json_t *structure_json(const struct sweep *cfg, const struct cell *c,
-                              const struct entry *en, const struct steer_job *sj,
-                              const struct plan_options *opt)
+static json_t *structure_json(const struct steer *s, const struct cell *c,
+                              const struct entry *en, const struct plan_options *opt)
 {
+    const struct steer_job *sj = s->jobs[en->job];
     const struct job *j = &sj->job;
-    struct wish w = asked_at(cfg, c, en);
+    struct wish w = asked_at(s, c, en);
     json_t *o = json_object(), *dev = json_object();
     json_object_set_new(o, "runs", json_integer(1));
     for (int i = 0; i < N_COORDS; i++) {
@@ -90,28 +87,34 @@ static json_t *structure_json(const struct sweep *cfg, const struct cell *c,
     json_object_set_new(o, "batch_tokens", json_integer(j->train.batch_tokens));
     json_object_set_new(o, "lr", json_num(j->train.lr));
     json_object_set_new(o, "epochs",
-                        json_num((double)j->train.tokens / (double)cfg->corpus_train));
+                        json_num((double)j->train.tokens / (double)s->cfg->corpus_train));
     double state, gpu = gpu_bytes(j, opt, &state);
     json_object_set_new(o, "gpu_bytes", json_num(gpu));
     json_object_set_new(o, "gpu_state_bytes", json_num(state));
     return o;
 }
 
-// Seeds of one point follow each other: they become one structure with a count.
+// The seeds of one point become one structure with a count.
 static json_t *structures_json(const struct steer *s, const struct cell *c,
                                const struct plan_options *opt)
 {
-    json_t *list = json_array(), *last = NULL;
+    json_t *list = json_array(), *at = json_object(), *same;
+    char key[CONFIG_MAX_AXES * 12];
     for (int i = 0; i < c->n_entries; i++) {
         const struct entry *en = &c->entries[i];
-        if (last && memcmp(en->at, c->entries[i - 1].at, sizeof en->at) == 0) {
-            json_int_t runs = json_integer_value(json_object_get(last, "runs"));
-            json_object_set_new(last, "runs", json_integer(runs + 1));
+        for (int a = 0, n = 0; a < CONFIG_MAX_AXES; a++)
+            n += snprintf(key + n, sizeof key - (size_t)n, "%d ", en->at[a]);
+        same = json_object_get(at, key);
+        if (same) {
+            json_int_t runs = json_integer_value(json_object_get(same, "runs"));
+            json_object_set_new(same, "runs", json_integer(runs + 1));
             continue;
         }
-        last = structure_json(s->cfg, c, en, s->jobs[en->job], opt);
-        json_array_append_new(list, last);
+        same = structure_json(s, c, en, opt);
+        json_object_set(at, key, same);
+        json_array_append_new(list, same);
     }
+    json_decref(at);
     return list;
 }
 
@@ -148,11 +151,12 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
 {
     const struct phase *ph = &cfg->phases[c->phase];
     struct cost cost = {0};
-    int64_t runs = 0, shared = 0;
+    int64_t runs = 0, shared = 0, known = 0;
     for (int i = 0; i < c->n_entries; i++) {
         int job = c->entries[i].job;
         shared += seen[job];
-        if (!seen[job]) {
+        known += !seen[job] && s->jobs[job]->final;
+        if (!seen[job] && !s->jobs[job]->final) {
             runs++;
             cost_add(&cost, cfg, s->jobs[job], opt);
             cost_add(sum, cfg, s->jobs[job], opt);
@@ -165,6 +169,7 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
     json_object_set_new(o, "after", after_json(cfg, ph));
     json_object_set_new(o, "points", json_integer((json_int_t)json_array_size(structures)));
     json_object_set_new(o, "runs", json_integer(runs));
+    json_object_set_new(o, "known", json_integer(known));
     json_object_set_new(o, "shared", json_integer(shared));
     json_object_set_new(o, "more_runs", json_integer(more_runs(ph, runs)));
     json_object_set_new(o, "flops", json_num(cost.flops));
@@ -181,19 +186,22 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
     return o;
 }
 
-static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
+// waits: by cell, whether it is planned around values that may still change.
+static enum err cells_plan(const struct sweep *cfg, const struct steer *s, const bool *waits,
                            const struct plan_options *opt, json_t *out)
 {
     bool *seen = calloc((size_t)s->n_jobs + 1, sizeof *seen);
     ENSURE(seen, ERR_FAILED, "out of memory");
     struct cost sum = {0};
-    json_int_t now = 0, later = 0, more = 0;
+    json_int_t now = 0, later = 0, more = 0, known = 0;
     json_t *phases = json_array(), *total = json_object();
     for (int i = 0; i < s->n_cells; i++) {
         const struct cell *c = &s->cells[i];
         json_t *o = cell_plan(cfg, s, c, opt, seen, &sum);
         json_int_t runs = json_integer_value(json_object_get(o, "runs"));
-        *(cfg->phases[c->phase].n_after > 0 ? &later : &now) += runs;
+        *(waits[i] ? &later : &now) += runs;
+        known += json_integer_value(json_object_get(o, "known"));
+        json_object_set_new(o, "waits", json_boolean(waits[i]));
         more += json_integer_value(json_object_get(o, "more_runs"));
         json_array_append_new(phases, o);
     }
@@ -201,6 +209,8 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
     json_object_set_new(out, "phases", phases);
     json_object_set_new(total, "runs_now", json_integer(now));
     json_object_set_new(total, "runs_later", json_integer(later));
+    json_object_set_new(total, "known", json_integer(known));
+    json_object_set_new(total, "unused", json_integer(s->n_known - known));
     json_object_set_new(total, "more_runs", json_integer(more));
     json_object_set_new(total, "flops", json_num(sum.flops));
     json_object_set_new(total, "executed_flops", json_num(sum.executed));
@@ -216,7 +226,7 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
 }
 
 // The phases by the speed that is known, and what they take in all.
-static enum err forecast(const struct sweep *cfg, const struct steer *s,
+static enum err forecast(const struct sweep *cfg, const struct steer *s, const bool *waits,
                          struct plan_options *opt, json_t *out)
 {
     struct forecast_basis b;
@@ -225,6 +235,8 @@ static enum err forecast(const struct sweep *cfg, const struct steer *s,
     enum err e = opt->calibrate > 0 ? calibrate(cfg, s, opt->calibrate, &b, tried) : OK;
     double executed = 0, seconds = 0;
     for (int i = 0; i < s->n_jobs; i++) {
+        if (s->jobs[i]->final)
+            continue;
         executed += runtime_work_of(&s->jobs[i]->job).x[0];
         seconds += forecast_seconds(&b, &s->jobs[i]->job);
     }
@@ -234,33 +246,42 @@ static enum err forecast(const struct sweep *cfg, const struct steer *s,
     json_object_set(out, "calibration", opt->calibrate > 0 ? tried : json_null());
     json_decref(tried);
     TRY(e);
-    TRY(cells_plan(cfg, s, opt, out));
+    TRY(cells_plan(cfg, s, waits, opt, out));
     double more = jnum(json_object_get(out, "total"), "more_runs");
     json_object_set_new(out, "forecast", forecast_json(&b, cfg, s, (int64_t)more));
     return OK;
 }
 
+// All cells opened, and which of them wait for others.
+static enum err open_all(struct steer *s, const json_t *past, bool **waits)
+{
+    if (past)
+        TRY(records_know(past, "journal", s));
+    TRY(steer_advance(s));
+    *waits = calloc((size_t)s->n_cells + 1, sizeof **waits);
+    ENSURE(*waits, ERR_FAILED, "out of memory");
+    for (int i = 0; i < s->n_cells; i++)
+        (*waits)[i] = s->cells[i].state == CELL_WAITING;
+    return steer_open_all(s);
+}
+
 enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, json_t **out)
 {
     struct plan_options known = *opt;
-    struct sweep *open = malloc(sizeof *open);
-    ENSURE(open, ERR_FAILED, "out of memory");
-    *open = *cfg; // shares the data paths, which stay cfg's
-    for (int i = 0; i < open->n_phases; i++)
-        open->phases[i].n_after = 0;
     struct steer *s = NULL;
-    enum err e = steer_create(open, &s);
+    bool *waits = NULL;
+    enum err e = steer_create(cfg, &s);
     if (e == OK)
-        e = steer_advance(s);
+        e = open_all(s, opt->past, &waits);
     *out = json_object();
     json_object_set_new(*out, "name", json_string(cfg->name));
     json_object_set_new(*out, "question", json_string(cfg->question));
     json_object_set_new(*out, "workers", json_integer(opt->workers));
     json_object_set_new(*out, "gpu_memory", opt->gpu > 0 ? json_num(opt->gpu) : json_null());
     if (e == OK)
-        e = forecast(cfg, s, &known, *out);
+        e = forecast(cfg, s, waits, &known, *out);
     steer_free(s);
-    free(open);
+    free(waits);
     if (e != OK) {
         json_decref(*out);
         *out = NULL;

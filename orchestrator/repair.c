@@ -28,10 +28,11 @@ struct repair {
     size_t n_kept, cap;
     bool last_is_end; // the last one kept says that the sweep is done
     int64_t last_line, last_offset;
-    char *head; // a first record made anew
-    int64_t n_records, n_new;
-    json_t *dropped; // [{line, offset, bytes, kind, id, why}]
-    json_t *again;   // {id of a job that had a result: true}
+    char *head;                          // a first record made anew
+    int64_t n_records, n_new, extension; // extension: number of the last one, 0: none
+    char extended[17];                   // its hash
+    json_t *dropped;                     // [{line, offset, bytes, kind, id, why}]
+    json_t *again;                       // {id of a job that had a result: true}
 };
 
 static enum err keep(struct repair *r, const char *text, size_t size)
@@ -110,6 +111,18 @@ static void take_orphan(struct repair *r, const struct journal_piece *p)
                                          : "follows from results that are lost");
 }
 
+// Before all else: what the sweep was extended to.
+static enum err find_extension(void *ctx, const struct journal_piece *p)
+{
+    struct repair *r = ctx;
+    r->n_records += p->rec != NULL;
+    if (!p->rec || strcmp(jstr(p->rec, "t"), "extend") != 0)
+        return OK;
+    r->extension = r->n_records;
+    snprintf(r->extended, sizeof r->extended, "%s", jstr(p->rec, "hash"));
+    return OK;
+}
+
 // The first record: as it is, or made anew.
 static enum err take_head(struct repair *r, const struct journal_piece *p, bool *taken)
 {
@@ -120,6 +133,8 @@ static enum err take_head(struct repair *r, const struct journal_piece *p, bool 
         enum err e = records_head(alone, r->path, &id);
         json_decref(alone);
         TRY(e);
+        if (r->extension > 0)
+            id.hash = strtoull(r->extended, NULL, 16);
         ENSURE(id.hash == r->cfg.hash, ERR_INPUT,
                "%s is not the journal of config.resolved.cfg beside it", r->path);
         return keep(r, p->text, p->size);
@@ -151,8 +166,9 @@ static enum err take_piece(void *ctx, const struct journal_piece *p)
         take_damage(r, p);
         return OK;
     }
-    enum err e = strcmp(jstr(p->rec, "t"), "sweep") == 0 ? ERR_INPUT
-                                                         : records_fold_take(r->fold, p->rec);
+    enum err e = strcmp(jstr(p->rec, "t"), "sweep") == 0
+                     ? ERR_INPUT
+                     : records_fold_take(r->fold, p->rec, r->n_records < r->extension);
     if (e == ERR_INPUT && json_array_size(r->dropped) > 0) {
         take_orphan(r, p);
         return OK;
@@ -167,6 +183,8 @@ static enum err take_piece(void *ctx, const struct journal_piece *p)
 static enum err salvage(struct repair *r, const char *text, size_t size)
 {
     TRY(records_fold_open(&r->cfg, r->path, r->steer, &r->past, &r->fold));
+    TRY(journal_pieces(text, size, true, find_extension, r));
+    r->n_records = 0;
     TRY(journal_pieces(text, size, false, take_piece, r));
     ENSURE(r->n_records > 0, ERR_INPUT, "%s: expected a journal, found no intact record",
            r->path);

@@ -24,7 +24,8 @@ enum { RUNTIME_TERMS = 6, RUNTIME_CLASSES = 64 };
 struct runtime_work {
     double x[RUNTIME_TERMS];
 };
-// Of a whole training, intermediate validations included.
+// Of a whole training, intermediate validations included; of one of its workers where it has
+// several.
 struct runtime_work runtime_work_of(const struct job *j);
 
 struct runtime_class {
@@ -36,6 +37,7 @@ struct runtime_class {
 struct runtime {
     double rate; // FLOP/s before the first run
     int n;       // runs seen
+    int fitted;  // of them by the last fit: each of the first 64, then whenever 1.6 % came
     // Of y = x / seconds: sum y y^T and sum y, in units of the class's factor
     double gram[RUNTIME_TERMS][RUNTIME_TERMS], sum[RUNTIME_TERMS];
     double b[RUNTIME_TERMS];
@@ -56,6 +58,9 @@ void runtime_add(struct runtime *r, const struct runtime_work *w, const char *cl
 // class NULL: a typical one.
 double runtime_predict(const struct runtime *r, const struct runtime_work *w,
                        const char *class);
+// How fast workers of the class are, 1 a typical one, to the nearest eighth of an octave: less
+// is noise.
+double runtime_speed(const struct runtime *r, const char *class);
 // Median of |ln(time / prediction)| of the last predictions; NaN before the tenth.
 double runtime_error(const struct runtime *r);
 

@@ -2,6 +2,8 @@
 #include "orchestrator/trainer.h"
 #include "core/json.h"
 #include "orchestrator/command.h"
+#include "orchestrator/memory.h"
+#include "orchestrator/place.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -27,6 +29,8 @@ enum {
     CURVE_MAX = 64
 };
 
+static const double MEMORY_EVERY = .5; // s between two looks at a trainer's memory
+
 struct point {
     int64_t step;
     double loss;
@@ -41,7 +45,9 @@ struct trainer {
     size_t n_tail;
     char *stderr_file;
     double grace, kill_at; // kill_at: monotonic s, infinite unless it must end by then
-    int64_t oom_kills;     // of the machine, before the start
+    double memory_limit, memory_at, memory; // bytes; next look, s; what was too much, 0: never
+    double silence, silent, polled;         // limit; so far; monotonic s of the last look
+    int64_t oom_kills;                      // before the start
     bool asked_to_stop, killed, ended, hello, has_result;
     bool terminated; // by a SIGTERM that was not ours
     char fault[256]; // first breach of the protocol
@@ -59,22 +65,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-// How many processes the kernel has killed for want of memory since boot; -1 where it does not
-// tell.
-static int64_t count_oom_kills(void)
-{
-    FILE *f = fopen("/proc/vmstat", "re");
-    if (!f)
-        return -1;
-    char key[64];
-    int64_t value, found = -1;
-    while (fscanf(f, "%63s %" SCNd64, key, &value) == 2)
-        if (strcmp(key, "oom_kill") == 0)
-            found = value;
-    fclose(f);
-    return found;
 }
 
 // ---- start
@@ -160,12 +150,16 @@ static enum err start(const struct trainer_spec *spec, struct trainer *t)
     t->line = malloc(LINE_MAX_BYTES);
     t->stderr_file = strdup(spec->stderr_file);
     ENSURE(t->line && t->stderr_file, ERR_FAILED, "out of memory");
-    TRY(command_split(spec->command, spec->job_file, &argv));
+    TRY(command_split(spec->command, spec->job_file, spec->width, &argv));
     enum err e = command_find(argv[0], path, sizeof path);
     if (e == OK)
-        e = command_environment(spec->threads, &envp);
+        e = command_environment(spec->threads, spec->gpus, &envp);
+    struct place_before *before = NULL; // the trainer inherits this thread's processors
+    bool bound = e == OK && spec->cpus && place_bind(spec->cpus, &before);
     if (e == OK)
         e = spawn(t, path, argv, envp);
+    if (bound)
+        place_unbind(before);
     free(argv);
     free(envp);
     return e;
@@ -177,10 +171,14 @@ enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
     ENSURE(t, ERR_FAILED, "out of memory");
     t->pid = t->out = t->err = -1;
     t->grace = spec->grace;
+    t->silence = spec->silence;
+    t->polled = now();
     t->kill_at = INFINITY;
     t->stride = 1;
     t->state.loss = t->state.tok_s = NAN;
-    t->oom_kills = count_oom_kills();
+    t->memory_limit = spec->memory_limit;
+    t->memory_at = now() + MEMORY_EVERY;
+    t->oom_kills = memory_oom_kills();
     enum err e = start(spec, t);
     if (e != OK) {
         trainer_free(t);
@@ -371,6 +369,7 @@ static void drain(struct trainer *t, int *fd,
     for (int i = 0; i < 64 && *fd >= 0; i++) {
         ssize_t n = read(*fd, buf, sizeof buf);
         if (n > 0) {
+            t->silent = 0;
             take(t, buf, (size_t)n);
         } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
             close(*fd);
@@ -452,7 +451,10 @@ static const char *signal_name(int sig)
 
 static void judge_signal(struct trainer *t, int sig)
 {
-    if (sig == SIGKILL && !t->killed && count_oom_kills() > t->oom_kills)
+    if (t->memory > 0)
+        set_failed(t, JOB_OOM, "ended: it had %.4g GB of memory, its limit is %.4g GB",
+                   1e-9 * t->memory, 1e-9 * t->memory_limit);
+    else if (sig == SIGKILL && !t->killed && memory_oom_kills() > t->oom_kills)
         set_failed(t, JOB_OOM, "killed by the kernel: the machine ran out of memory");
     else if (t->asked_to_stop)
         set_failed(t, JOB_STOPPED, "stopped on request%s",
@@ -475,6 +477,8 @@ static void judge_exit(struct trainer *t, int code)
     } else if (t->has_result) {
         set_failed(t, JOB_FAILED, "exit code %d after its result%s%.*s", code, n ? ": " : "", n,
                    words);
+    } else if (code == 128 + SIGKILL && memory_oom_kills() > t->oom_kills) {
+        set_failed(t, JOB_OOM, "a part of it was killed by the kernel: out of memory");
     } else if (t->asked_to_stop) {
         set_failed(t, JOB_STOPPED, "stopped on request");
     } else {
@@ -524,6 +528,33 @@ static bool reap(struct trainer *t)
     return true;
 }
 
+static void watch_memory(struct trainer *t)
+{
+    if (!(t->memory_limit > 0) || t->killed || now() < t->memory_at)
+        return;
+    t->memory_at = now() + MEMORY_EVERY;
+    double bytes = memory_of_tree(t->pid);
+    if (bytes > t->memory_limit) {
+        t->memory = bytes;
+        kill_group(t);
+    }
+}
+
+// Only time in which we looked counts, in pieces of a second at most: when this process was
+// stopped or the machine suspended, the trainer was too.
+static void watch_silence(struct trainer *t)
+{
+    double at = now();
+    t->silent += fmin(at - t->polled, 1);
+    t->polled = at;
+    if (!(t->silence > 0) || t->silent < t->silence || t->asked_to_stop || t->has_result ||
+        t->killed)
+        return;
+    snprintf(t->fault, sizeof t->fault, "no sign of life from the trainer for %.0f s",
+             t->silence);
+    kill_group(t);
+}
+
 bool trainer_poll(struct trainer *t, int timeout_ms)
 {
     if (t->ended)
@@ -537,8 +568,10 @@ bool trainer_poll(struct trainer *t, int timeout_ms)
         if (fds[1].revents)
             drain(t, &t->err, take_stderr);
     }
+    watch_silence(t);
     if (now() > t->kill_at && !t->killed)
         kill_group(t);
+    watch_memory(t);
     return reap(t);
 }
 

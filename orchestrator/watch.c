@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/watch.h"
 #include "core/json.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/watch_state.h"
 #include <math.h>
 #include <stdarg.h>
@@ -226,9 +227,12 @@ static enum err take_result(struct watch *w, json_t *rec)
         steer_free(w->steer);
         w->steer = NULL;
     }
-    if (w->steer && job_result_from_json(rec, "journal", &r) == OK &&
-        steer_result(w->steer, &r) != OK && steer_advance(w->steer) == OK)
-        (void)steer_result(w->steer, &r); // of a job that it does not know: no matter here
+    if (w->steer && job_result_from_json(rec, "journal", &r) == OK) {
+        json_t *origin = origin_of(rec);
+        enum err e = steer_know(w->steer, &r, origin);
+        json_decref(origin);
+        TRY(e);
+    }
     if (!j) {
         json_object_set_new(w->early, id, json_string(status));
         return OK;

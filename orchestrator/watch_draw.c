@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A watch's document as lines for a terminal of 80 columns or more.
 #include "core/json.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/screen.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/status.h"
@@ -237,6 +238,19 @@ static void draw_failures(struct pen *p, const json_t *doc)
         line(p, "  and %d more causes", shown - CAUSES);
 }
 
+// Results that come from elsewhere.
+static void draw_origins(struct pen *p, const json_t *doc)
+{
+    size_t i;
+    json_t *o;
+    json_array_foreach(json_object_get(doc, "origins"), i, o)
+    {
+        char words[512];
+        origin_words(o, words, sizeof words);
+        line(p, "  %.0f results %s", jnum(o, "runs"), words);
+    }
+}
+
 static void draw_latest(struct pen *p, const json_t *doc)
 {
     const json_t *latest = json_object_get(doc, "latest");
@@ -261,6 +275,7 @@ void watch_draw(const json_t *doc, int columns, int rows, watch_say *say, void *
     draw_workers(&p, doc, most < 1 ? 1 : most > WORKERS ? WORKERS : most);
     draw_throughput(&p, doc);
     draw_failures(&p, doc);
+    draw_origins(&p, doc);
     draw_latest(&p, doc);
 }
 

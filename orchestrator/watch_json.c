@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A watch as a document. Keys: docs/clusters.md.
 #include "core/json.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/recommend.h"
 #include "orchestrator/watch_state.h"
 #include <math.h>
@@ -285,6 +286,9 @@ json_t *watch_json(struct watch *w, double now, json_t *live)
     json_object_set_new(doc, "workers", over ? json_array() : workers_json(w, now, fresh));
     json_object_set_new(doc, "throughput", throughput_json(w));
     json_object_set_new(doc, "causes", json_deep_copy(w->causes));
+    json_t *origins = w->steer ? origins_of(w->steer) : NULL;
+    if (origins)
+        json_object_set_new(doc, "origins", origins);
     json_object_set_new(doc, "latest",
                         json_deep_copy(fresh ? json_object_get(fresh, "latest") : w->latest));
     json_object_set(doc, "live", live ? live : json_null());

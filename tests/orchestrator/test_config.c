@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The configuration: what it reads, what it refuses and how it says so, what it writes back.
 // With the argument --tables it prints the tables of keys for docs/configuration.md instead.
-#include "orchestrator/config.h"
+#include "orchestrator/config_internal.h"
 #include "tests/core/token_files.h"
 #include "tests/test.h"
 #include <dirent.h>
@@ -157,6 +157,9 @@ static const struct bad bads[] = {
     {"around = \"adopted\"", "around = \"found\"", NULL, "phases[0].axes[0].around",
      "\"adopted\""},
     {"points = 3", "points = 65", NULL, "phases[0].axes[0].points", "found 65"},
+    {"seed = 3000000000L;", "seed = 3; width = 2;", NULL, "width", "moetrain uses one GPU"},
+    {"seed = 3000000000L;", "seed = 3; width = 1.5;", NULL, "width",
+     "an integer from 1 to 4096"},
     {"breaks = [2e8]; values = [0.01, 0.005]", "breaks = [2e8]; values = [0.01]", NULL,
      "phases[1].set.lr", "1 breaks and 1 values"},
     // the rest
@@ -537,11 +540,19 @@ static void test_hash(void)
     uint64_t h = hash_of("seed", "seed");
     CHECK(h != 0);
     CHECK(hash_of("seed =", "# why\nseed  =") == h);
-    CHECK(hash_of("seed =",
-                  "retries = 7; price_per_hour = 2; checkpoint_every_s = 1; seed =") == h);
+    CHECK(hash_of("seed =", "retries = 7; trainer_silence_s = 9; price_per_hour = 2; "
+                            "checkpoint_every_s = 1; seed =") == h);
+    // A width of 1 is none: sweeps are what they were before there was one.
+    CHECK(hash_of("seed =", "width = 1; pin = false; checkpoints = false; memory_limit = 2.0; "
+                            "seed =") == h);
+    uint64_t foreign = hash_of("seed =", "trainer = \"x {job}\"; seed =");
+    CHECK(hash_of("seed =", "trainer = \"x {job}\"; width = 2; seed =") != foreign);
+    CHECK(hash_of("seed =", "trainer = \"x {job}\"; "
+                            "width = { breaks = [2e8]; values = [1, 2]; }; seed =") != foreign);
     CHECK(hash_of("seeds = 2", "seeds = 3") != h);
     CHECK(hash_of("lr = 0.01", "lr = 0.011") != h);
     CHECK(hash_of("d_m = [1, 64]", "d_m = [1, 63]") != h);
+    CHECK(hash_of("lr = 0.01", "lr = 0.01; micro_tokens = 64") != h);
     CHECK(hash_of("\"corpus.txt\"", "\"other/corpus.txt\"") ==
           h); // the same text in another folder
     CHECK(hash_of("\"corpus.txt\"", "\"changed/corpus.txt\"") != h);
@@ -553,6 +564,12 @@ static void test_hash(void)
     put("end.txt", "xxx", 3);
     put("start.txt", "xxx", 3);
     CHECK(moved != 0 && hash_of("\"corpus.txt\"", three) != moved);
+    // A sweep from before there were micro-batches is still itself.
+    char *flat = NULL;
+    CHECK(load("a.cfg", good, &a) == OK && config_flat(&a, &flat) == OK);
+    CHECK(strstr(flat, "train.batch_tokens") != NULL && strstr(flat, "micro") == NULL);
+    free(flat);
+    config_free(&a);
     char *text = replaced(good, "lr = 0.01", "lr = 0.02; wd = 0.0");
     CHECK(load("a.cfg", good, &a) == OK && load("b.cfg", text, &b) == OK);
     config_differences(&a, &b, differences, sizeof differences);

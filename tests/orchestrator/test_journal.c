@@ -204,12 +204,15 @@ static void test_second_writer(void)
         char holder[32];
         snprintf(holder, sizeof holder, "process %ld", (long)getppid());
         enum err e = journal_open(path, NULL, NULL, NULL, &k);
-        _exit(e == ERR_INPUT && strstr(err_message(), holder) ? 0 : 1);
+        bool told = journal_writer(path) == (long)getppid();
+        _exit(e == ERR_INPUT && strstr(err_message(), holder) && told ? 0 : 1);
     }
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(!journal_locked(j) || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
     journal_close(j);
+    CHECK(journal_writer(path) == 0);
+    CHECK(journal_writer("/nonexistent/journal") == 0);
 }
 
 // Room for one byte more each time, from one record to all: whatever a write that runs out of
