@@ -34,7 +34,7 @@ static json_t *worker_json(const struct manager *m, int w, double now)
     json_object_set_new(j, "step", json_integer(wk->step));
     json_object_set_new(j, "steps", json_integer(job_steps(&sj->job)));
     json_object_set_new(j, "tokens", json_integer(job_tokens_after(&sj->job, wk->step)));
-    json_object_set_new(j, "predicted_s", json_num(manage_seconds(m, wk->job)));
+    json_object_set_new(j, "predicted_s", json_num(manage_seconds(m, m->steer_of[wk->job])));
     return j;
 }
 
