@@ -26,7 +26,8 @@ static int bowl(struct curve_obs *obs, const double *t, int n_t, double c0, doub
     rng_seed(&r, 2026, stream);
     for (int i = 0; i < 2 * n_t; i++) {
         double u = log(t[i / 2] / t0);
-        obs[i] = (struct curve_obs){t[i / 2], c0 + c1 * u * u + sd * rng_normal(&r), 0, {0}, {0}};
+        obs[i] =
+            (struct curve_obs){t[i / 2], c0 + c1 * u * u + sd * rng_normal(&r), 0, {0}, {0}};
     }
     return 2 * n_t;
 }
@@ -58,7 +59,8 @@ static void exact_recovery(enum curve_form form, const double t[6], double c, do
             default:
                 b0 = 1 / (x - 1), b1 = 1 / (t_max_form - x);
             }
-            obs[n++] = (struct curve_obs){x, c + (g == 0 ? .25 : 0) + a * b0 + b * b1, g + 5, {0}, {0}};
+            obs[n++] = (struct curve_obs){
+                x, c + (g == 0 ? .25 : 0) + a * b0 + b * b1, g + 5, {0}, {0}};
         }
     struct curve_fit f = fit(form, obs, n, &opt);
     CHECK(f.verdict == CURVE_INTERIOR);
