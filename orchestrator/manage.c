@@ -328,7 +328,7 @@ static enum err welcome_back(struct manager *m, int worker)
     return OK;
 }
 
-static enum err take(struct manager *m, const struct link_msg *msg)
+enum err manage_take(struct manager *m, const struct link_msg *msg)
 {
     static enum err (*const handlers[N_LINK_KINDS])(struct manager *, int, json_t *) = {
         [LINK_READY] = on_ready,   [LINK_BEAT] = on_beat,   [LINK_STARTED] = on_started,
@@ -358,7 +358,7 @@ static enum err take_messages(struct manager *m)
         TRY(link_poll(m->link, &msg, &got));
         if (!got)
             return OK;
-        enum err e = take(m, &msg);
+        enum err e = manage_take(m, &msg);
         json_decref(msg.body);
         TRY(e);
     }

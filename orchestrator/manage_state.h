@@ -64,6 +64,8 @@ double manage_time(const struct manager *m, double clock);
 enum err manage_record(struct manager *m, json_t *rec);
 // Journals what the steering has newly decided and created, and queues the jobs.
 enum err manage_take_up(struct manager *m);
+// What a worker says.
+enum err manage_take(struct manager *m, const struct link_msg *msg);
 // A line for the user that also stays in status.json.
 void manage_say(struct manager *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
