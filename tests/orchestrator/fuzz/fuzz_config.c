@@ -12,6 +12,17 @@ const char *__lsan_default_suppressions(void)
     return "leak:libconfig.so";
 }
 
+// What becomes JSON later can.
+static void check_json(const struct sweep *s)
+{
+    json_t *words =
+        json_pack("[s, s, s, s]", s->trainer, s->question, s->base.device, s->base.init.from);
+    MUST(words);
+    for (int i = 0; i < s->base.data.n_paths; i++)
+        MUST(json_array_append_new(words, json_string(s->base.data.paths[i])) == 0);
+    json_decref(words);
+}
+
 static void check_resolved(const struct sweep *s)
 {
     char *text = NULL, *twice = NULL;
@@ -33,6 +44,7 @@ bool fuzz_one(const uint8_t *in, size_t size)
         MUST(err_message()[0]);
         return false;
     }
+    check_json(&s);
     check_resolved(&s);
     config_free(&s);
     return true;
