@@ -36,7 +36,7 @@ static int64_t saturated_sum(const double *bytes, int n)
     return sum < 0x1.fp62 ? (int64_t)sum : INT64_MAX;
 }
 
-// Bytes that the trainer (worker/model.c) keeps for one batch of T tokens: numbers of four
+// Bytes that the trainer (worker/model.c) keeps for T tokens at a time: numbers of four
 // bytes, and acts, which a device in bf16 stores in two. A layer: the residual stream before
 // each half, both norms and one log-sum-exp a head; as acts the second half's normed input, q,
 // k, v and attention output:
@@ -138,12 +138,12 @@ static double untouched(double n, double between)
     return 4 * n - fmin(2 * n, 0x1p21 * between);
 }
 
-// A thread's part of the batch is whole sequences, as nearly alike as can be; each part has
+// A thread's part of a micro-batch is whole sequences, as nearly alike as can be; each part has
 // gradients of its own. unused: bytes of moments.
 static void count_host(const struct job *j, double muon, double unused, struct executed *e)
 {
     const struct arch *a = &j->arch;
-    double sequences = fmax(1, (double)(j->train.batch_tokens / a->S));
+    double sequences = fmax(1, (double)(job_micro_tokens(j) / a->S));
     double parts = fmin(sequences, j->threads), rows = ceil(sequences / parts) * (double)a->S;
     e->mem_weights = 4 * e->params;
     e->mem_grads = saturate(parts * 4 * (double)e->params);
@@ -159,16 +159,16 @@ static void count_host(const struct job *j, double muon, double unused, struct e
     e->mem_total = saturated_sum(all, sizeof all / sizeof *all);
 }
 
-// The batch is one part; in bf16 the weights are there rounded, too. The host has its copy of
-// parameters and moments.
+// A micro-batch is one part; in bf16 the weights are there rounded, too. The host has its copy
+// of parameters and moments.
 static void count_device(const struct job *j, double muon, struct executed *e)
 {
-    double rows = fmax(1, (double)(j->train.batch_tokens / j->arch.S)) * (double)j->arch.S;
+    double rows = fmax(1, (double)(job_micro_tokens(j) / j->arch.S)) * (double)j->arch.S;
     double batch = BATCH_BYTES * (double)j->train.batch_tokens, N = (double)e->params;
     e->mem_weights = (act_bytes(j) < 4 ? 6 : 4) * e->params;
     e->mem_grads = 4 * e->params;
     e->mem_optimizer = saturate(8 * N + muon);
-    e->mem_activations = saturate(activation_bytes(j, rows) + batch);
+    e->mem_activations = saturate(activation_bytes(j, rows) + BATCH_BYTES * rows);
     e->mem_workspace = saturate(workspace_bytes(j, rows));
     const double all[] = {(double)e->mem_weights, (double)e->mem_grads,
                           (double)e->mem_optimizer, (double)e->mem_activations,

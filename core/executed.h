@@ -11,9 +11,10 @@
 // jansson and ISA-L, on x86-64 (docs/memory.md). Without a BLAS it is 3.1 MB.
 #define EXECUTED_BASE 7350000
 #define EXECUTED_THREAD 80000
-// Of a device's memory, what CUDA's context and cuBLAS have for themselves: an allowance, which
-// no device has confirmed yet.
-#define EXECUTED_CUDA 600000000
+// Of a device's memory, what CUDA's context and cuBLAS have for themselves, an allowance that
+// no device has confirmed yet, and the 256 MiB that moetrain leaves for kernels
+// (kernels/device.cu).
+#define EXECUTED_CUDA (600000000 + (256 << 20))
 
 struct executed {
     int64_t params, active_params;
@@ -25,7 +26,7 @@ struct executed {
     // CUDA has for itself being mem_device; mem_total is what the host needs. Else zeros.
     int64_t mem_workspace, mem_device;
 };
-// Of a job whose architecture is checked; train.batch_tokens sizes the activations. With V = 0
+// Of a job whose architecture is checked; job_micro_tokens sizes the activations. With V = 0
 // nothing is counted for embedding and unembedding.
 struct executed executed_of(const struct job *j);
 // Of files of that many bytes, tokens of `width` bytes each, those that are resident while the

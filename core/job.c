@@ -129,6 +129,15 @@ bool job_on_device(const struct job *j)
     return strcmp(j->device, "cpu") != 0;
 }
 
+int64_t job_micro_tokens(const struct job *j)
+{
+    int64_t batch = j->train.batch_tokens, S = j->arch.S, most = j->train.micro_tokens;
+    if (most == 0)
+        most = job_on_device(j) ? JOB_DEVICE_MICRO : batch;
+    most = most > S ? most / S * S : S;
+    return min64(most, batch);
+}
+
 int64_t job_steps(const struct job *j)
 {
     return j->train.batch_tokens > 0 ? walk(j, INT64_MAX).steps : 0;
@@ -193,6 +202,8 @@ static void train_to_json(const struct job_train *t, json_t *o)
     set_num(o, "aux", t->aux);
     set_str(o, "optimizer", optimizer_names[t->optimizer]);
     set_num(o, "batch_ramp", t->batch_ramp);
+    if (t->micro_tokens > 0) // jobs without keep the ids that they have always had
+        set_int(o, "micro_tokens", t->micro_tokens);
     set_str(o, "precision", precision_names[t->precision]);
     set_int(o, "seed", t->seed);
 }
@@ -328,10 +339,11 @@ static enum err betas_from_json(json_t *v, const char *ctx, struct job_train *t)
 
 static enum err train_from_json(json_t *o, const char *ctx, struct job_train *t)
 {
-    static const char *const keys[] = {"tokens",    "batch_tokens", "batch_ramp", "lr",
-                                       "schedule",  "warmup",       "decay",      "wd",
-                                       "betas",     "clip",         "aux",        "optimizer",
-                                       "precision", "seed",         NULL};
+    static const char *const keys[] = {
+        "tokens",    "batch_tokens", "batch_ramp", "micro_tokens",
+        "lr",        "schedule",     "warmup",     "decay",
+        "wd",        "betas",        "clip",       "aux",
+        "optimizer", "precision",    "seed",       NULL};
     int schedule = (int)t->schedule, optimizer = (int)t->optimizer,
         precision = (int)t->precision;
     TRY(json_known_keys(o, ctx, keys));
@@ -353,6 +365,7 @@ static enum err train_from_json(json_t *o, const char *ctx, struct job_train *t)
                    &optimizer));
     t->optimizer = (enum job_optimizer)optimizer;
     TRY(json_get_num(o, ctx, "batch_ramp", false, 0, 1, &t->batch_ramp));
+    TRY(json_get_i64(o, ctx, "micro_tokens", false, 0, BATCH_MAX, &t->micro_tokens));
     TRY(get_choice(o, ctx, "precision", precision_names, COUNT(precision_names), false,
                    &precision));
     t->precision = (enum job_precision)precision;

@@ -28,6 +28,7 @@ struct job_train {
     int64_t tokens;       // D; whole batches are run: job_steps
     int64_t batch_tokens; // a multiple of S
     double batch_ramp;    // share of the tokens over which the batch grows to batch_tokens
+    int64_t micro_tokens; // of a batch at most so many at a time; 0: job_micro_tokens' rule
     double lr;            // peak
     enum job_schedule schedule;
     double warmup, decay; // fractions of all steps (decay: linear to zero, WSD only)
@@ -100,6 +101,11 @@ enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
 void job_set_id(struct job *j);
 // Whether it trains in memory other than the host's.
 bool job_on_device(const struct job *j);
+// Tokens of a batch that pass through the model together, at most: whole sequences, one at
+// least, of train.micro_tokens; without that the whole batch, on a device JOB_DEVICE_MICRO
+// tokens. A function of the job alone: a larger machine gives the same bits.
+#define JOB_DEVICE_MICRO 16384
+int64_t job_micro_tokens(const struct job *j);
 // Steps of the whole run, and tokens trained after `step` of them (all of them: what the run
 // trains). A step is taken while at least half of it is left of D = train.tokens, so that the
 // total is within half a batch of D; without a ramp that is round(D / batch_tokens) steps.

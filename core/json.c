@@ -63,34 +63,32 @@ enum err json_get_i64(json_t *obj, const char *ctx, const char *key, bool requir
                       int64_t hi, int64_t *out)
 {
     char expected[96];
-    json_t *v;
+    json_t *v = json_object_get(obj, key);
+    if (json_is_integer(v) && json_integer_value(v) >= lo && json_integer_value(v) <= hi) {
+        *out = json_integer_value(v); // words only where they are needed: results are many
+        return OK;
+    }
     if (hi == INT64_MAX)
         snprintf(expected, sizeof expected, "an integer, at least %" PRId64, lo);
     else
         snprintf(expected, sizeof expected, "an integer from %" PRId64 " to %" PRId64, lo, hi);
     TRY(lookup(obj, ctx, key, required, expected, &v));
-    if (v == NULL)
-        return OK;
-    if (!json_is_integer(v) || json_integer_value(v) < lo || json_integer_value(v) > hi)
-        return wrong(ctx, key, expected, v);
-    *out = json_integer_value(v);
-    return OK;
+    return v == NULL ? OK : wrong(ctx, key, expected, v);
 }
 
 enum err json_get_num(json_t *obj, const char *ctx, const char *key, bool required, double lo,
                       double hi, double *out)
 {
     char expected[96];
-    json_t *v;
+    json_t *v = json_object_get(obj, key);
+    double x = json_number_value(v);
+    if (json_is_number(v) && isfinite(x) && x >= lo && x <= hi) {
+        *out = x;
+        return OK;
+    }
     snprintf(expected, sizeof expected, "a number from %g to %g", lo, hi);
     TRY(lookup(obj, ctx, key, required, expected, &v));
-    if (v == NULL)
-        return OK;
-    double x = json_number_value(v);
-    if (!json_is_number(v) || !(isfinite(x) && x >= lo && x <= hi))
-        return wrong(ctx, key, expected, v);
-    *out = x;
-    return OK;
+    return v == NULL ? OK : wrong(ctx, key, expected, v);
 }
 
 enum err json_get_bool(json_t *obj, const char *ctx, const char *key, bool required, bool *out)

@@ -85,7 +85,7 @@ static enum err work_rows(struct work *w, const struct curve_obs *obs, int n)
         size = first ? 1 : size + 1;
         w->n_groups += first;
         r->group = w->n_groups - 1;
-        if (size > most) {
+        if (size > most && (w->opt->own <= 0 || r->label < w->opt->own)) {
             most = size;
             w->reference = r->group;
         }

@@ -75,6 +75,7 @@ struct curve_options {
     double t_max_form; // CURVE_expansion's t_max
     int n_boot;        // 0..CURVE_MAX_BOOT
     uint64_t seed;     // bootstrap stream; the data's hash is mixed in
+    int own; // above 0: groups from this number on lend their shape, never the reference
 };
 
 // Robust least squares (fit/robust.h), residual bootstrap around it (docs/method.md). The order

@@ -53,12 +53,12 @@ void ffn_fwd(real *y, act *gu, const act *x, const real *s, const real *w_gu, co
 
 void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const act *x,
              const act *gu, const real *s, const real *w_gu, const real *w_d,
-             struct ffn_sizes n, enum gemm_kind kind, real *scratch)
+             struct ffn_sizes n, bool add, enum gemm_kind kind, real *scratch)
 {
     int64_t C = n.C, F = n.F;
     for (int64_t e = 0; e < n.E; e++) {
         int64_t first = n.offset[e], end = n.offset[e + 1];
-        if (first == end) {
+        if (first == end && !add) {
             memset(dw_gu, 0, (size_t)(2 * F * C) * sizeof *dw_gu);
             memset(dw_d, 0, (size_t)(C * F) * sizeof *dw_d);
         }
@@ -70,8 +70,9 @@ void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const 
             gemm_as(kind, false, false, m, F, C, dyi, C, w_d, F, false, dh, F);
             swiglu_bwd(dgu, s != NULL ? ds + i : NULL, h, dh, gu + i * 2 * F,
                        s != NULL ? s + i : NULL, m, F);
-            gemm_as(kind, true, false, C, F, m, dyi, C, h, F, i > first, dw_d, F);
-            gemm_as(kind, true, false, 2 * F, C, m, dgu, 2 * F, xi, C, i > first, dw_gu, C);
+            gemm_as(kind, true, false, C, F, m, dyi, C, h, F, add || i > first, dw_d, F);
+            gemm_as(kind, true, false, 2 * F, C, m, dgu, 2 * F, xi, C, add || i > first, dw_gu,
+                    C);
             add_rows(dx, n, kind, i, m, false, 2 * F, dgu, w_gu, C, x_rows);
         }
         w_gu += 2 * F * C, dw_gu += 2 * F * C;

@@ -98,7 +98,7 @@ static void expand(Out *out, int64_t width, const T *a, int64_t k, const T *w, i
                    int64_t ld, bool tb, const struct ffn_sizes &n)
 {
     gpu_gemm_groups(false, tb, GPU_ROWS, width, k, {gpu_matrix_of(a, k), 0},
-                    {gpu_matrix_of(w, ld), step}, {gpu_matrix_of(out, width), 0}, n.E,
+                    {gpu_matrix_of(w, ld), step}, false, {gpu_matrix_of(out, width), 0}, n.E,
                     n.offset);
 }
 
@@ -117,15 +117,16 @@ static void add_rows(float *y, const T *a, int64_t k, const T *w, int64_t ld, bo
     combine(y, rows, n, R);
 }
 
-// dw_g [m, width] = a_g [rows, m]^T b_g [rows, width]; zero for a group without rows.
+// dw_g [m, width] = a_g [rows, m]^T b_g [rows, width], zero for a group without rows; with add
+// added to dw_g.
 template <class T>
 static void weight_grads(float *dw, const T *a, int64_t m, const T *b, int64_t width,
-                         const struct ffn_sizes &n)
+                         const struct ffn_sizes &n, bool add)
 {
     gpu_gemm_groups(true, false, m, width, GPU_ROWS, {gpu_matrix_of(a, m), 0},
-                    {gpu_matrix_of(b, width), 0}, {gpu_matrix_of(dw, width), m * width}, n.E,
-                    n.offset);
-    for (int64_t g = 0; g < n.E; g++)
+                    {gpu_matrix_of(b, width), 0}, add, {gpu_matrix_of(dw, width), m * width},
+                    n.E, n.offset);
+    for (int64_t g = 0; g < n.E && !add; g++)
         if (n.offset[g] == n.offset[g + 1])
             GPU_CHECK(cudaMemsetAsync(dw + g * m * width, 0,
                                       (size_t)(m * width) * sizeof(float), gpu.stream));
@@ -153,7 +154,7 @@ static void forward(float *y, T *gu, const T *x, const float *s, const T *w_gu, 
 template <class T>
 static void backward(float *dx, float *dw_gu, float *dw_d, float *ds, const float *dy,
                      const T *x, const T *gu, const float *s, const T *w_gu, const T *w_d,
-                     const struct ffn_sizes &n)
+                     const struct ffn_sizes &n, bool add)
 {
     int64_t R = n.offset[n.E], C = n.C, F = n.F;
     const T *dy_rows = rows_of(dy, n, R, T()), *x_rows = rows_of(x, n, R, T());
@@ -166,8 +167,8 @@ static void backward(float *dx, float *dw_gu, float *dw_d, float *ds, const floa
     else
         LAUNCH((swiglu_bwd_rows<T, false>), (unsigned)R, SWIGLU_THREADS, 0, gpu.stream, dgu, ds,
                h, dh, gu, s, F);
-    weight_grads(dw_d, dy_rows, C, h, F, n);
-    weight_grads(dw_gu, dgu, 2 * F, x_rows, C, n);
+    weight_grads(dw_d, dy_rows, C, h, F, n, add);
+    weight_grads(dw_gu, dgu, 2 * F, x_rows, C, n, add);
     add_rows(dx, dgu, 2 * F, w_gu, C, false, n, R);
 }
 
@@ -185,16 +186,17 @@ extern "C" void cuda_ffn_fwd(real *y, act *gu, const act *x, const real *s, cons
 
 extern "C" void cuda_ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy,
                              const act *x, const act *gu, const real *s, const real *w_gu,
-                             const real *w_d, struct ffn_sizes n, enum gemm_kind, real *)
+                             const real *w_d, struct ffn_sizes n, bool add, enum gemm_kind,
+                             real *)
 {
     gpu_scope scope;
     int64_t each = n.C * n.F;
     if (gpu.bf16)
         backward(dx, dw_gu, dw_d, ds, dy, reinterpret_cast<const bf16 *>(x),
                  reinterpret_cast<const bf16 *>(gu), s, gpu_rounded(w_gu, n.E * 2 * each),
-                 gpu_rounded(w_d, n.E * each), n);
+                 gpu_rounded(w_d, n.E * each), n, add);
     else
-        backward(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n);
+        backward(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, add);
 }
 
 size_t cuda_ffn_workspace(const struct ops_sizes *n)

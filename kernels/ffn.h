@@ -9,7 +9,8 @@
 // added to what y holds (a residual stream). x, y [T, C], w_gu [E, 2F, C] (G_e rows, then U_e),
 // w_d [E, C, F], s [R] or NULL (1), R = offset[E]; gu [R, 2F] is kept for backward.
 // Derivatives: swiglu.h and linear.h in turn. ffn_bwd adds to dx; it overwrites both weight
-// gradients (zero for a group without slots) and, where s is given, ds. scratch: ffn_scratch(T,
+// gradients (zero for a group without slots), or with add adds to them, and where s is given
+// overwrites ds. scratch: ffn_scratch(T,
 // C, F) reals. kind: what the products run on. Deterministic: slots are taken in order.
 #ifndef KERNELS_FFN_H
 #define KERNELS_FFN_H
@@ -30,5 +31,5 @@ void ffn_fwd(real *y, act *gu, const act *x, const real *s, const real *w_gu, co
              struct ffn_sizes n, enum gemm_kind kind, real *scratch);
 void ffn_bwd(real *dx, real *dw_gu, real *dw_d, real *ds, const real *dy, const act *x,
              const act *gu, const real *s, const real *w_gu, const real *w_d,
-             struct ffn_sizes n, enum gemm_kind kind, real *scratch);
+             struct ffn_sizes n, bool add, enum gemm_kind kind, real *scratch);
 #endif

@@ -43,13 +43,14 @@ static gpu_matrix of_group(gpu_operand o, int64_t g, int64_t row)
 
 // One product after another.
 static void one_by_one(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_operand a,
-                       gpu_operand b, gpu_operand c, int64_t groups, const int64_t *offset)
+                       gpu_operand b, bool acc, gpu_operand c, int64_t groups,
+                       const int64_t *offset)
 {
     for (int64_t g = 0; g < groups; g++) {
         int64_t row = offset[g], rows = offset[g + 1] - row;
         if (rows > 0)
             gpu_gemm(ta, tb, m == GPU_ROWS ? rows : m, n, k == GPU_ROWS ? rows : k,
-                     of_group(a, g, row), of_group(b, g, row), false, of_group(c, g, row));
+                     of_group(a, g, row), of_group(b, g, row), acc, of_group(c, g, row));
     }
 }
 
@@ -91,7 +92,7 @@ struct group_list {
 
 // False: this cuBLAS does not do it.
 static bool in_one_call(bool ta, bool tb, int64_t n, const group_list &list, gpu_matrix a,
-                        gpu_matrix b, gpu_matrix c)
+                        gpu_matrix b, bool acc, gpu_matrix c)
 {
     size_t groups = list.m.size();
     int64_t count = (int64_t)groups;
@@ -104,7 +105,7 @@ static bool in_one_call(bool ta, bool tb, int64_t n, const group_list &list, gpu
         op_b(groups, operation(tb));
     const std::vector<int> size(groups, 1), width(groups, to_int(n)), lda(groups, to_int(a.ld)),
         ldb(groups, to_int(b.ld)), ldc(groups, to_int(c.ld));
-    const std::vector<float> alpha(groups, 1.0f), beta(groups, 0.0f);
+    const std::vector<float> alpha(groups, 1.0f), beta(groups, acc ? 1.0f : 0.0f);
     cublasStatus_t status = cublasGemmGroupedBatchedEx(
         gpu.blas, op_b.data(), op_a.data(), width.data(), list.m.data(), list.k.data(),
         alpha.data(), at_b, b.type, ldb.data(), at_a, a.type, lda.data(), beta.data(), at_c,
@@ -123,7 +124,8 @@ static bool aligned(gpu_operand o)
 }
 
 void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_operand a,
-                     gpu_operand b, gpu_operand c, int64_t groups, const int64_t *offset)
+                     gpu_operand b, bool acc, gpu_operand c, int64_t groups,
+                     const int64_t *offset)
 {
     // No grouped product of bf16 gives floats, and its wide accesses want aligned addresses.
     bool grouped =
@@ -139,16 +141,17 @@ void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_oper
         list.b.push_back(address(of_group(b, g, row)));
         list.c.push_back(address(of_group(c, g, row)));
     }
-    grouped =
-        grouped && !list.m.empty() && in_one_call(ta, tb, n, list, a.first, b.first, c.first);
+    grouped = grouped && !list.m.empty() &&
+              in_one_call(ta, tb, n, list, a.first, b.first, acc, c.first);
     if (!grouped)
-        one_by_one(ta, tb, m, n, k, a, b, c, groups, offset);
+        one_by_one(ta, tb, m, n, k, a, b, acc, c, groups, offset);
 }
 #else
 void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_operand a,
-                     gpu_operand b, gpu_operand c, int64_t groups, const int64_t *offset)
+                     gpu_operand b, bool acc, gpu_operand c, int64_t groups,
+                     const int64_t *offset)
 {
-    one_by_one(ta, tb, m, n, k, a, b, c, groups, offset);
+    one_by_one(ta, tb, m, n, k, a, b, acc, c, groups, offset);
 }
 #endif
 

@@ -30,11 +30,13 @@ struct gpu_operand {
     gpu_matrix first;
     int64_t step;
 };
-// For every g < groups that has rows: C_g = op(A_g) op(B_g), one call for all where cuBLAS can.
-// One of m and k is GPU_ROWS: the group's number of rows. offset: host memory, [groups + 1].
+// For every g < groups that has rows: C_g = op(A_g) op(B_g), or with acc C_g += .., one call
+// for all where cuBLAS can. One of m and k is GPU_ROWS: the group's number of rows. offset:
+// host memory, [groups + 1].
 enum { GPU_ROWS = -1 };
 void gpu_gemm_groups(bool ta, bool tb, int64_t m, int64_t n, int64_t k, gpu_operand a,
-                     gpu_operand b, gpu_operand c, int64_t groups, const int64_t *offset);
+                     gpu_operand b, bool acc, gpu_operand c, int64_t groups,
+                     const int64_t *offset);
 size_t gpu_gemm_groups_workspace(int64_t groups); // bytes of scratch that one call takes
 
 // x [n] as a factor of products in T.

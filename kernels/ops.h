@@ -28,7 +28,7 @@
 struct ops {
     const char *name;
     size_t act_bytes, align; // align: of every array within an arena
-    bool device; // memory that the host cannot read; a batch is one part, whatever the threads
+    bool device;             // memory that the host cannot read; one part, whatever the threads
 
     // Zeros, aligned for any use; NULL: none left.
     void *(*alloc)(size_t bytes);

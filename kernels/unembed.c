@@ -21,7 +21,7 @@ static double row_xent(real *z, int64_t target, int64_t V, real scale)
 }
 
 void unembed_xent(double *loss, real *dx, real *dw, const act *x, const real *w,
-                  const int32_t *target, int64_t T, int64_t n, int64_t C, int64_t V,
+                  const int32_t *target, int64_t T, int64_t n, int64_t C, int64_t V, bool add,
                   enum gemm_kind kind, real *scratch)
 {
     double sum = 0;
@@ -33,7 +33,7 @@ void unembed_xent(double *loss, real *dx, real *dw, const act *x, const real *w,
         if (dx == NULL)
             continue;
         gemm_as(kind, false, false, m, C, V, scratch, V, w, C, false, dx + r * C, C);
-        gemm_as(kind, true, false, V, C, m, scratch, V, x + r * C, C, r > 0, dw, C);
+        gemm_as(kind, true, false, V, C, m, scratch, V, x + r * C, C, add || r > 0, dw, C);
     }
-    *loss = sum / (double)n;
+    *loss = (add ? *loss : 0) + sum / (double)n;
 }

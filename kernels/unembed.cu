@@ -66,9 +66,9 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// *loss = sum / n, added in an order that depends on T only.
+// *loss = sum / n (with more: += that), added in an order that depends on T only.
 static __global__ void __launch_bounds__(256)
-    sum_losses(double *loss, const double *each, int64_t T, double n)
+    sum_losses(double *loss, const double *each, int64_t T, double n, bool more)
 {
     SHARED(double, sums, [256]);
     double sum = 0;
@@ -81,7 +81,7 @@ static __global__ void __launch_bounds__(256)
             sums[threadIdx.x] += sums[threadIdx.x + step];
     }
     if (threadIdx.x == 0)
-        *loss = sums[0] / n;
+        *loss = (more ? *loss : 0) + sums[0] / n;
 }
 
 static int64_t chunk_rows(int64_t T, int64_t V, int64_t bytes)
@@ -102,7 +102,8 @@ static bf16 *gradient_of(float *, int64_t n, bf16)
 
 template <class T>
 static void by_chunks(double *loss, real *dx, real *dw, const T *x, const T *w,
-                      const int32_t *target, int64_t rows, int64_t n, int64_t C, int64_t V)
+                      const int32_t *target, int64_t rows, int64_t n, int64_t C, int64_t V,
+                      bool add)
 {
     int64_t most = chunk_rows(rows, V, CHUNK_BYTES), ld = LD_OF(V);
     unsigned threads = V > 2048 ? THREADS : V > 512 ? 128 : 32;
@@ -123,21 +124,21 @@ static void by_chunks(double *loss, real *dx, real *dw, const T *x, const T *w,
         gpu_gemm(false, false, m, C, V, gpu_matrix_of(dz, ld), gpu_matrix_of(w, C), false,
                  gpu_matrix_of(dx + r * C, C));
         gpu_gemm(true, false, V, C, m, gpu_matrix_of(dz, ld), gpu_matrix_of(x + r * C, C),
-                 r > 0, gpu_matrix_of(dw, C));
+                 add || r > 0, gpu_matrix_of(dw, C));
     }
-    LAUNCH(sum_losses, 1, 256, 0, gpu.stream, loss, each, rows, (double)n);
+    LAUNCH(sum_losses, 1, 256, 0, gpu.stream, loss, each, rows, (double)n, add);
 }
 
 extern "C" void cuda_unembed_xent(double *loss, real *dx, real *dw, const act *x, const real *w,
                                   const int32_t *target, int64_t T, int64_t n, int64_t C,
-                                  int64_t V, enum gemm_kind, real *)
+                                  int64_t V, bool add, enum gemm_kind, real *)
 {
     gpu_scope scope;
     if (gpu.bf16)
         by_chunks(loss, dx, dw, reinterpret_cast<const bf16 *>(x), gpu_rounded(w, V * C),
-                  target, T, n, C, V);
+                  target, T, n, C, V, add);
     else
-        by_chunks(loss, dx, dw, x, w, target, T, n, C, V);
+        by_chunks(loss, dx, dw, x, w, target, T, n, C, V, add);
 }
 
 size_t cuda_unembed_workspace(const struct ops_sizes *n)

@@ -9,7 +9,8 @@
 //
 //     dz = (softmax(z) - onehot(target)) / n,   dx = dz W,   dW = dz^T x
 //
-// *loss is L; dx and dw are overwritten; both NULL: loss only. scratch: unembed_scratch(T, V)
+// *loss is L; dx and dw are overwritten; both NULL: loss only. add: what *loss and dw hold (of
+// earlier rows of the batch) is added to. scratch: unembed_scratch(T, V)
 // reals. The losses are added in double. kind: what the products run on. Deterministic.
 #ifndef KERNELS_UNEMBED_H
 #define KERNELS_UNEMBED_H
@@ -18,6 +19,6 @@
 
 int64_t unembed_scratch(int64_t T, int64_t V);
 void unembed_xent(double *loss, real *dx, real *dw, const act *x, const real *w,
-                  const int32_t *target, int64_t T, int64_t n, int64_t C, int64_t V,
+                  const int32_t *target, int64_t T, int64_t n, int64_t C, int64_t V, bool add,
                   enum gemm_kind kind, real *scratch);
 #endif

@@ -8,12 +8,40 @@
 
 enum { CURVE_POINTS = 64 };
 
+static json_t *prior_json(const struct prior_run *run, const struct curve_fit *fit, int i)
+{
+    return json_pack("{s:I, s:o, s:o, s:i, s:o, s:b}", "prior", (json_int_t)run->line, "t",
+                     json_num(run->t), "loss", json_num(run->loss), "group", run->group,
+                     "residual", json_num(fit->residual[i]), "outlier", fit->outlier[i]);
+}
+
+// A job, or the line of a prior run.
+static json_t *observation_json(const struct steer *s, const struct cell *c, int f, int i)
+{
+    int at = c->fit_entry[f][i];
+    return at < 0 ? json_sprintf("prior, line %ld", s->cfg->prior.run[-1 - at].line)
+                  : json_string(s->jobs[c->entries[at].job]->job.id);
+}
+
+static int priors_in(const struct cell *c, int f)
+{
+    int n = 0;
+    for (int i = 0; i < c->fits[f].n; i++)
+        n += c->fit_entry[f][i] < 0;
+    return n;
+}
+
 static json_t *points_json(const struct steer *s, const struct cell *c, int f)
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
     const struct curve_fit *fit = &c->fits[f];
     json_t *list = json_array();
     for (int i = 0; i < fit->n && fit->residual; i++) {
+        if (c->fit_entry[f][i] < 0) {
+            json_array_append_new(
+                list, prior_json(&s->cfg->prior.run[-1 - c->fit_entry[f][i]], fit, i));
+            continue;
+        }
         const struct entry *en = &c->entries[c->fit_entry[f][i]];
         const struct steer_job *sj = s->jobs[en->job];
         int group = 0; // the other axes' positions, as one number
@@ -75,9 +103,10 @@ static json_t *fit_json(const struct steer *s, const struct cell *c, int f, bool
     json_t *outliers = json_array();
     for (int i = 0; i < fit->n && fit->outlier; i++)
         if (fit->outlier[i])
-            json_array_append_new(
-                outliers, json_string(s->jobs[c->entries[c->fit_entry[f][i]].job]->job.id));
+            json_array_append_new(outliers, observation_json(s, c, f, i));
     json_object_set_new(j, "outliers", outliers);
+    if (priors_in(c, f) > 0)
+        json_object_set_new(j, "prior", json_integer(priors_in(c, f)));
     if (full) {
         json_object_set_new(j, "points", points_json(s, c, f));
         json_object_set_new(j, "curve", curve_json(fit));

@@ -7,7 +7,8 @@ enum err cmd_launch(int argc, char **argv)
 {
     struct launch_options opt = {0};
     double ranks = 0, restarts = 5;
-    int mixed = 0, requeue = 0;
+    int mixed = 0, extend = 0, requeue = 0;
+    struct cmd_list imports = {0};
     const struct cmd_option options[] = {{"SWEEP.cfg", .text = &opt.config, .required = 1},
                                          {"--out", .text = &opt.out},
                                          {"-n", .number = &ranks},
@@ -18,6 +19,8 @@ enum err cmd_launch(int argc, char **argv)
                                          {"--silence", .number = &opt.silence},
                                          {"--progress", .text = &opt.progress},
                                          {"--allow-mixed", .flag = &mixed},
+                                         {"--extend", .flag = &extend},
+                                         {"--import", .list = &imports},
                                          {"--requeue", .flag = &requeue},
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
@@ -27,6 +30,8 @@ enum err cmd_launch(int argc, char **argv)
            "launch: -n: expected 2 or more ranks (one manages, the others train), found %d",
            opt.ranks);
     opt.allow_mixed = mixed;
+    opt.extend = extend;
+    opt.imports = &imports;
     opt.requeue = requeue;
     return launch_sweep(&opt);
 }

@@ -5,13 +5,16 @@
 
 enum err cmd_plan(int argc, char **argv)
 {
-    const char *config = NULL;
+    const char *config = NULL, *extend = NULL;
+    struct cmd_list imports = {0};
     double workers = 0, rate = 0, gpu = 0;
     int as_json = 0;
     const struct cmd_option options[] = {{"SWEEP.cfg", .text = &config, .required = 1},
                                          {"--workers", .number = &workers},
                                          {"--rate", .number = &rate},
                                          {"--gpu-memory", .number = &gpu},
+                                         {"--extend", .text = &extend},
+                                         {"--import", .list = &imports},
                                          {"--json", .flag = &as_json},
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
@@ -22,11 +25,15 @@ enum err cmd_plan(int argc, char **argv)
            "plan: --workers: expected 1 to 1000000, found %g", workers);
     ENSURE(gpu >= 0 && gpu <= 1e6, ERR_INPUT,
            "plan: --gpu-memory: expected at most 1000000 GB, found %g", gpu);
-    const struct plan_options opt = {(int)workers, rate, 1e9 * gpu};
+    struct plan_options opt = {(int)workers, rate, 1e9 * gpu, NULL};
     struct sweep sweep;
     TRY(config_load(config, &sweep));
-    json_t *plan = NULL;
-    enum err e = plan_sweep(&sweep, &opt, &plan);
+    json_t *plan = NULL, *past = NULL;
+    enum err e = plan_past(&sweep, extend, &imports, &past);
+    opt.past = past;
+    if (e == OK)
+        e = plan_sweep(&sweep, &opt, &plan);
+    json_decref(past);
     config_free(&sweep);
     TRY(e);
     if (as_json)

@@ -3,6 +3,7 @@
 #include "core/json.h"
 #include "orchestrator/cmd.h"
 #include "orchestrator/curve_table.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/run.h"
 #include <errno.h>
@@ -60,6 +61,23 @@ static void csv_number(FILE *f, double v, int digits)
         fputc(',', f);
 }
 
+// A text, in quotes where it needs them.
+static void csv_text(FILE *f, const char *text)
+{
+    fputc(',', f);
+    if (!strpbrk(text, ",\"\n")) {
+        fputs(text, f);
+        return;
+    }
+    fputc('"', f);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', f);
+        fputc(*text, f);
+    }
+    fputc('"', f);
+}
+
 static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj)
 {
     const struct job *j = &sj->job;
@@ -81,6 +99,9 @@ static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj
     csv_number(f, ok ? r->balance : NAN, 6);
     csv_number(f, ok ? r->epochs : NAN, 6);
     csv_number(f, sj->final ? (double)r->init_tokens : NAN, 17);
+    static const char *const keys[] = {"source", "build", "isa"};
+    for (int i = 0; i < 3; i++)
+        csv_text(f, sj->final ? jstr(sj->origin, keys[i]) : "");
     fputc('\n', f);
 }
 
@@ -90,7 +111,7 @@ static enum err csv_jobs(FILE *f, const struct loaded *l)
     for (int i = 0; i < N_DIMS; i++)
         fprintf(f, ",%s", arch_dim_name((enum arch_dim)i));
     fputs(",lr,batch_tokens,seed,status,loss,loss_per_byte,seconds,flops,peak_bytes,balance,"
-          "epochs,D1\n",
+          "epochs,D1,source,build,isa\n",
           f);
     for (int i = 0; i < steer_n_jobs(l->steer); i++)
         csv_row(f, &l->cfg, steer_job_at(l->steer, i));
@@ -194,6 +215,10 @@ static void explain(const struct loaded *l, const struct steer_job *sj)
                (long long)sj->result.tokens);
     else
         printf("result: %s %s\n", job_status_name(sj->result.status), sj->result.cause);
+    char words[512];
+    origin_words(sj->final ? sj->origin : NULL, words, sizeof words);
+    if (*words)
+        printf("  %s\n", words);
     puts("asked for by:");
     bool grown = false;
     for (int i = 0; i < steer_n_decisions(l->steer); i++)

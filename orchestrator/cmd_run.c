@@ -18,7 +18,8 @@ static enum err progress_mode(const char *text, enum progress_mode *out)
 enum err cmd_run(int argc, char **argv)
 {
     const char *config = NULL, *out = NULL, *progress = "auto";
-    int mixed = 0;
+    int mixed = 0, extend = 0;
+    struct cmd_list imports = {0};
     struct run_options opt = {0};
     const struct cmd_option options[] = {{"SWEEP.cfg", .text = &config, .required = 1},
                                          {"--out", .text = &out, .required = 1},
@@ -27,9 +28,13 @@ enum err cmd_run(int argc, char **argv)
                                          {"--silence", .number = &opt.silence},
                                          {"--tell", .text = &opt.tell},
                                          {"--allow-mixed", .flag = &mixed},
+                                         {"--extend", .flag = &extend},
+                                         {"--import", .list = &imports},
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
     TRY(progress_mode(progress, &opt.progress));
     opt.allow_mixed = mixed;
+    opt.extend = extend;
+    opt.imports = &imports;
     return run_sweep(config, out, &opt);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // How a sweep stands. The journal says what is done and decided; status.json, while a run is
 // alive, who is doing what.
+#include "core/json.h"
 #include "orchestrator/cmd.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/run.h"
 #include "orchestrator/status.h"
 #include <math.h>
@@ -72,10 +74,11 @@ static json_t *view_json(const struct view *v)
     for (int p = 0; p < v->cfg.n_phases; p++)
         for (int i = 0; i < v->cfg.phases[p].n_scales; i++)
             json_array_append_new(phases, cell_counts(v, p, v->cfg.phases[p].scales[i]));
-    return json_pack("{s:s, s:b, s:i, s:i, s:i, s:o, s:o, s:O?}", "sweep", v->cfg.name, "done",
-                     steer_done(v->steer), "known", steer_n_jobs(v->steer), "expected",
+    return json_pack("{s:s, s:b, s:i, s:i, s:i, s:o, s:o, s:o*, s:O?}", "sweep", v->cfg.name,
+                     "done", steer_done(v->steer), "known", steer_n_jobs(v->steer), "expected",
                      steer_expected_jobs(v->steer), "decisions", steer_n_decisions(v->steer),
-                     "phases", phases, "adopted", adopted_now(v), "live", v->live);
+                     "phases", phases, "adopted", adopted_now(v), "origins",
+                     origins_of(v->steer), "live", v->live);
 }
 
 static void print_view(const json_t *j)
@@ -96,6 +99,14 @@ static void print_view(const json_t *j)
     puts("\n  adopted so far:");
     json_object_foreach(json_object_get(j, "adopted"), name, c)
         printf("    %-16s %.5g\n", name, json_number_value(c));
+    json_array_foreach(json_object_get(j, "origins"), i, c)
+    {
+        char words[512];
+        origin_words(c, words, sizeof words);
+        printf("\n  %.0f results %s", jnum(c, "runs"), words);
+    }
+    if (json_is_array(json_object_get(j, "origins")))
+        putchar('\n');
     if (!json_is_object(live))
         return;
     char line[512];

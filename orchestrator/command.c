@@ -131,21 +131,27 @@ static bool of_mpi(const char *variable)
     return false;
 }
 
-enum err command_environment(int threads, char ***envp)
+enum err command_environment(int threads, const char *gpus, char ***envp)
 {
+    static const char visible[] = "CUDA_VISIBLE_DEVICES=";
     size_t n = 0;
     while (environ[n])
         n++;
-    const size_t text = 32;
-    char **block = malloc((n + 2) * sizeof *block + text);
+    const size_t text = 32, list = sizeof visible + (gpus ? strlen(gpus) : 0);
+    char **block = malloc((n + 3) * sizeof *block + text + list);
     ENSURE(block, ERR_FAILED, "out of memory");
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
-        if (!of_mpi(environ[i]))
+        if (!of_mpi(environ[i]) &&
+            !(gpus && strncmp(environ[i], visible, sizeof visible - 1) == 0))
             block[kept++] = environ[i];
-    char *own = (char *)(block + n + 2);
+    char *own = (char *)(block + n + 3);
     snprintf(own, text, "OMP_NUM_THREADS=%d", threads > 0 ? threads : 1);
     block[kept++] = own;
+    if (gpus) {
+        snprintf(own + text, list, "%s%s", visible, gpus);
+        block[kept++] = own + text;
+    }
     block[kept] = NULL;
     *envp = block;
     return OK;

@@ -15,6 +15,6 @@ enum err command_split(const char *command, const char *job_file, char ***argv);
 enum err command_find(const char *program, char *path, size_t size);
 // The environment of a child: this process's without what MPI and process managers put there (a
 // trainer that uses MPI itself must not believe that it is a rank of ours), OMP_NUM_THREADS
-// set. One block of memory that the caller frees.
-enum err command_environment(int threads, char ***envp);
+// set, CUDA_VISIBLE_DEVICES too unless gpus is NULL. One block of memory that the caller frees.
+enum err command_environment(int threads, const char *gpus, char ***envp);
 #endif

@@ -184,4 +184,6 @@ enum err config_load(const char *path, struct sweep *out)
 void config_free(struct sweep *s)
 {
     job_free(&s->base);
+    free(s->prior.run);
+    s->prior.run = NULL;
 }

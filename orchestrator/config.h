@@ -83,6 +83,24 @@ struct phase {
     enum phase_analysis analysis;
 };
 
+// Runs of other programs, from a table: for the start value of the variable of one phase's
+// first fit, or as further points of that fit.
+enum prior_use { PRIOR_START, PRIOR_FIT };
+struct prior_run {
+    double C, t, loss;
+    int group; // runs that share everything but t, numbered from 0
+    long line; // in the table
+};
+struct prior {
+    char table[JOB_PATH_MAX], map[1024], phase[CONFIG_NAME];
+    uint64_t hash; // of the table's content
+    enum prior_use use;
+    int n;
+    struct prior_run *run; // owned; in the table's order
+};
+// Do two runs have the same compute? D is rounded where people write tables.
+bool prior_same_scale(double C, double D);
+
 struct sweep {
     char name[CONFIG_NAME];
     char question[512];      // what the sweep answers
@@ -93,6 +111,7 @@ struct sweep {
     // Coordinates, and dimensions of `arch` given by a rule in C, before anything is adopted.
     // "d" may be absent: the median feasible one.
     struct setting start[CONFIG_MAX_SETTINGS];
+    struct prior prior;
     struct solve_spec solve;      // base dimensions, free ones, tolerances
     struct job base;              // everything of a job that no phase moves
     struct rule lr, batch_tokens; // take them with rule_at_run: they may need N and D
@@ -105,6 +124,7 @@ struct sweep {
         double budget_factor, max_total_params;
     } recommend;                       // budget = factor x largest scale
     double price_per_hour;             // of one worker, for plan; 0: none given
+    bool pin;                          // trainers are bound to parts of a machine
     int retries;                       // of a crashed job
     double max_epochs;                 // a run may see the training text at most so often
     int64_t corpus_train, corpus_held; // tokens
@@ -114,6 +134,9 @@ struct sweep {
     // data, the price, retries, checkpoint interval, question.
     uint64_t hash;
 };
+
+// How many runs of the table are for phase p's fit f; 0: none.
+int prior_runs(const struct sweep *s, int p, int f);
 
 // Reads and checks everything, the corpus included (V, sizes; tokens of external data are as
 // declared). Relative paths are relative to the configuration's folder. ERR_INPUT: "file:line:
@@ -127,6 +150,10 @@ enum err config_resolved(const struct sweep *s, char **text);
 // "; ".
 void config_differences(const struct sweep *was, const struct sweep *is, char *buf,
                         size_t size);
+// The same, of the keys alone that an extension must leave as they are: "" when `is` may extend
+// `was`.
+void config_fixed_differences(const struct sweep *was, const struct sweep *is, char *buf,
+                              size_t size);
 // The tables of all keys as docs/configuration.md holds them (Markdown); caller frees.
 enum err config_key_tables(char **text);
 #endif

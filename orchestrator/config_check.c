@@ -236,6 +236,7 @@ enum err config_check(struct sweep *s, const struct places *p)
         s->base.train.schedule == SCHEDULE_WSD)
         return places_fail(p, "train.decay", "warmup + decay of at most 1", "%g",
                            s->base.train.warmup + s->base.train.decay);
+    TRY(check_prior(s, p));
     TRY(check_dims(s, p));
     TRY(check_start(s, p));
     TRY(config_check_corpus(s, p));

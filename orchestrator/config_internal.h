@@ -27,7 +27,8 @@ enum key_flag {
     KEY_REQUIRED = 1,
     KEY_OPEN_LO = 2, // lo itself is excluded
     KEY_OPEN_HI = 4,
-    KEY_LOOSE = 8 // may change between a run and its resumption: not in the hash
+    KEY_LOOSE = 8,   // may change between a run and its resumption: not in the hash
+    KEY_EXTENDS = 16 // may change in an extension, with all that is below it
 };
 
 struct key {
@@ -132,6 +133,11 @@ enum err read_other(struct reader *r, const struct node *n, void *base);
 // config_init.c: init.from, relative to the file that it stands in; its content's hash.
 enum err read_init_from(struct reader *r, const struct node *n);
 enum err check_init(struct sweep *s, const struct places *p);
+
+// config_prior.c: prior.table, relative to the file that it stands in; its rows, and the start
+// value that they give.
+enum err read_prior_table(struct reader *r, const struct node *n);
+enum err check_prior(struct sweep *s, const struct places *p);
 
 // Before parsing: regular files, no NUL bytes, includes that exist, integers that fit.
 enum err config_text_scan(const char *path);

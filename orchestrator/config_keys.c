@@ -18,13 +18,13 @@ static const char curve_forms[] = CURVE_FORMS(X);
 
 // clang-format off
 const struct key config_keys[] = {
-    {"name", KEY_TEXT, KEY_REQUIRED, AT(sweep, name), NO_RANGE, NULL, NULL,
+    {"name", KEY_TEXT, KEY_REQUIRED | KEY_EXTENDS, AT(sweep, name), NO_RANGE, NULL, NULL,
      "what the sweep is called in reports"},
     {"question", KEY_TEXT, KEY_LOOSE, AT(sweep, question), NO_RANGE, "", NULL,
      "what the sweep is meant to answer; the report opens with it"},
     {"seed", KEY_I64, 0, AT(sweep, seed), 0, 9007199254740992.0, "1", NULL,
      "of the bootstraps (replicates of a run are seeded 1, 2, .. by `seeds` of its phase)"},
-    {"scales", KEY_OTHER, KEY_REQUIRED, AT(sweep, scales), NO_RANGE, NULL,
+    {"scales", KEY_OTHER, KEY_REQUIRED | KEY_EXTENDS, AT(sweep, scales), NO_RANGE, NULL,
      "list of 1 to 16 numbers, ascending, 1e6 to 1e30",
      "the compute budgets C = M D of the runs, in FLOPs as the paper counts them"},
 
@@ -41,7 +41,7 @@ const struct key config_keys[] = {
      "folder"},
     {"data.held", KEY_NUM, KEY_OPEN_LO, AT(sweep, base.data.held), 0, 0.5, "0.05", NULL,
      "share of the documents that is held out for validation"},
-    {"data.max_epochs", KEY_NUM, KEY_OPEN_LO, AT(sweep, max_epochs), 0, 1000, "4", NULL,
+    {"data.max_epochs", KEY_NUM, KEY_OPEN_LO | KEY_EXTENDS, AT(sweep, max_epochs), 0, 1000, "4", NULL,
      "how often a run may see the training text; a sweep that would need more is refused"},
     {"data.tokens", KEY_I64, 0, AT(sweep, corpus_train), 0, 9007199254740992.0, "0", NULL,
      "training tokens of external data (those of files are counted)"},
@@ -71,6 +71,9 @@ const struct key config_keys[] = {
      "number, rule or \"step-law\"", "tokens a step, rounded to whole sequences of S"},
     {"train.batch_ramp", KEY_NUM, 0, AT(sweep, base.train.batch_ramp), 0, 1, "0", NULL,
      "share of the tokens over which the batch grows to that size"},
+    {"train.micro_tokens", KEY_I64, 0, AT(sweep, base.train.micro_tokens), 0, 1e9, "0", NULL,
+     "tokens of a batch that are in memory at a time, in whole sequences, at least one; 0: all of "
+     "the batch, on a GPU 16384"},
     {"train.lr", KEY_RULE, KEY_REQUIRED | KEY_OPEN_LO, AT(sweep, lr), 0, 10, NULL,
      "number, rule or \"step-law\"", "peak learning rate"},
     {"train.schedule", KEY_CHOICE, 0, AT(sweep, base.train.schedule), NO_RANGE, "wsd",
@@ -117,13 +120,26 @@ const struct key config_keys[] = {
     {"init.noise", KEY_NUM, 0, AT(sweep, base.init.noise), 0, 10, "0", NULL,
      "standard deviation of what is added to each copied expert, relative to the dense block's"},
 
+    {"prior", KEY_GROUP, KEY_EXTENDS, NO_FIELD, NO_RANGE, NULL, NULL,
+     "runs of other programs, from a table (extend.md)"},
+    {"prior.table", KEY_OTHER, 0, AT(sweep, prior.table), NO_RANGE, "none", "path of a CSV file",
+     "with columns C, loss, the variable of the phase's first fit and, where runs differ in more, group; "
+     "or what `map` makes of its columns"},
+    {"prior.map", KEY_TEXT, 0, AT(sweep, prior.map), NO_RANGE, "", NULL,
+     "as --map of moesweep fit: `C=flops,M=flops/tokens,loss=final`"},
+    {"prior.phase", KEY_TEXT, 0, AT(sweep, prior.phase), NO_RANGE, "", NULL,
+     "the phase whose first fit they are for"},
+    {"prior.use", KEY_CHOICE, 0, AT(sweep, prior.use), NO_RANGE, "start", "start|fit",
+     "`start`: their optimum is the start value of that variable, no more; `fit`: they are points of "
+     "the fit beside the sweep's own, with an intercept of their own"},
+
     {"val", KEY_GROUP, 0, NO_FIELD, NO_RANGE, NULL, NULL, "validation"},
     {"val.tokens", KEY_I64, 0, AT(sweep, base.val.tokens), 1, 1e12, "262144", NULL,
      "held-out tokens that a loss is measured on, from their start (all of them if there are fewer)"},
     {"val.every", KEY_I64, 0, AT(sweep, base.val.every), 0, 1e12, "0", NULL,
      "steps between validations along the way; 0: at the end alone"},
 
-    {"phases", KEY_LIST, KEY_REQUIRED, AT(sweep, phases), 1, CONFIG_MAX_PHASES, NULL, NULL,
+    {"phases", KEY_LIST, KEY_REQUIRED | KEY_EXTENDS, AT(sweep, phases), 1, CONFIG_MAX_PHASES, NULL, NULL,
      "the steps of the search"},
     {"phases.name", KEY_TEXT, KEY_REQUIRED, AT(phase, name), NO_RANGE, NULL, NULL,
      "how other phases and the report refer to it"},
@@ -169,11 +185,11 @@ const struct key config_keys[] = {
     {"phases.analysis", KEY_CHOICE, 0, AT(phase, analysis), NO_RANGE, "none", "none|rank|fairness",
      "`rank`: the rank-preservation test; `fairness`: spread of losses at equal M and at equal triad"},
 
-    {"band", KEY_NUM, KEY_OPEN_LO | KEY_OPEN_HI, AT(sweep, band), 0, 1, "0.001", NULL,
+    {"band", KEY_NUM, KEY_OPEN_LO | KEY_OPEN_HI | KEY_EXTENDS, AT(sweep, band), 0, 1, "0.001", NULL,
      "near-optimal means a loss within this share of the best, or within what the noise resolves"},
-    {"bootstrap", KEY_INT, 0, AT(sweep, n_boot), 0, CURVE_MAX_BOOT, "400", NULL,
+    {"bootstrap", KEY_INT, KEY_EXTENDS, AT(sweep, n_boot), 0, CURVE_MAX_BOOT, "400", NULL,
      "resamples behind every interval; 0: no intervals"},
-    {"recommend", KEY_GROUP, 0, NO_FIELD, NO_RANGE, NULL, NULL, "the architecture named at the end"},
+    {"recommend", KEY_GROUP, KEY_EXTENDS, NO_FIELD, NO_RANGE, NULL, NULL, "the architecture named at the end"},
     {"recommend.budget_factor", KEY_NUM, KEY_OPEN_LO, AT(sweep, recommend.budget_factor), 0, 1e6,
      "10", NULL, "its compute over that of the largest scale"},
     {"recommend.max_total_params", KEY_NUM, 0, AT(sweep, recommend.max_total_params), 0, 1e18, "0",
@@ -185,6 +201,8 @@ const struct key config_keys[] = {
      "what the trainer runs on; moetrain knows cpu and cuda"},
     {"threads", KEY_INT, 0, AT(sweep, base.threads), 1, 1024, "1", NULL,
      "threads of one trainer"},
+    {"pin", KEY_BOOL, KEY_LOOSE, AT(sweep, pin), NO_RANGE, "true", NULL,
+     "each trainer of a machine gets processors and GPUs of its own, if there are enough"},
     {"retries", KEY_INT, KEY_LOOSE, AT(sweep, retries), 0, 100, "2", NULL,
      "how often a run that crashed is tried again"},
     {"checkpoint_every_s", KEY_NUM, KEY_LOOSE, AT(sweep, base.checkpoint.every_s), 0, 1e6, "60",
@@ -356,9 +374,11 @@ static void print_row(FILE *f, const struct key *k)
                         : !k->deflt                                ? ""
                         : k->type == KEY_TEXT && *k->deflt == '\0' ? "empty"
                                                                    : k->deflt;
+    const char *may = k->flags & KEY_LOOSE ? " (may change between a run and its resumption)"
+                      : k->flags & KEY_EXTENDS ? " (may change in an extension)"
+                                               : "";
     fprintf(f, "| `%s` | %s | %s | %s | %s%s |\n", k->path, type_name(k), range, deflt,
-            k->meaning,
-            k->flags & KEY_LOOSE ? " (may change between a run and its resumption)" : "");
+            k->meaning, may);
 }
 
 enum err config_key_tables(char **text)

@@ -460,6 +460,8 @@ enum err read_other(struct reader *r, const struct node *n, void *base)
         return read_paths(r, n);
     if (strcmp(path, "init.from") == 0)
         return read_init_from(r, n);
+    if (strcmp(path, "prior.table") == 0)
+        return read_prior_table(r, n);
     if (strcmp(path, "arch.*") == 0)
         return read_arch(r, n);
     if (strcmp(path, "free.*") == 0)

@@ -201,6 +201,19 @@ static void write_init_from(struct out *o, const char *name)
     end(o);
 }
 
+static void write_prior(struct out *o, const char *name)
+{
+    const struct prior *pr = &o->s->prior;
+    if (!pr->table[0])
+        return;
+    begin(o, o->flat ? "table (content)" : name);
+    if (o->flat)
+        fprintf(o->f, "%016" PRIx64, pr->hash);
+    else
+        put_text(o->f, pr->table);
+    end(o);
+}
+
 static void write_arch(struct out *o)
 {
     const struct sweep *s = o->s;
@@ -289,6 +302,8 @@ static void write_other(struct out *o, const struct key *k, const char *name, co
         write_paths(o, name);
     } else if (strcmp(path, "init.from") == 0) {
         write_init_from(o, name);
+    } else if (strcmp(path, "prior.table") == 0) {
+        write_prior(o, name);
     } else if (strcmp(path, "arch.*") == 0) {
         write_arch(o);
     } else if (strcmp(path, "free.*") == 0) {
@@ -348,6 +363,10 @@ static bool is_silent(const struct out *o, const struct key *k, const void *base
 {
     if (o->flat && (k->flags & KEY_LOOSE))
         return true;
+    if (o->flat && strcmp(k->path, "train.micro_tokens") == 0)
+        return o->s->base.train.micro_tokens == 0; // sweeps without it keep their identity
+    if (strncmp(k->path, "prior", 5) == 0)
+        return !o->s->prior.table[0];
     if (strcmp(k->path, "data.tokens") == 0)
         return o->s->base.data.kind != DATA_EXTERNAL;
     if (strcmp(k->path, "phases.axes.factor") == 0 ||
@@ -420,15 +439,34 @@ static const char *flat_value(const char *text, const char *key, size_t key_len,
     return NULL;
 }
 
-// Lines of a whose value differs in b; with only_missing those that b lacks.
-static void list_differences(const char *a, const char *b, bool only_missing, char *buf,
-                             size_t size)
+// Whether an extension may change the key of a line: it, or what it is part of, says so.
+static bool extends(const char *line, size_t key_len)
+{
+    char path[CONFIG_PATH];
+    for (const char *end = line; end < line + key_len; end++) {
+        end += strcspn(end, ".[ ");
+        snprintf(path, sizeof path, "%.*s", (int)(end - line), line);
+        const struct key *k = key_find(path);
+        if (k && (k->flags & KEY_EXTENDS))
+            return true;
+        if (*end != '.')
+            return false;
+    }
+    return false;
+}
+
+// Lines of a whose value differs in b; with only_missing those that b lacks. fixed: of keys
+// alone that an extension must not change.
+static void list_differences(const char *a, const char *b, bool only_missing, bool fixed,
+                             char *buf, size_t size)
 {
     for (const char *line = a; *line; line += strcspn(line, "\n") + 1) {
         size_t key_len = (size_t)(strstr(line, " = ") - line), alen = 0, blen = 0;
         const char *av = flat_value(a, line, key_len, &alen);
         const char *bv = flat_value(b, line, key_len, &blen);
         if (bv && (only_missing || (alen == blen && memcmp(av, bv, alen) == 0)))
+            continue;
+        if (fixed && extends(line, key_len))
             continue;
         size_t used = strlen(buf);
         snprintf(buf + used, size - used, "%s%.*s: was %.*s, is %.*s", used ? "; " : "",
@@ -443,14 +481,26 @@ static void list_differences(const char *a, const char *b, bool only_missing, ch
     }
 }
 
-void config_differences(const struct sweep *was, const struct sweep *is, char *buf, size_t size)
+static void differences(const struct sweep *was, const struct sweep *is, bool fixed, char *buf,
+                        size_t size)
 {
     char *a = NULL, *b = NULL;
     buf[0] = '\0';
     if (config_flat(was, &a) == OK && config_flat(is, &b) == OK) {
-        list_differences(a, b, false, buf, size);
-        list_differences(b, a, true, buf, size);
+        list_differences(a, b, false, fixed, buf, size);
+        list_differences(b, a, true, fixed, buf, size);
     }
     free(a);
     free(b);
+}
+
+void config_differences(const struct sweep *was, const struct sweep *is, char *buf, size_t size)
+{
+    differences(was, is, false, buf, size);
+}
+
+void config_fixed_differences(const struct sweep *was, const struct sweep *is, char *buf,
+                              size_t size)
+{
+    differences(was, is, true, buf, size);
 }

@@ -267,7 +267,8 @@ enum err curve_table_write(FILE *f, const struct steer *s, const json_t *records
     json_t *curves = json_object(), *rec;
     size_t k;
     ENSURE(curves, ERR_FAILED, "out of memory");
-    json_array_foreach(records, k, rec) if (strcmp(jstr(rec, "t"), "result") == 0)
+    json_array_foreach(records, k, rec) if (strcmp(jstr(rec, "t"), "result") == 0 ||
+                                            strcmp(jstr(rec, "t"), "import") == 0)
         json_object_set(curves, jstr(rec, "id"), json_object_get(rec, "curve"));
     fputs("run,C,M,N_a,N,x,y,r,G,s,z,N_e,K,seed,D_end,D,loss,final\n", f);
     for (int i = 0; i < steer_n_jobs(s); i++) {

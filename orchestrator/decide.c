@@ -97,7 +97,8 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
     unsigned others = ((1u << ph->n_axes) - 1u) & ~(1u << fs->axis);
     number_groups(c, ph->n_axes, others, group);
     free(c->fit_entry[f]);
-    c->fit_entry[f] = malloc((size_t)(c->n_entries + 1) * sizeof **c->fit_entry);
+    c->fit_entry[f] =
+        malloc((size_t)(c->n_entries + s->cfg->prior.n + 1) * sizeof **c->fit_entry);
     ENSURE(c->fit_entry[f], ERR_FAILED, "out of memory");
     struct curve_options opt = {
         .band = s->cfg->band, .n_boot = s->cfg->n_boot, .seed = s->cfg->seed};
@@ -112,6 +113,14 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
         c->fit_entry[f][n] = i;
         obs[n++] = (struct curve_obs){entry_value(s, c, &c->entries[i], fs->axis),
                                       sj->result.loss, group[i]};
+    }
+    for (int i = 0; i < prior_runs(s->cfg, c->phase, f); i++) {
+        const struct prior_run *run = &s->cfg->prior.run[i];
+        if (!prior_same_scale(run->C, c->C))
+            continue;
+        opt.own = c->n_entries; // numbers of the cell's own groups are below
+        c->fit_entry[f][n] = -1 - i;
+        obs[n++] = (struct curve_obs){run->t, run->loss, c->n_entries + run->group};
     }
     curve_fit_free(&c->fits[f]);
     TRY(curve_fit_run(fs->form, obs, n, &opt, &c->fits[f]));
@@ -267,7 +276,7 @@ enum err decide_cell(const struct steer *s, struct cell *c)
     if (c->n_entries > 0)     // none may be feasible: then there is no array either
         qsort_r(c->entries, (size_t)c->n_entries, sizeof *c->entries, by_job_id, &sorter);
     int *group = calloc((size_t)c->n_entries + 1, sizeof *group);
-    struct curve_obs *obs = calloc((size_t)c->n_entries + 1, sizeof *obs);
+    struct curve_obs *obs = calloc((size_t)(c->n_entries + s->cfg->prior.n) + 1, sizeof *obs);
     enum err e = group && obs ? OK : err_set(ERR_FAILED, "out of memory");
     for (int f = 0; e == OK && f < ph->n_fits; f++)
         e = fit_axis(s, c, f, group, obs);

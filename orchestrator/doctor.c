@@ -2,11 +2,10 @@
 #include "orchestrator/doctor.h"
 #include "core/json.h"
 #include "orchestrator/capture.h"
-#include "orchestrator/command.h"
+#include "orchestrator/gpus.h"
 #include "orchestrator/link.h"
 #include "orchestrator/mpirun.h"
 #include "orchestrator/slurm.h"
-#include <limits.h>
 #include <math.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -37,79 +36,13 @@ void doctor_add(json_t *findings, const char *name, const char *verdict, const c
 
 // ---- the machine
 
-static json_t *probe(void)
-{
-    char path[PATH_MAX], text[16384];
-    int code = 0;
-    if (command_find("moetrain", path, sizeof path) != OK)
-        return NULL;
-    const char *argv[] = {path, "--probe", NULL};
-    if (capture(argv, ANSWER, 1, text, sizeof text, &code) != OK || code != 0)
-        return NULL;
-    return json_loads(text, 0, NULL);
-}
-
-// Whether CUDA_VISIBLE_DEVICES lets a device be seen, by number or by the beginning of its
-// UUID.
-static bool visible(int number, const char *uuid)
-{
-    const char *list = getenv("CUDA_VISIBLE_DEVICES");
-    if (!list)
-        return true;
-    while (*list) {
-        char *end;
-        size_t n = strcspn(list, ",");
-        long i = strtol(list, &end, 10);
-        if ((end == list + n && n > 0 && i == number) || (n > 4 && strncmp(list, uuid, n) == 0))
-            return true;
-        list += n + (list[n] == ',');
-    }
-    return false;
-}
-
-// "GPU 0: NVIDIA H100 (UUID: GPU-..)", a line each.
-static json_t *gpus_of_driver(void)
-{
-    json_t *uuids = json_array();
-    char text[16384], *line, *rest = text;
-    int code = 0;
-    const char *argv[] = {"nvidia-smi", "-L", NULL};
-    if (capture(argv, ANSWER, 1, text, sizeof text, &code) != OK || code != 0)
-        return uuids;
-    while ((line = strsep(&rest, "\n"))) {
-        char *at = strstr(line, "(UUID: ");
-        int number;
-        if (!at || sscanf(line, "GPU %d:", &number) != 1)
-            continue;
-        at += 7;
-        at[strcspn(at, ")")] = '\0';
-        if (visible(number, at))
-            json_array_append_new(uuids, json_string(at));
-    }
-    return uuids;
-}
-
-// What the trainer sees; the driver's list if it sees none, for another trainer may.
-static json_t *gpus(const json_t *probed)
-{
-    const json_t *cuda = json_object_get(json_object_get(probed, "backends"), "cuda");
-    const json_t *devices = json_object_get(cuda, "devices"), *d;
-    size_t i;
-    if (json_array_size(devices) == 0)
-        return gpus_of_driver();
-    json_t *uuids = json_array();
-    json_array_foreach(devices, i, d)
-        json_array_append_new(uuids, json_string(jstr(d, "uuid")));
-    return uuids;
-}
-
 json_t *doctor_machine(void)
 {
     char host[256] = "";
     cpu_set_t set;
     struct timespec t;
     struct statvfs shm;
-    json_t *p = probe();
+    json_t *p = gpus_probe(ANSWER);
     gethostname(host, sizeof host - 1);
     clock_gettime(CLOCK_REALTIME, &t);
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
@@ -118,9 +51,9 @@ json_t *doctor_machine(void)
     json_t *m = json_pack("{s:s, s:i, s:o, s:o, s:s, s:s, s:o, s:f, s:o, s:b}", "host", host,
                           "processors", n, "memory", json_num(jnum(p, "memory_bytes")),
                           "available", json_num(jnum(p, "memory_available_bytes")), "cpu",
-                          jstr(p, "cpu"), "isa", jstr(p, "isa"), "gpus", gpus(p), "time",
-                          (double)t.tv_sec + 1e-9 * (double)t.tv_nsec, "shm", json_num(room),
-                          "trainer", p != NULL);
+                          jstr(p, "cpu"), "isa", jstr(p, "isa"), "gpus", gpus_uuids(p, ANSWER),
+                          "time", (double)t.tv_sec + 1e-9 * (double)t.tv_nsec, "shm",
+                          json_num(room), "trainer", p != NULL);
     json_decref(p);
     return m;
 }

@@ -40,7 +40,7 @@ static enum err answer(struct link *l, const char *token)
 {
     json_t *facts = rank_facts(link_rank(l), token);
     ENSURE(facts, ERR_FAILED, "out of memory");
-    TRY(link_send(l, 0, LINK_READY, facts));
+    TRY(link_send(l, &(struct link_msg){.kind = LINK_READY, .body = facts}));
     for (double until = signals_clock() + 2 * PATIENCE; signals_clock() < until;) {
         struct link_msg m;
         bool got;
@@ -75,7 +75,7 @@ static enum err collect(struct link *l, const char *token, json_t *ranks)
     ENSURE(missing == 0, ERR_FAILED, "doctor: %d of %d ranks have not answered within %.0f s",
            missing, link_size(l), PATIENCE);
     for (int r = 1; r < link_size(l); r++)
-        TRY(link_send(l, r, LINK_QUIT, json_object()));
+        TRY(link_send(l, &(struct link_msg){.peer = r, .kind = LINK_QUIT}));
     return OK;
 }
 

@@ -124,7 +124,11 @@ static enum err run(const struct bench *b, int version, int64_t tokens, bool sto
     *s = (struct seen){.first_step = -1};
     TRY(write_job(b, version, tokens, job, sizeof job));
     snprintf(err_file, sizeof err_file, "%s/stderr.txt", b->dir);
-    struct trainer_spec spec = {b->command, job, err_file, 1, GRACE};
+    struct trainer_spec spec = {.command = b->command,
+                                .job_file = job,
+                                .stderr_file = err_file,
+                                .threads = 1,
+                                .grace = GRACE};
     TRY(trainer_start(&spec, &t));
     enum err e = watch(t, stop, s);
     trainer_free(t);

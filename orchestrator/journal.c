@@ -272,22 +272,25 @@ static enum err reserve(struct journal *j, size_t more)
     return OK;
 }
 
-enum err journal_append(struct journal *j, const json_t *rec)
+enum err journal_append_text(struct journal *j, const char *text, size_t n)
 {
     ENSURE(!j->broken, ERR_FAILED, "%s: an earlier write failed", j->path);
+    ASSERT(!memchr(text, '\n', n));
+    ENSURE(n + PREFIX <= RECORD_MAX, ERR_FAILED, "%s: a record of %zu bytes", j->path, n);
+    TRY(reserve(j, n + PREFIX + 2));
+    snprintf(j->buf + j->len, PREFIX + 1, "%08" PRIx32 " ", journal_crc32c(text, n));
+    memcpy(j->buf + j->len + PREFIX, text, n);
+    j->buf[j->len + PREFIX + n] = '\n';
+    j->len += PREFIX + n + 1;
+    return OK;
+}
+
+enum err journal_append(struct journal *j, const json_t *rec)
+{
     ASSERT(json_is_string(json_object_get(rec, "t")));
     char *text = json_dumps(rec, JSON_COMPACT);
     ENSURE(text, ERR_FAILED, "%s: cannot write a record as JSON", j->path);
-    size_t n = strlen(text);
-    enum err e = n + PREFIX <= RECORD_MAX
-                     ? reserve(j, n + PREFIX + 2)
-                     : err_set(ERR_FAILED, "%s: a record of %zu bytes", j->path, n);
-    if (e == OK) {
-        snprintf(j->buf + j->len, PREFIX + 1, "%08" PRIx32 " ", journal_crc32c(text, n));
-        memcpy(j->buf + j->len + PREFIX, text, n);
-        j->buf[j->len + PREFIX + n] = '\n';
-        j->len += PREFIX + n + 1;
-    }
+    enum err e = journal_append_text(j, text, strlen(text));
     free(text);
     return e;
 }
@@ -324,6 +327,18 @@ enum err journal_sync(struct journal *j)
     j->end += (int64_t)done;
     j->len = 0;
     return OK;
+}
+
+enum err journal_again(struct journal *j, journal_on_record *on_record, void *ctx)
+{
+    char *text = NULL;
+    size_t size = 0;
+    int64_t valid;
+    enum err e = read_all(j->fd, j->path, &text, &size);
+    if (e == OK)
+        e = scan(j->path, text, size, on_record, ctx, &valid);
+    free(text);
+    return e;
 }
 
 void journal_close(struct journal *j)

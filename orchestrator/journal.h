@@ -29,9 +29,13 @@ enum err journal_open(const char *path, journal_on_record *on_record, void *ctx,
 bool journal_locked(const struct journal *j);
 // Buffers one record; nothing may depend on it before journal_sync returned OK.
 enum err journal_append(struct journal *j, const json_t *rec);
+// The same of a record that is text already: one JSON object with "t", no newline in it.
+enum err journal_append_text(struct journal *j, const char *text, size_t n);
 // Writes and fdatasyncs what was appended. ERR_FAILED (disk full, I/O) leaves a valid prefix,
 // says so, and refuses everything later.
 enum err journal_sync(struct journal *j);
+// Reads what is on disk once more, through the descriptor that holds the lock.
+enum err journal_again(struct journal *j, journal_on_record *on_record, void *ctx);
 // Unsynced records are dropped. Accepts NULL.
 void journal_close(struct journal *j);
 

@@ -159,7 +159,7 @@ static double time_left(const struct launch *l)
 static enum err attempt(struct launch *l, struct attempt *a)
 {
     const struct launch_options *opt = l->opt;
-    const char *w[MPIRUN_WORDS + 32];
+    const char *w[MPIRUN_WORDS + 32 + 2 * CMD_MAX_LIST];
     char ranks[16], limit[32], silence[32];
     snprintf(ranks, sizeof ranks, "%d", l->ranks);
     snprintf(limit, sizeof limit, "%.3f", fmax(0.001, time_left(l)));
@@ -181,6 +181,12 @@ static enum err attempt(struct launch *l, struct attempt *a)
         }
     if (opt->allow_mixed)
         w[n++] = "--allow-mixed";
+    if (opt->extend)
+        w[n++] = "--extend";
+    for (int i = 0; opt->imports && i < opt->imports->n; i++) {
+        w[n++] = "--import";
+        w[n++] = opt->imports->item[i];
+    }
     w[n] = NULL;
     ENSURE(truncate(l->tell, 0) == 0, ERR_FAILED, "%s: %s", l->tell, strerror(errno));
     return attempt_run(w, l->tell, a);

@@ -16,7 +16,8 @@ struct launch_options {
     double time_limit; // s; 0: none but Slurm's
     double silence;    // as moesweep run has them; 0, NULL, false: its defaults
     const char *progress;
-    bool allow_mixed;
+    bool allow_mixed, extend;
+    const struct cmd_list *imports; // NULL: none
     bool requeue; // put the Slurm job back into the queue when its time is over
 };
 

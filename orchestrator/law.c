@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "fit/power.h"
 #include "orchestrator/law_quantity.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/recommend.h"
 #include "orchestrator/recommend_spec.h"
 #include "orchestrator/steer_state.h"
@@ -252,6 +253,12 @@ static json_t *notes_json(const struct steer *s, const struct scale_summary *sc,
                               json_sprintf("The sweep is not finished: %d of %d decisions are "
                                            "still to be taken.",
                                            open, s->n_cells));
+    law = json_object_get(doc, "origins");
+    if (law)
+        json_array_append_new(notes, origins_note(law, json_object_get(doc, "runs")));
+    law = json_object_get(doc, "prior");
+    if (law)
+        json_array_append_new(notes, origins_prior_note(law));
     json_object_foreach(json_object_get(doc, "laws"), name, law)
     {
         if (strchr(name, '.') || strcmp(name, "D") == 0)
@@ -329,6 +336,12 @@ static enum err law_fill(const struct steer *s, const struct steer_job **jobs, j
                                                json_num(sc[i].noise), "n", sc[i].noise_n));
     }
     json_object_set_new(doc, "runs", runs_json(jobs, s->n_jobs));
+    j = origins_of(s);
+    if (j)
+        json_object_set_new(doc, "origins", j);
+    j = origins_prior(cfg);
+    if (j)
+        json_object_set_new(doc, "prior", j);
     json_object_set_new(doc, "range", range_json(jobs, s->n_jobs));
     json_object_set_new(doc, "noise", noise);
     json_object_set_new(doc, "laws", laws);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/link.h"
+#include <assert.h>
 #include <limits.h>
 #include <mpi.h>
+#include <sched.h>
 #if defined(OPEN_MPI) && OMPI_MAJOR_VERSION >= 5
 #include <mpi-ext.h>
 #endif
@@ -10,22 +12,32 @@
 #include <string.h>
 #include <time.h>
 
+// On the wire: this, the text and a zero byte, the body. All ranks are of one instruction set.
+struct head {
+    double now, start, end;
+    int32_t job, attempt;
+    uint32_t n_text, n_body;
+    char id[24];
+};
+static_assert(sizeof((struct link_msg *)0)->id <= sizeof((struct head *)0)->id, "id");
+
 // A message on its way; the buffer must live until MPI is done with it.
 struct outgoing {
     struct outgoing *next;
     MPI_Request request;
-    char *text;
+    char data[];
 };
 
 struct link {
     int rank, size, dropped;
-    char *inbox; // LINK_MESSAGE_MAX
-    MPI_Request receive;
+    char *inbox;         // LINK_MESSAGE_MAX
+    MPI_Request receive; // none while the last message may still be read
     struct outgoing *sending;
-    long nap_ns;
+    int yields, naps; // since activity; yields start high where they would be in vain
+    long nap_ns, waited_ns;
 };
 
-enum { NAP_FIRST_NS = 20000, NAP_LONGEST_NS = 1000000 };
+enum { YIELDS = 16, NAP_FIRST_NS = 20000, NAP_FIRST_MAX_NS = 250000, NAP_LONGEST_NS = 1000000 };
 
 const char *link_kind_name(enum link_kind k)
 {
@@ -86,7 +98,7 @@ static enum err mpi_error(int code, const char *what)
 
 static enum err post_receive(struct link *l)
 {
-    int rc = MPI_Irecv(l->inbox, LINK_MESSAGE_MAX, MPI_CHAR, MPI_ANY_SOURCE, MPI_ANY_TAG,
+    int rc = MPI_Irecv(l->inbox, LINK_MESSAGE_MAX, MPI_BYTE, MPI_ANY_SOURCE, MPI_ANY_TAG,
                        MPI_COMM_WORLD, &l->receive);
     return rc == MPI_SUCCESS ? OK : mpi_error(rc, "receive");
 }
@@ -188,91 +200,155 @@ enum err link_agree(struct link *l, enum err code)
     return (enum err)shared;
 }
 
+static bool left(struct outgoing *o)
+{
+    int done = 0;
+    return MPI_Test(&o->request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS || done;
+}
+
 // Frees what has left.
 static void sweep_sent(struct link *l)
 {
     for (struct outgoing **at = &l->sending; *at;) {
         struct outgoing *o = *at;
-        int done = 0;
-        if (MPI_Test(&o->request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) {
+        if (!left(o)) {
             at = &o->next;
             continue;
         }
         *at = o->next;
-        free(o->text);
         free(o);
     }
 }
 
-static enum err post(struct link *l, int peer, enum link_kind kind, char *text)
+static void fill(char *data, const struct link_msg *m, const char *body, size_t n_body)
 {
-    size_t n = strlen(text);
-    struct outgoing *o = n <= LINK_MESSAGE_MAX ? calloc(1, sizeof *o) : NULL;
-    if (!o) {
-        free(text);
-        return n > LINK_MESSAGE_MAX
-                   ? err_set(ERR_FAILED, "a %s message of %zu bytes, at most %d can be sent",
-                             link_kind_name(kind), n, LINK_MESSAGE_MAX)
-                   : err_set(ERR_FAILED, "out of memory");
-    }
-    o->text = text;
-    int rc = MPI_Isend(text, (int)n, MPI_CHAR, peer, (int)kind, MPI_COMM_WORLD, &o->request);
+    struct head h = {.now = m->now,
+                     .start = m->start,
+                     .end = m->end,
+                     .job = m->job,
+                     .attempt = m->attempt,
+                     .n_text = (uint32_t)m->n_text,
+                     .n_body = (uint32_t)n_body};
+    memcpy(h.id, m->id, sizeof m->id);
+    memcpy(data, &h, sizeof h);
+    data += sizeof h;
+    if (m->n_text > 0)
+        memcpy(data, m->text, m->n_text);
+    data[m->n_text] = '\0';
+    if (n_body > 0)
+        memcpy(data + m->n_text + 1, body, n_body);
+}
+
+static enum err post(struct link *l, const struct link_msg *m, const char *body)
+{
+    size_t n_body = body ? strlen(body) : 0, n = sizeof(struct head) + m->n_text + 1 + n_body;
+    ENSURE(m->n_text <= LINK_MESSAGE_MAX && n <= LINK_MESSAGE_MAX, ERR_FAILED,
+           "a %s message of %zu bytes, at most %d can be sent", link_kind_name(m->kind), n,
+           LINK_MESSAGE_MAX);
+    struct outgoing *o = malloc(sizeof *o + n);
+    ENSURE(o, ERR_FAILED, "out of memory");
+    fill(o->data, m, body, n_body);
+    int rc = MPI_Isend(o->data, (int)n, MPI_BYTE, m->peer, (int)m->kind, MPI_COMM_WORLD,
+                       &o->request);
     if (rc != MPI_SUCCESS) {
-        free(text);
         free(o);
         return mpi_error(rc, "send");
+    }
+    if (left(o)) { // as nearly all do at once
+        free(o);
+        return OK;
     }
     o->next = l->sending;
     l->sending = o;
     return OK;
 }
 
-enum err link_send(struct link *l, int peer, enum link_kind kind, json_t *body)
+enum err link_send(struct link *l, const struct link_msg *m)
 {
-    ASSERT(peer >= 0 && peer < l->size && peer != l->rank);
-    char *text = json_dumps(body, JSON_COMPACT);
-    json_decref(body);
-    ENSURE(text, ERR_FAILED, "a %s message cannot be written as JSON", link_kind_name(kind));
-    sweep_sent(l);
-    return post(l, peer, kind, text);
+    ASSERT(m->peer >= 0 && m->peer < l->size && m->peer != l->rank);
+    char *body = m->body ? json_dumps(m->body, JSON_COMPACT) : NULL;
+    bool written = !m->body || body;
+    json_decref(m->body);
+    ENSURE(written, ERR_FAILED, "a %s message cannot be written as JSON",
+           link_kind_name(m->kind));
+    enum err e = post(l, m, body);
+    free(body);
+    return e;
+}
+
+// Of n bytes in the inbox; false: this is none of ours.
+static bool read_message(const struct link *l, int n, struct link_msg *m)
+{
+    struct head h;
+    if (n <= (int)sizeof h)
+        return false;
+    memcpy(&h, l->inbox, sizeof h);
+    size_t rest = (size_t)n - sizeof h - 1;
+    const char *text = l->inbox + sizeof h;
+    if (h.n_text > rest || h.n_body != rest - h.n_text || text[h.n_text] != '\0')
+        return false;
+    m->now = h.now;
+    m->start = h.start;
+    m->end = h.end;
+    m->job = h.job;
+    m->attempt = h.attempt;
+    memcpy(m->id, h.id, sizeof m->id);
+    m->id[sizeof m->id - 1] = '\0';
+    m->text = text;
+    m->n_text = h.n_text;
+    m->body = h.n_body ? json_loadb(text + h.n_text + 1, h.n_body, 0, NULL) : NULL;
+    if (h.n_body == 0 || json_is_object(m->body))
+        return true;
+    json_decref(m->body);
+    return false;
 }
 
 enum err link_poll(struct link *l, struct link_msg *out, bool *got)
 {
     *got = false;
     sweep_sent(l);
+    if (l->receive == MPI_REQUEST_NULL)
+        TRY(post_receive(l));
     int done = 0, n = 0;
     MPI_Status status;
     int rc = MPI_Test(&l->receive, &done, &status);
     if (rc != MPI_SUCCESS && acknowledge_death(rc))
-        return l->receive == MPI_REQUEST_NULL ? post_receive(l) : OK;
+        return OK;
     if (rc != MPI_SUCCESS)
         return mpi_error(rc, "receive");
     if (!done)
         return OK;
-    MPI_Get_count(&status, MPI_CHAR, &n);
-    json_t *body = n > 0 ? json_loadb(l->inbox, (size_t)n, 0, NULL) : NULL;
-    TRY(post_receive(l));
-    if (!json_is_object(body) || status.MPI_TAG < 0 || status.MPI_TAG >= N_LINK_KINDS) {
-        json_decref(body);
-        l->dropped++;
-        return OK;
-    }
-    *out = (struct link_msg){status.MPI_SOURCE, (enum link_kind)status.MPI_TAG, body};
-    *got = true;
+    MPI_Get_count(&status, MPI_BYTE, &n);
+    *out = (struct link_msg){.peer = status.MPI_SOURCE, .kind = (enum link_kind)status.MPI_TAG};
+    *got = status.MPI_TAG >= 0 && status.MPI_TAG < N_LINK_KINDS && read_message(l, n, out);
+    l->dropped += !*got;
     link_active(l);
     return OK;
 }
 
 void link_nap(struct link *l)
 {
+    if (l->yields < YIELDS) {
+        l->yields++;
+        sched_yield();
+        return;
+    }
     nanosleep(&(struct timespec){.tv_nsec = l->nap_ns}, NULL);
+    l->naps++;
+    l->waited_ns += l->nap_ns;
     l->nap_ns = l->nap_ns * 2 < NAP_LONGEST_NS ? l->nap_ns * 2 : NAP_LONGEST_NS;
 }
 
+// The next wait will be like this one: where it took several naps, the next begins with one of
+// half its length instead of many looks in vain.
 void link_active(struct link *l)
 {
-    l->nap_ns = NAP_FIRST_NS;
+    bool longer = l->naps > 1;
+    long half = l->waited_ns / 2 < NAP_FIRST_MAX_NS ? l->waited_ns / 2 : NAP_FIRST_MAX_NS;
+    l->yields = longer ? YIELDS : 0;
+    l->nap_ns = longer ? half : NAP_FIRST_NS;
+    l->naps = 0;
+    l->waited_ns = 0;
 }
 
 // turns: naps of a millisecond at most.

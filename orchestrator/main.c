@@ -31,6 +31,8 @@ static const struct command commands[] = {
     {"plan", "SWEEP.cfg", "what a sweep would run and cost; trains nothing",
      "  --workers N             for the predicted time; default: the cores of this machine\n"
      "  --rate FLOPS            executed FLOP/s of one worker; default: a stated guess\n"
+     "  --extend DIR            as an extension of the sweep in DIR: what is left to train\n"
+     "  --import DIR            with the results of the sweep in DIR; may repeat\n"
      "  --gpu-memory GB         names the runs that do not fit one GPU of so many 1e9 bytes\n"
      "  --json                  one JSON document\n",
      cmd_plan},
@@ -61,7 +63,15 @@ static const struct command commands[] = {
      "  --progress MODE         auto, block, lines or none; default auto\n"
      "  --silence SECONDS       a worker without a sign of life for so long is lost; default "
      "60\n"
-     "  --allow-mixed           resume although build or instruction set changed\n"
+     "  --extend                DIR's sweep goes on with more scales, seeds, values or "
+     "phases;\n"
+     "                          what is trained already is not trained again "
+     "(docs/extend.md)\n"
+     "  --import DIR            takes over results of the same jobs in another sweep; may "
+     "repeat\n"
+     "  --allow-mixed           resume or import although build or instruction set differ; "
+     "such\n"
+     "                          results are marked\n"
      "  --tell FILE             where rank 0 says its process and exit code, for moesweep "
      "launch\n"
      "  SIGINT, SIGTERM and SIGUSR1 drain: trainers write checkpoints, the same command "
@@ -78,7 +88,9 @@ static const struct command commands[] = {
      "up; default 5\n"
      "  --margin SECONDS        drains so long before the Slurm job's time limit; default 90\n"
      "  --requeue               then queues the job again, unless this run got nowhere\n"
-     "  --time-limit, --silence, --progress, --allow-mixed   as moesweep run has them\n"
+     "  --time-limit, --silence, --progress, --extend, --import, --allow-mixed   as moesweep "
+     "run has\n"
+     "                          them\n"
      "  SIGINT, SIGTERM, SIGHUP and SIGUSR1 drain; a second one stops at once\n",
      cmd_launch},
     {"status", "DIR", "how a sweep stands, from its directory alone",

@@ -2,6 +2,7 @@
 #include "orchestrator/manage.h"
 #include "core/json.h"
 #include "orchestrator/manage_state.h"
+#include "orchestrator/origin.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/sweepdir.h"
@@ -12,8 +13,10 @@
 #include <unistd.h>
 
 static const double SHOW_EVERY = 1;      // s between two status files
+static const double COMMIT_EVERY = .05;  // s that results may wait for company
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
+static const double START_PATIENCE = 30; // s until all workers have said READY
 static const double SECOND_SIGNAL = 1;   // s; launchers send bursts, an impatient user does not
 enum { HOPELESS = 10 };                  // crashes without a single success: nothing will work
 
@@ -22,10 +25,9 @@ const struct steer_job *manage_job(const struct manager *m, int job)
     return steer_job_at(m->steer, m->steer_of[job]);
 }
 
-double manage_seconds(const struct manager *m, const struct steer_job *sj)
+double manage_seconds(const struct manager *m, int steer_number)
 {
-    struct runtime_work w = runtime_work_of(&sj->job);
-    return runtime_predict(&m->runtime, &w, NULL);
+    return runtime_predict(&m->runtime, &m->jobs[steer_number].work, NULL);
 }
 
 double manage_time(const struct manager *m, double clock)
@@ -33,13 +35,18 @@ double manage_time(const struct manager *m, double clock)
     return m->wall0 + (clock - m->clock0);
 }
 
+static void note_unsynced(struct manager *m)
+{
+    if (!isfinite(m->unsynced_since))
+        m->unsynced_since = signals_clock();
+}
+
 enum err manage_record(struct manager *m, json_t *rec)
 {
     ENSURE(rec, ERR_FAILED, "out of memory for a record");
+    note_unsynced(m);
     enum err e = journal_append(m->journal, rec);
-    json_array_append_new(m->records, rec);
-    if (!isfinite(m->unsynced_since))
-        m->unsynced_since = signals_clock();
+    json_decref(rec);
     return e;
 }
 
@@ -66,8 +73,40 @@ static enum err queue(struct manager *m, int number)
     }
     records_attempts(&m->past, sj->job.id, &attempts, &crashes);
     m->steer_of[m->n_sched++] = number;
-    return sched_add(m->sched, sj->job.id, sj->priority, manage_seconds(m, sj), attempts,
+    return sched_add(m->sched, sj->job.id, sj->priority, manage_seconds(m, number), attempts,
                      crashes);
+}
+
+// job.json, n bytes, not terminated.
+static enum err job_text(const struct manager *m, const struct steer_job *sj, char **out,
+                         size_t *n)
+{
+    char dir[JOB_PATH_MAX + 64], name[JOB_ID_LEN + 8];
+    snprintf(name, sizeof name, "jobs/%s", sj->job.id);
+    TRY(sweepdir_path(m->dir, name, dir, sizeof dir));
+    json_t *spec = job_to_json(&sj->job), *checkpoint = json_object_get(spec, "checkpoint");
+    json_object_set_new(checkpoint, "dir", json_string(dir));
+    *out = json_dumps(spec, 0);
+    json_decref(spec);
+    ENSURE(*out, ERR_FAILED, "out of memory for a job");
+    *n = strlen(*out);
+    (*out)[(*n)++] = '\n'; // in the terminator's place
+    return OK;
+}
+
+static enum err note_job(struct manager *m, int number)
+{
+    const struct steer_job *sj = steer_job_at(m->steer, number);
+    if (number >= m->cap_jobs) {
+        int cap = m->cap_jobs ? 2 * m->cap_jobs : 256;
+        struct manage_job *p = realloc(m->jobs, (size_t)cap * sizeof *p);
+        ENSURE(p, ERR_FAILED, "out of memory");
+        m->jobs = p;
+        m->cap_jobs = cap;
+    }
+    struct manage_job *j = &m->jobs[number];
+    *j = (struct manage_job){.work = runtime_work_of(&sj->job)};
+    return sj->final ? OK : job_text(m, sj, &j->text, &j->n_text);
 }
 
 enum err manage_take_up(struct manager *m)
@@ -84,48 +123,90 @@ enum err manage_take_up(struct manager *m)
         const struct steer_job *sj = steer_job_at(m->steer, m->seen_jobs);
         if (!json_object_get(m->past.jobs, sj->job.id))
             TRY(manage_record(m, records_job(&m->cfg, sj)));
+        m->n_ok += sj->final && sj->result.status == JOB_OK;
+        m->n_failed += sj->final && sj->result.status != JOB_OK;
+        TRY(note_job(m, m->seen_jobs));
         TRY(queue(m, m->seen_jobs));
     }
     return OK;
 }
 
+// What a worker has to know of a job besides the job.
+static enum err terms_for(const struct manager *m, const struct sched_assign *a, json_t **out)
+{
+    json_t *terms = json_pack("{s:s, s:s, s:i}", "dir", m->dir, "command", m->cfg.trainer,
+                              "threads", m->cfg.base.threads);
+    ENSURE(terms, ERR_FAILED, "out of memory for a job");
+    enum err e = slots_bind(m->slots, &a->worker, 1, terms);
+    if (e != OK)
+        json_decref(terms);
+    *out = e == OK ? terms : NULL;
+    return e;
+}
+
 static enum err send_job(struct manager *m, const struct sched_assign *a)
 {
-    const struct steer_job *sj = manage_job(m, a->job);
-    char dir[JOB_PATH_MAX + 64], name[JOB_ID_LEN + 8];
-    snprintf(name, sizeof name, "jobs/%s", sj->job.id);
-    TRY(sweepdir_path(m->dir, name, dir, sizeof dir));
-    json_t *spec = job_to_json(&sj->job), *checkpoint = json_object_get(spec, "checkpoint");
-    if (checkpoint)
-        json_object_set_new(checkpoint, "dir", json_string(dir));
-    else
-        json_object_set_new(spec, "checkpoint", json_pack("{s:s}", "dir", dir));
-    json_t *body = json_pack("{s:i, s:i, s:s, s:s, s:o}", "job", a->job, "attempt", a->attempt,
-                             "dir", dir, "command", m->cfg.trainer, "spec", spec);
-    ENSURE(body, ERR_FAILED, "out of memory for a job");
-    return link_send(m->link, a->worker + 1, LINK_JOB, body);
+    struct manage_worker *w = &m->workers[a->worker];
+    const struct manage_job *j = &m->jobs[m->steer_of[a->job]];
+    json_t *terms = NULL;
+    TRY(terms_for(m, a, &terms));
+    bool news = !json_equal(terms, w->terms);
+    json_decref(news ? w->terms : terms);
+    w->terms = news ? terms : w->terms;
+    struct link_msg msg = {.peer = a->worker + 1,
+                           .kind = LINK_JOB,
+                           .job = a->job,
+                           .attempt = a->attempt,
+                           .text = j->text,
+                           .n_text = j->n_text,
+                           .body = news ? json_incref(terms) : NULL};
+    memcpy(msg.id, manage_job(m, a->job)->job.id, sizeof msg.id);
+    return link_send(m->link, &msg);
+}
+
+// Once every worker has said what its machine has, or has had the time for it.
+static enum err share_out(struct manager *m)
+{
+    char why[512];
+    bool all = true;
+    for (int w = 0; w < m->n_workers && all; w++)
+        all = m->workers[w].ready || m->workers[w].lost;
+    if (!all && signals_clock() - m->clock0 < START_PATIENCE)
+        return OK;
+    m->shared = true;
+    if (!m->cfg.pin)
+        return OK;
+    TRY(slots_share(m->slots, &m->cfg.base, why, sizeof why));
+    if (*why)
+        manage_say(m, "trainers are not bound to parts of a machine: %s", why);
+    return OK;
 }
 
 static enum err dispatch(struct manager *m)
 {
     struct sched_assign a;
-    while (sched_next(m->sched, &a))
+    if (!m->shared)
+        TRY(share_out(m));
+    while (m->shared && sched_next(m->sched, &a))
         TRY(send_job(m, &a));
     return OK;
 }
 
 // Journalled results reach the steering, the steering's answers the journal, in this order:
-// nothing is acted on that a crash could undo. Idle workers get what is queued before the fits
-// begin.
+// nothing is acted on that a crash could undo. Nobody waits for that while jobs are queued, so
+// that many results may share one write.
 static enum err steer_on(struct manager *m)
 {
-    if (m->n_finals == 0)
+    double now = signals_clock();
+    bool due = sched_count(m->sched).queued == 0 || now - m->finals_since > COMMIT_EVERY ||
+               now - m->shown > SHOW_EVERY || m->why[0];
+    if (m->n_finals == 0 || !due)
         return OK;
     TRY(sync_journal(m));
-    TRY(dispatch(m));
     for (int i = 0; i < m->n_finals; i++)
         TRY(steer_result(m->steer, &m->finals[i]));
     m->n_finals = 0;
+    m->finals_since = INFINITY;
     if (m->why[0])
         return OK; // stopping: the next run of the program takes the decisions
     TRY(steer_advance(m->steer));
@@ -135,8 +216,17 @@ static enum err steer_on(struct manager *m)
 
 // ---- what the workers say
 
-static enum err keep_final(struct manager *m, const struct job_result *r)
+// Takes origin's reference.
+static enum err keep_final(struct manager *m, int job, const struct job_result *r,
+                           json_t *origin)
 {
+    // The steering is told, and takes no decision, before the journal is synced.
+    enum err e = origin ? steer_know(m->steer, r, origin) : OK;
+    json_decref(origin);
+    TRY(e);
+    struct manage_job *j = &m->jobs[m->steer_of[job]];
+    free(j->text);
+    j->text = NULL;
     if (m->n_finals == m->cap_finals) {
         int cap = m->cap_finals ? 2 * m->cap_finals : 64;
         struct job_result *p = realloc(m->finals, (size_t)cap * sizeof *p);
@@ -144,6 +234,8 @@ static enum err keep_final(struct manager *m, const struct job_result *r)
         m->finals = p;
         m->cap_finals = cap;
     }
+    if (m->n_finals == 0)
+        m->finals_since = signals_clock();
     m->finals[m->n_finals++] = *r;
     if (r->status == JOB_OK)
         m->n_ok++;
@@ -190,55 +282,84 @@ static enum sched_outcome outcome_of(enum job_status status)
     }
 }
 
-static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
-                         json_t *body, double t0, double t1)
+// Of a result of that worker; NULL: the sweep's own.
+static json_t *origin_here(const struct manager *m, int worker)
 {
-    const struct steer_job *sj = manage_job(m, a->job);
-    memcpy(r->id, sj->job.id, sizeof r->id);
-    bool ran = m->workers[a->worker].job == a->job;
-    if (ran)
+    json_t *origin = json_object();
+    origin_mark(origin, &m->identity, m->own.build, m->workers[worker].isa);
+    if (json_object_size(origin) > 0)
+        return origin;
+    json_decref(origin);
+    return NULL;
+}
+
+static enum err record_end(struct manager *m, const struct sched_assign *a, bool final,
+                           double t0, double t1, const struct link_msg *msg, const json_t *said,
+                           const json_t *origin)
+{
+    char *text;
+    size_t n;
+    struct records_attempt at = {manage_job(m, a->job)->job.id,
+                                 a->attempt,
+                                 a->worker + 1,
+                                 manage_time(m, t0),
+                                 manage_time(m, t1),
+                                 origin};
+    TRY(records_end(&at, final, msg->text, msg->n_text, said, &text, &n));
+    note_unsynced(m);
+    enum err e = journal_append_text(m->journal, text, n);
+    free(text);
+    return e;
+}
+
+static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
+                         const struct link_msg *msg, const json_t *said)
+{
+    memcpy(r->id, manage_job(m, a->job)->job.id, sizeof r->id);
+    const double offset = m->workers[a->worker].offset;
+    double t0 = msg->start + offset, t1 = msg->end + offset;
+    if (m->workers[a->worker].job == a->job)
         note_end(m, a->worker, t0, t1);
     enum sched_outcome outcome = outcome_of(r->status);
     enum sched_verdict verdict = sched_report(m->sched, *a, outcome);
     if (verdict == SCHED_STALE)
         return OK;
-    double w0 = manage_time(m, t0), w1 = manage_time(m, t1);
-    const char *backend = json_string_value(json_object_get(body, "backend"));
-    const char *words = json_string_value(json_object_get(body, "stderr"));
-    if (r->status == JOB_OK) {
-        struct runtime_work work = runtime_work_of(&sj->job);
-        runtime_add(&m->runtime, &work, m->workers[a->worker].host, r->seconds);
-    }
-    if (verdict == SCHED_FINAL) {
-        TRY(manage_record(m, records_result(r, a->attempt, a->worker + 1, w0, w1,
-                                            backend ? backend : "",
-                                            json_incref(json_object_get(body, "curve")))));
-        TRY(keep_final(m, r));
-    } else if (outcome == SCHED_CRASHED) {
-        TRY(manage_record(
-            m, records_failure(r, a->attempt, a->worker + 1, w0, w1, words ? words : "")));
-    }
+    if (r->status == JOB_OK)
+        runtime_add(&m->runtime, &m->jobs[m->steer_of[a->job]].work, m->workers[a->worker].host,
+                    r->seconds);
+    json_t *origin = origin_here(m, a->worker);
+    enum err e = OK;
+    if (verdict == SCHED_FINAL || outcome == SCHED_CRASHED)
+        e = record_end(m, a, verdict == SCHED_FINAL, t0, t1, msg, said, origin);
+    if (e == OK && verdict == SCHED_FINAL)
+        e = keep_final(m, a->job, r, json_incref(origin));
+    json_decref(origin);
+    TRY(e);
     return outcome == SCHED_CRASHED ? take_crash(m, a, r, verdict == SCHED_FINAL) : OK;
 }
 
-static enum err on_ready(struct manager *m, int worker, json_t *body)
+static enum err on_ready(struct manager *m, int worker, const struct link_msg *msg)
 {
-    char host[sizeof m->workers->host], isa[sizeof m->identity.isa];
-    TRY(json_get_str(body, "READY", "host", true, host, sizeof host));
-    TRY(json_get_str(body, "READY", "isa", true, isa, sizeof isa));
+    char host[sizeof m->workers->host], *isa = m->workers[worker].isa;
+    TRY(json_get_str(msg->body, "READY", "host", true, host, sizeof host));
+    TRY(json_get_str(msg->body, "READY", "isa", true, isa, sizeof m->workers->isa));
     snprintf(m->workers[worker].host, sizeof host, "%s", host);
     ENSURE(m->opt.allow_mixed || strcmp(isa, m->identity.isa) == 0, ERR_INPUT,
            "rank %d on %s has another instruction set, %s, than this sweep's, %s. Losses would "
            "not be "
            "comparable bit for bit; --allow-mixed goes on all the same",
            worker + 1, host, isa, m->identity.isa);
+    TRY(slots_ready(m->slots, worker, host, msg->body));
     m->workers[worker].ready = true;
+    json_decref(m->workers[worker].terms); // it knows none
+    m->workers[worker].terms = NULL;
     sched_join(m->sched, worker);
     return OK;
 }
 
-static enum err on_beat(struct manager *m, int worker, json_t *body)
+static enum err on_beat(struct manager *m, int worker, const struct link_msg *msg)
 {
+    const json_t *body = msg->body;
     struct manage_worker *w = &m->workers[worker];
     const json_t *job = json_object_get(body, "job"), *loss = json_object_get(body, "loss");
     if (json_is_integer(job) && json_integer_value(job) == w->job) {
@@ -250,66 +371,63 @@ static enum err on_beat(struct manager *m, int worker, json_t *body)
     return OK;
 }
 
-static enum err read_assign(const struct manager *m, int worker, json_t *body, const char *what,
+static enum err read_assign(const struct manager *m, int worker, const struct link_msg *msg,
                             struct sched_assign *a)
 {
-    int64_t job = -1, attempt = -1;
-    TRY(json_get_i64(body, what, "job", true, 0, m->n_sched - 1, &job));
-    TRY(json_get_i64(body, what, "attempt", true, 1, INT32_MAX, &attempt));
-    *a = (struct sched_assign){worker, (int)job, (int)attempt};
+    ENSURE(msg->job >= 0 && msg->job < m->n_sched && msg->attempt >= 1, ERR_FAILED,
+           "rank %d: a %s message of attempt %d of job %d, which is none", worker + 1,
+           link_kind_name(msg->kind), msg->attempt, msg->job);
+    *a = (struct sched_assign){worker, msg->job, msg->attempt};
     return OK;
 }
 
-// A moment on a worker's clock, on ours.
-static enum err read_moment(const struct manager *m, int worker, json_t *body, const char *key,
-                            double *out)
+static enum err on_started(struct manager *m, int worker, const struct link_msg *msg)
 {
-    double t = 0;
-    TRY(json_get_num(body, "message", key, true, 0, 1e300, &t));
-    *out = t + m->workers[worker].offset;
-    return OK;
-}
-
-static enum err on_started(struct manager *m, int worker, json_t *body)
-{
-    struct sched_assign a;
-    double t0;
-    TRY(read_assign(m, worker, body, "STARTED", &a));
-    TRY(read_moment(m, worker, body, "start", &t0));
+    struct sched_assign a = {0};
     struct manage_worker *w = &m->workers[worker];
+    TRY(read_assign(m, worker, msg, &a));
+    double t0 = msg->start + w->offset;
     w->job = a.job;
     w->t0 = t0;
     w->step = 0;
     w->loss = NAN;
     m->first_start = fmin(m->first_start, t0);
-    return manage_record(m, records_start(manage_job(m, a.job)->job.id, a.attempt, worker + 1,
-                                          manage_time(m, t0)));
+    char text[RECORDS_START_MAX];
+    struct records_attempt at = {manage_job(m, a.job)->job.id, a.attempt, worker + 1,
+                                 manage_time(m, t0),           0,         NULL};
+    note_unsynced(m);
+    return journal_append_text(m->journal, text, records_start(&at, text));
 }
 
-static enum err on_result(struct manager *m, int worker, json_t *body)
+static enum err on_result(struct manager *m, int worker, const struct link_msg *msg)
 {
-    struct sched_assign a;
+    struct sched_assign a = {0};
     struct job_result r;
-    json_t *result;
-    double t0, t1;
-    TRY(read_assign(m, worker, body, "RESULT", &a));
-    TRY(read_moment(m, worker, body, "start", &t0));
-    TRY(read_moment(m, worker, body, "end", &t1));
-    TRY(json_get_obj(body, "RESULT", "result", true, &result));
-    TRY(job_result_from_json(result, "RESULT", &r));
-    return take_end(m, &a, &r, body, t0, t1);
+    TRY(read_assign(m, worker, msg, &a));
+    json_t *said = json_loadb(msg->text, msg->n_text, JSON_REJECT_DUPLICATES, NULL);
+    ENSURE(said, ERR_FAILED, "rank %d: an unreadable result", worker + 1);
+    enum err e = job_result_from_json(said, "RESULT", &r);
+    if (e == OK)
+        e = take_end(m, &a, &r, msg, said);
+    json_decref(said);
+    return e;
 }
 
-static enum err on_unfit(struct manager *m, int worker, json_t *body)
+static enum err on_unfit(struct manager *m, int worker, const struct link_msg *msg)
 {
     struct manage_worker *w = &m->workers[worker];
-    TRY(json_get_str(body, "UNFIT", "why", true, m->last_cause, sizeof m->last_cause));
+    TRY(json_get_str(msg->body, "UNFIT", "why", true, m->last_cause, sizeof m->last_cause));
     w->unfit = true;
     w->job = -1;
     sched_leave(m->sched, worker);
     manage_say(m, "rank %d (%s) cannot start trainers: %s; its jobs go to others", worker + 1,
                w->host, m->last_cause);
     return OK;
+}
+
+static enum err send_word(struct manager *m, int worker, enum link_kind kind)
+{
+    return link_send(m->link, &(struct link_msg){.peer = worker + 1, .kind = kind});
 }
 
 // A worker that was given up and is heard again: what it does is with others now, it starts
@@ -320,9 +438,9 @@ static enum err welcome_back(struct manager *m, int worker)
     w->lost = false;
     w->job = -1;
     manage_say(m, "rank %d (%s) is back", worker + 1, w->host);
-    TRY(link_send(m->link, worker + 1, LINK_DROP, json_object()));
+    TRY(send_word(m, worker, LINK_DROP));
     if (isfinite(m->drain_since))
-        return link_send(m->link, worker + 1, LINK_STOP, json_object());
+        return send_word(m, worker, LINK_STOP);
     if (!w->unfit)
         sched_join(m->sched, worker);
     return OK;
@@ -330,7 +448,8 @@ static enum err welcome_back(struct manager *m, int worker)
 
 enum err manage_take(struct manager *m, const struct link_msg *msg)
 {
-    static enum err (*const handlers[N_LINK_KINDS])(struct manager *, int, json_t *) = {
+    static enum err (*const handlers[N_LINK_KINDS])(struct manager *, int,
+                                                    const struct link_msg *) = {
         [LINK_READY] = on_ready,   [LINK_BEAT] = on_beat,   [LINK_STARTED] = on_started,
         [LINK_RESULT] = on_result, [LINK_UNFIT] = on_unfit,
     };
@@ -338,15 +457,15 @@ enum err manage_take(struct manager *m, const struct link_msg *msg)
     ENSURE(worker >= 0 && handlers[msg->kind], ERR_FAILED,
            "an unexpected %s message from rank %d", link_kind_name(msg->kind), msg->peer);
     struct manage_worker *w = &m->workers[worker];
-    double now = signals_clock(), theirs = now;
-    TRY(json_get_num(msg->body, "message", "now", true, 0, 1e300, &theirs));
-    w->heard = now;
-    w->offset = fmin(w->offset, now - theirs);
+    ENSURE(isfinite(msg->now) && isfinite(msg->start) && isfinite(msg->end), ERR_FAILED,
+           "rank %d: a %s message without a time", msg->peer, link_kind_name(msg->kind));
+    w->heard = signals_clock();
+    w->offset = fmin(w->offset, w->heard - msg->now);
     if (w->lost && msg->kind != LINK_STARTED && msg->kind != LINK_RESULT)
         TRY(welcome_back(m, worker));
     else if (w->lost)
         return OK; // stale
-    return handlers[msg->kind](m, worker, msg->body);
+    return handlers[msg->kind](m, worker, msg);
 }
 
 static enum err take_messages(struct manager *m)
@@ -412,7 +531,7 @@ static enum err begin_drain(struct manager *m)
                m->why);
     for (int w = 0; w < m->n_workers; w++)
         if (m->workers[w].ready && !m->workers[w].lost)
-            TRY(link_send(m->link, w + 1, LINK_STOP, json_object()));
+            TRY(send_word(m, w, LINK_STOP));
     return OK;
 }
 
@@ -428,6 +547,7 @@ static enum err turn(struct manager *m)
     look_for_reasons_to_stop(m);
     if (m->why[0] && m->drain_since == INFINITY)
         TRY(begin_drain(m));
+    TRY(dispatch(m)); // what is queued is on disk
     TRY(steer_on(m));
     TRY(dispatch(m));
     TRY(check_silence(m));
@@ -451,6 +571,7 @@ static enum err finish_done(struct manager *m)
     if (!m->past.done)
         TRY(manage_record(m, records_stop("done", manage_time(m, signals_clock()))));
     TRY(sync_journal(m));
+    TRY(manage_reread(m));
     TRY(outputs_write(m->dir, m->steer, m->records, &why));
     if (*why)
         manage_say(m, "no architecture.json: %s", why);
@@ -501,7 +622,10 @@ enum err manage_run(struct manager *m, bool *clean)
         *clean = *clean && !m->workers[w].lost;
     for (int w = 0; w < m->n_workers; w++)
         if (!m->workers[w].lost &&
-            link_send(m->link, w + 1, LINK_QUIT, json_pack("{s:b}", "clean", *clean)) != OK)
+            link_send(m->link,
+                      &(struct link_msg){.peer = w + 1,
+                                         .kind = LINK_QUIT,
+                                         .body = json_pack("{s:b}", "clean", *clean)}) != OK)
             *clean = false;
     return e;
 }

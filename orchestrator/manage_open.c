@@ -20,6 +20,14 @@ static enum err keep_record(void *ctx, json_t *rec)
     return json_array_append(ctx, rec) == 0 ? OK : err_set(ERR_FAILED, "out of memory");
 }
 
+enum err manage_reread(struct manager *m)
+{
+    json_decref(m->records);
+    m->records = json_array();
+    ENSURE(m->records, ERR_FAILED, "out of memory");
+    return journal_again(m->journal, keep_record, m->records);
+}
+
 static enum err own_identity(struct manager *m, struct records_identity *id)
 {
     memcpy(id->name, m->cfg.name, sizeof id->name);
@@ -36,16 +44,18 @@ static enum err other_sweep(struct manager *m, const char *journal, const char *
         config_differences(&was, &m->cfg, keys, sizeof keys);
         config_free(&was);
     }
-    return err_set(ERR_INPUT, "%s belongs to another sweep, \"%s\"%s%s; nothing was changed",
+    return err_set(ERR_INPUT,
+                   "%s belongs to another sweep, \"%s\"%s%s; nothing was changed (more scales, "
+                   "seeds or phases: --extend)",
                    journal, m->identity.name, *keys ? ": " : "", keys);
 }
 
 // An existing journal must be of this sweep, this trainer and this instruction set.
-static enum err check_identity(struct manager *m, const struct records_identity *own,
-                               const char *journal, const char *resolved)
+static enum err check_identity(struct manager *m, const char *journal, const char *resolved)
 {
+    const struct records_identity *own = &m->own;
     TRY(records_head(m->records, journal, &m->identity));
-    if (m->identity.hash != own->hash)
+    if (m->identity.hash != own->hash && !m->opt.extend)
         return other_sweep(m, journal, resolved);
     if (m->opt.allow_mixed)
         return OK;
@@ -90,18 +100,18 @@ static enum err begin_session(struct manager *m, int64_t torn)
         manage_say(m,
                    "journal: this file system has no locks; see to it that no second moesweep "
                    "writes here");
+    int done = 0;
     for (int i = 0; i < steer_n_jobs(m->steer); i++) {
         const struct steer_job *sj = steer_job_at(m->steer, i);
-        m->n_ok += sj->final && sj->result.status == JOB_OK;
-        m->n_failed += sj->final && sj->result.status != JOB_OK;
+        done += sj->final;
         if (steer_job_ok(sj)) {
             struct runtime_work work = runtime_work_of(&sj->job);
             runtime_add(&m->runtime, &work, "an earlier session", sj->result.seconds);
         }
     }
     if (m->past.sessions > 0)
-        manage_say(m, "%s: resuming, %d of %d known jobs are done", m->cfg.name,
-                   m->n_ok + m->n_failed, steer_n_jobs(m->steer));
+        manage_say(m, "%s: resuming, %d of %d known jobs are done", m->cfg.name, done,
+                   steer_n_jobs(m->steer));
     else
         manage_say(m, "%s: %d jobs to begin with, about %d in all, %d workers", m->cfg.name,
                    steer_n_jobs(m->steer), steer_expected_jobs(m->steer), m->n_workers);
@@ -114,19 +124,22 @@ static enum err begin_session(struct manager *m, int64_t torn)
 static enum err open_journal(struct manager *m)
 {
     char journal[JOB_PATH_MAX + 64], resolved[JOB_PATH_MAX + 64];
-    struct records_identity own = {0};
     int64_t torn = 0;
-    TRY(own_identity(m, &own));
+    TRY(own_identity(m, &m->own));
     TRY(sweepdir_path(m->dir, "journal", journal, sizeof journal));
     TRY(sweepdir_path(m->dir, "config.resolved.cfg", resolved, sizeof resolved));
     TRY(journal_open(journal, keep_record, m->records, &torn, &m->journal));
     bool begins = json_array_size(m->records) == 0;
     if (begins) {
-        m->identity = own;
-        TRY(manage_record(m, records_sweep(&own)));
+        m->identity = m->own;
+        json_t *first = records_sweep(&m->own);
+        ENSURE(json_array_append(m->records, first) == 0, ERR_FAILED, "out of memory");
+        TRY(manage_record(m, first));
     }
-    TRY(check_identity(m, &own, journal, resolved));
+    TRY(check_identity(m, journal, resolved));
+    TRY(manage_past(m, journal));
     TRY(records_replay(m->records, &m->cfg, journal, m->steer, &m->past));
+    TRY(manage_past_keep(m, resolved));
     if (begins || access(resolved, F_OK) != 0)
         TRY(write_resolved(m, resolved));
     return begin_session(m, torn);
@@ -140,7 +153,18 @@ static enum err open_workers(struct manager *m)
     for (int w = 0; w < m->n_workers; w++)
         m->workers[w] = (struct manage_worker){
             .heard = m->clock0, .offset = INFINITY, .job = -1, .loss = NAN};
+    TRY(slots_create(m->n_workers, &m->slots));
     return sched_create(m->n_workers, m->cfg.retries, &m->sched);
+}
+
+// --extend makes no new sweep: a mistyped directory would begin one.
+static enum err check_extended(const char *dir)
+{
+    char journal[JOB_PATH_MAX + 64];
+    TRY(sweepdir_path(dir, "journal", journal, sizeof journal));
+    ENSURE(access(journal, R_OK) == 0, ERR_INPUT,
+           "--extend: %s: expected a sweep's directory, found no journal", dir);
+    return OK;
 }
 
 static enum err open_all(struct manager *m, const char *config_path, const char *out_dir)
@@ -150,7 +174,7 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     clock_gettime(CLOCK_REALTIME, &t);
     m->wall0 = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
     m->clock0 = signals_clock();
-    m->first_start = m->unsynced_since = m->drain_since = INFINITY;
+    m->first_start = m->unsynced_since = m->finals_since = m->drain_since = INFINITY;
     m->shown = -INFINITY;
     if (!(m->opt.silence > 0))
         m->opt.silence = SILENCE;
@@ -163,8 +187,13 @@ static enum err open_all(struct manager *m, const char *config_path, const char 
     TRY(steer_create(&m->cfg, &m->steer));
     TRY(open_workers(m));
     TRY(progress_open(m->opt.progress, stderr, &m->progress));
+    if (m->opt.extend)
+        TRY(check_extended(out_dir));
     TRY(sweepdir_open(out_dir, m->dir, sizeof m->dir));
-    return open_journal(m);
+    TRY(open_journal(m));
+    json_decref(m->records); // the journal has them; they grow with every run
+    m->records = NULL;
+    return OK;
 }
 
 enum err manage_open(const char *config_path, const char *out_dir,
@@ -184,12 +213,19 @@ void manage_free(struct manager *m)
     progress_close(m->progress);
     journal_close(m->journal);
     sched_free(m->sched);
+    slots_free(m->slots);
     steer_free(m->steer);
     config_free(&m->cfg);
     records_past_free(&m->past);
     json_decref(m->records);
     json_decref(m->latest);
+    json_decref(m->extension);
     free(m->steer_of);
+    for (int i = 0; m->jobs && i < m->seen_jobs; i++)
+        free(m->jobs[i].text);
+    free(m->jobs);
+    for (int w = 0; m->workers && w < m->n_workers; w++)
+        json_decref(m->workers[w].terms);
     free(m->workers);
     free(m->finals);
     free(m);

@@ -8,12 +8,13 @@
 #include "orchestrator/records.h"
 #include "orchestrator/runtime.h"
 #include "orchestrator/sched.h"
+#include "orchestrator/slots.h"
 
 #define MANAGE_LATEST 8
 
 // A worker rank as the manager sees it; ranks count from 1, workers from 0.
 struct manage_worker {
-    char host[64];
+    char host[64], isa[128];
     bool ready, lost, unfit; // unfit: alive, but cannot start trainers
     double heard;            // manager's clock
     double offset; // manager's clock - worker's clock: the least seen, so nearest to the truth
@@ -21,6 +22,14 @@ struct manage_worker {
     double t0;     // when that began, manager's clock
     int64_t step;
     double loss;
+    json_t *terms; // that its last job came with; the next one needs them only if they differ
+};
+
+// Made once, when the steering asks for the job.
+struct manage_job {
+    struct runtime_work work;
+    char *text; // job.json, n_text bytes; NULL once the job is final
+    size_t n_text;
 };
 
 struct manager {
@@ -31,13 +40,20 @@ struct manager {
     struct journal *journal;
     struct steer *steer;
     struct sched *sched;
+    struct slots *slots;
+    bool shared;            // what a machine has is shared out: jobs go to workers from then on
     struct runtime runtime; // of all runs so far
     struct progress *progress;
-    json_t *records;
+    json_t *records;                  // the journal's; only while starting and ending
+    size_t settled;                   // of them, before manage_past
     struct records_identity identity; // the journal's
+    struct records_identity own;      // this program's
+    json_t *extension;                // record of the one that begins now; NULL: none
     struct records_past past;
     int *steer_of; // scheduler's number of a job -> steering's
     int n_sched, cap_sched;
+    struct manage_job *jobs; // by the steering's number
+    int cap_jobs;
     int seen_jobs, seen_decisions; // of the steering's, already taken up
     struct manage_worker *workers;
     int n_workers;
@@ -48,24 +64,30 @@ struct manager {
     double first_start, last_end, busy; // this session's, manager's clock; s
     int n_ok, n_failed, n_crashes; // final results ok and not; crashed attempts of this session
     char last_cause[256];
-    double unsynced_since, shown; // infinite: nothing waits
-    double drain_since;           // infinite: not draining
-    char why[128];                // of the drain
-    json_t *latest;               // last things worth reading
+    double unsynced_since, finals_since, shown; // infinite: nothing waits
+    double drain_since;                         // infinite: not draining
+    char why[128];                              // of the drain
+    json_t *latest;                             // last things worth reading
 };
 
 // The steering's record of a scheduler's job.
 const struct steer_job *manage_job(const struct manager *m, int job);
 // Predicted seconds of a whole training.
-double manage_seconds(const struct manager *m, const struct steer_job *sj);
+double manage_seconds(const struct manager *m, int steer_number);
 // Time of day of a moment on the manager's clock.
 double manage_time(const struct manager *m, double clock);
 // Appends to the journal; takes the reference.
 enum err manage_record(struct manager *m, json_t *rec);
+// All records that are on disk, into m->records.
+enum err manage_reread(struct manager *m);
 // Journals what the steering has newly decided and created, and queues the jobs.
 enum err manage_take_up(struct manager *m);
 // What a worker says.
 enum err manage_take(struct manager *m, const struct link_msg *msg);
+// manage_past.c: adds to the records, before they are replayed, that this configuration extends
+// another one, and results of other sweeps; once that went well, to the journal.
+enum err manage_past(struct manager *m, const char *journal);
+enum err manage_past_keep(struct manager *m, const char *resolved);
 // A line for the user that also stays in status.json.
 void manage_say(struct manager *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

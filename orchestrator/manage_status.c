@@ -55,10 +55,10 @@ static struct left work_left(const struct manager *m)
 {
     struct left left = {0};
     double all = 0;
-    int n = steer_n_jobs(m->steer), later = steer_expected_jobs(m->steer) - n;
+    int n = m->seen_jobs, later = steer_expected_jobs(m->steer) - n;
     for (int i = 0; i < n; i++) {
         const struct steer_job *sj = steer_job_at(m->steer, i);
-        double t = manage_seconds(m, sj);
+        double t = manage_seconds(m, i);
         all += t;
         if (!sj->final) {
             left.seconds += t;
@@ -69,7 +69,8 @@ static struct left work_left(const struct manager *m)
     for (int w = 0; w < m->n_workers; w++)
         if (m->workers[w].job >= 0 && !m->workers[w].lost) {
             const struct steer_job *sj = manage_job(m, m->workers[w].job);
-            left.seconds -= manage_seconds(m, sj) * share_done(&sj->job, m->workers[w].step);
+            left.seconds -= manage_seconds(m, m->steer_of[m->workers[w].job]) *
+                            share_done(&sj->job, m->workers[w].step);
         }
     if (n > 0) {
         left.seconds += all / n * later;

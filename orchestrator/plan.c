@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The plan is what steering itself would open if no phase had to wait: the same code makes the
-// jobs, so plan and run cannot disagree about a phase that starts at once.
+// jobs, so plan and run cannot disagree about a phase that starts at once. What is known of the
+// past is fed to it first.
 #include "orchestrator/plan.h"
 #include "core/executed.h"
 #include "core/json.h"
+#include "orchestrator/records.h"
 #include "orchestrator/runtime.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
@@ -48,17 +50,12 @@ static void cost_add(struct cost *c, const struct sweep *cfg, const struct steer
     c->too_large += opt->gpu > 0 && gpu > opt->gpu;
 }
 
-// What the cell asked for at one point: start values, the phase's settings, the axes.
-static struct wish asked_at(const struct sweep *cfg, const struct cell *c,
-                            const struct entry *en)
+// What the cell asked for at one point: what held before it, and the axes.
+static struct wish asked_at(const struct steer *s, const struct cell *c, const struct entry *en)
 {
-    const struct phase *ph = &cfg->phases[c->phase];
+    const struct phase *ph = &s->cfg->phases[c->phase];
     struct wish w, own;
-    wish_init(&w);
-    wish_settings(&w, cfg->start, cfg->n_start, c->C);
-    wish_init(&own);
-    wish_settings(&own, ph->set, ph->n_set, c->C);
-    wish_layer(&w, &own);
+    steer_wish(s, c, &w);
     wish_init(&own);
     for (int a = 0; a < ph->n_axes; a++)
         if (ph->axes[a].source != AXIS_FRACTIONS)
@@ -67,12 +64,12 @@ static struct wish asked_at(const struct sweep *cfg, const struct cell *c,
     return w;
 }
 
-static json_t *structure_json(const struct sweep *cfg, const struct cell *c,
-                              const struct entry *en, const struct steer_job *sj,
-                              const struct plan_options *opt)
+static json_t *structure_json(const struct steer *s, const struct cell *c,
+                              const struct entry *en, const struct plan_options *opt)
 {
+    const struct steer_job *sj = s->jobs[en->job];
     const struct job *j = &sj->job;
-    struct wish w = asked_at(cfg, c, en);
+    struct wish w = asked_at(s, c, en);
     json_t *o = json_object(), *dev = json_object();
     json_object_set_new(o, "runs", json_integer(1));
     for (int i = 0; i < N_COORDS; i++) {
@@ -89,28 +86,34 @@ static json_t *structure_json(const struct sweep *cfg, const struct cell *c,
     json_object_set_new(o, "batch_tokens", json_integer(j->train.batch_tokens));
     json_object_set_new(o, "lr", json_num(j->train.lr));
     json_object_set_new(o, "epochs",
-                        json_num((double)j->train.tokens / (double)cfg->corpus_train));
+                        json_num((double)j->train.tokens / (double)s->cfg->corpus_train));
     double state, gpu = gpu_bytes(j, opt, &state);
     json_object_set_new(o, "gpu_bytes", json_num(gpu));
     json_object_set_new(o, "gpu_state_bytes", json_num(state));
     return o;
 }
 
-// Seeds of one point follow each other: they become one structure with a count.
+// The seeds of one point become one structure with a count.
 static json_t *structures_json(const struct steer *s, const struct cell *c,
                                const struct plan_options *opt)
 {
-    json_t *list = json_array(), *last = NULL;
+    json_t *list = json_array(), *at = json_object(), *same;
+    char key[CONFIG_MAX_AXES * 12];
     for (int i = 0; i < c->n_entries; i++) {
         const struct entry *en = &c->entries[i];
-        if (last && memcmp(en->at, c->entries[i - 1].at, sizeof en->at) == 0) {
-            json_int_t runs = json_integer_value(json_object_get(last, "runs"));
-            json_object_set_new(last, "runs", json_integer(runs + 1));
+        for (int a = 0, n = 0; a < CONFIG_MAX_AXES; a++)
+            n += snprintf(key + n, sizeof key - (size_t)n, "%d ", en->at[a]);
+        same = json_object_get(at, key);
+        if (same) {
+            json_int_t runs = json_integer_value(json_object_get(same, "runs"));
+            json_object_set_new(same, "runs", json_integer(runs + 1));
             continue;
         }
-        last = structure_json(s->cfg, c, en, s->jobs[en->job], opt);
-        json_array_append_new(list, last);
+        same = structure_json(s, c, en, opt);
+        json_object_set(at, key, same);
+        json_array_append_new(list, same);
     }
+    json_decref(at);
     return list;
 }
 
@@ -147,11 +150,12 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
 {
     const struct phase *ph = &cfg->phases[c->phase];
     struct cost cost = {0};
-    int64_t runs = 0, shared = 0;
+    int64_t runs = 0, shared = 0, known = 0;
     for (int i = 0; i < c->n_entries; i++) {
         int job = c->entries[i].job;
         shared += seen[job];
-        if (!seen[job]) {
+        known += !seen[job] && s->jobs[job]->final;
+        if (!seen[job] && !s->jobs[job]->final) {
             runs++;
             cost_add(&cost, cfg, s->jobs[job], opt);
             cost_add(sum, cfg, s->jobs[job], opt);
@@ -164,6 +168,7 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
     json_object_set_new(o, "after", after_json(cfg, ph));
     json_object_set_new(o, "points", json_integer((json_int_t)json_array_size(structures)));
     json_object_set_new(o, "runs", json_integer(runs));
+    json_object_set_new(o, "known", json_integer(known));
     json_object_set_new(o, "shared", json_integer(shared));
     json_object_set_new(o, "more_runs", json_integer(more_runs(ph, runs)));
     json_object_set_new(o, "flops", json_num(cost.flops));
@@ -180,19 +185,22 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
     return o;
 }
 
-static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
+// waits: by cell, whether it is planned around values that may still change.
+static enum err cells_plan(const struct sweep *cfg, const struct steer *s, const bool *waits,
                            const struct plan_options *opt, json_t *out)
 {
     bool *seen = calloc((size_t)s->n_jobs + 1, sizeof *seen);
     ENSURE(seen, ERR_FAILED, "out of memory");
     struct cost sum = {0};
-    json_int_t now = 0, later = 0, more = 0;
+    json_int_t now = 0, later = 0, more = 0, known = 0;
     json_t *phases = json_array(), *total = json_object();
     for (int i = 0; i < s->n_cells; i++) {
         const struct cell *c = &s->cells[i];
         json_t *o = cell_plan(cfg, s, c, opt, seen, &sum);
         json_int_t runs = json_integer_value(json_object_get(o, "runs"));
-        *(cfg->phases[c->phase].n_after > 0 ? &later : &now) += runs;
+        *(waits[i] ? &later : &now) += runs;
+        known += json_integer_value(json_object_get(o, "known"));
+        json_object_set_new(o, "waits", json_boolean(waits[i]));
         more += json_integer_value(json_object_get(o, "more_runs"));
         json_array_append_new(phases, o);
     }
@@ -200,6 +208,8 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
     json_object_set_new(out, "phases", phases);
     json_object_set_new(total, "runs_now", json_integer(now));
     json_object_set_new(total, "runs_later", json_integer(later));
+    json_object_set_new(total, "known", json_integer(known));
+    json_object_set_new(total, "unused", json_integer(s->n_known - known));
     json_object_set_new(total, "more_runs", json_integer(more));
     json_object_set_new(total, "flops", json_num(sum.flops));
     json_object_set_new(total, "executed_flops", json_num(sum.executed));
@@ -214,19 +224,28 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s,
     return OK;
 }
 
+// All cells opened, and which of them wait for others.
+static enum err open_all(struct steer *s, const json_t *past, bool **waits)
+{
+    if (past)
+        TRY(records_know(past, "journal", s));
+    TRY(steer_advance(s));
+    *waits = calloc((size_t)s->n_cells + 1, sizeof **waits);
+    ENSURE(*waits, ERR_FAILED, "out of memory");
+    for (int i = 0; i < s->n_cells; i++)
+        (*waits)[i] = s->cells[i].state == CELL_WAITING;
+    return steer_open_all(s);
+}
+
 enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, json_t **out)
 {
     struct plan_options known = *opt;
     known.rate = opt->rate > 0 ? opt->rate : runtime_guess(&cfg->base);
-    struct sweep *open = malloc(sizeof *open);
-    ENSURE(open, ERR_FAILED, "out of memory");
-    *open = *cfg; // shares the data paths, which stay cfg's
-    for (int i = 0; i < open->n_phases; i++)
-        open->phases[i].n_after = 0;
     struct steer *s = NULL;
-    enum err e = steer_create(open, &s);
+    bool *waits = NULL;
+    enum err e = steer_create(cfg, &s);
     if (e == OK)
-        e = steer_advance(s);
+        e = open_all(s, opt->past, &waits);
     *out = json_object();
     json_object_set_new(*out, "name", json_string(cfg->name));
     json_object_set_new(*out, "question", json_string(cfg->question));
@@ -235,9 +254,9 @@ enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, jso
     json_object_set_new(*out, "rate_guessed", json_boolean(!(opt->rate > 0)));
     json_object_set_new(*out, "gpu_memory", opt->gpu > 0 ? json_num(opt->gpu) : json_null());
     if (e == OK)
-        e = cells_plan(cfg, s, &known, *out);
+        e = cells_plan(cfg, s, waits, &known, *out);
     steer_free(s);
-    free(open);
+    free(waits);
     if (e != OK) {
         json_decref(*out);
         *out = NULL;

@@ -51,9 +51,11 @@ static void print_cell(const json_t *c, double gpu, FILE *f)
     json_t *v;
     json_array_foreach(json_object_get(c, "after"), i, v)
         fprintf(f, "%s%s", i ? ", " : ", after ", json_string_value(v));
-    if (json_array_size(json_object_get(c, "after")) > 0)
+    if (jtrue(c, "waits"))
         fputs(" (planned around the start values)", f);
     fprintf(f, ": %.0f structures, %.0f runs", jnum(c, "points"), jnum(c, "runs"));
+    if (jnum(c, "known") > 0)
+        fprintf(f, " and %.0f that are done", jnum(c, "known"));
     if (jnum(c, "shared") > 0)
         fprintf(f, " and %.0f of earlier phases", jnum(c, "shared"));
     if (jnum(c, "more_runs") > 0)
@@ -98,6 +100,11 @@ void plan_print(const json_t *plan, FILE *f)
     fprintf(f, "%s: %s\n", jstr(plan, "name"), jstr(plan, "question"));
     json_array_foreach(json_object_get(plan, "phases"), i, c) print_cell(c, gpu, f);
     fprintf(f, "\nIn all: %.0f runs at once", jnum(t, "runs_now"));
+    if (jnum(t, "known") > 0)
+        fprintf(f, " (%.0f more are done)", jnum(t, "known"));
+    if (jnum(t, "unused") > 0)
+        fprintf(f, " (%.0f results that are there are not asked for so far)",
+                jnum(t, "unused"));
     if (jnum(t, "runs_later") > 0)
         fprintf(f, ", %.0f when phases before them have decided", jnum(t, "runs_later"));
     if (jnum(t, "more_runs") > 0)

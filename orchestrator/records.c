@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/records.h"
 #include "core/json.h"
+#include "orchestrator/origin.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -39,42 +40,70 @@ json_t *records_job(const struct sweep *cfg, const struct steer_job *sj)
                      (json_int_t)sj->counts.N_a, "N", (json_int_t)sj->counts.N, "job", kept);
 }
 
-json_t *records_start(const char *id, int attempt, int worker, double t0)
+json_t *records_words(const struct job_result *r)
 {
-    return json_pack("{s:s, s:s, s:i, s:i, s:o}", "t", "start", "id", id, "attempt", attempt,
-                     "worker", worker, "t0", seconds(t0));
+    json_t *words = job_result_to_json(r);
+    json_object_del(words, "t");
+    json_object_del(words, "id");
+    return words;
 }
 
-static json_t *ended(const char *type, const struct job_result *r, int attempt, int worker,
-                     double t0, double t1)
+// As jansson writes seconds(t): a record that is read and written again stays the same. It must
+// be JSON whatever a worker takes for the time.
+static const char *seconds_text(double t, char buf[40])
 {
-    json_t *rec = json_pack("{s:s}", "t", type), *result = job_result_to_json(r);
-    json_object_update_missing(rec, result);
-    json_decref(result);
-    json_object_set_new(rec, "id", json_string(r->id));
-    json_object_set_new(rec, "attempt", json_integer(attempt));
-    json_object_set_new(rec, "worker", json_integer(worker));
-    json_object_set_new(rec, "t0", seconds(t0));
-    json_object_set_new(rec, "t1", seconds(t1));
-    return rec;
+    int n = snprintf(buf, 40, "%.17g", t > 0 && t < 1e12 ? round(t * 1000) / 1000 : 0);
+    if (strspn(buf, "0123456789") == (size_t)n)
+        memcpy(buf + n, ".0", 3);
+    return buf;
 }
 
-json_t *records_result(const struct job_result *r, int attempt, int worker, double t0,
-                       double t1, const char *backend, json_t *curve)
+size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX])
 {
-    json_t *rec = ended("result", r, attempt, worker, t0, t1);
-    json_object_set_new(rec, "backend", json_string(backend));
-    if (curve)
-        json_object_set_new(rec, "curve", curve);
-    return rec;
+    char t0[40];
+    int n =
+        snprintf(buf, RECORDS_START_MAX,
+                 "{\"t\":\"start\",\"id\":\"%.16s\",\"attempt\":%d,\"worker\":%d,\"t0\":%s}",
+                 a->id, a->attempt, a->worker, seconds_text(a->t0, t0));
+    return (size_t)n;
 }
 
-json_t *records_failure(const struct job_result *r, int attempt, int worker, double t0,
-                        double t1, const char *last_words)
+// Whether the text, which is this object, can be the rest of a record.
+static bool fits(const char *said, size_t n, const json_t *object)
 {
-    json_t *rec = ended("failure", r, attempt, worker, t0, t1);
-    json_object_set_new(rec, "stderr", json_string(last_words));
-    return rec;
+    static const char *const own[] = {"t",  "id",    "attempt", "worker", "t0",
+                                      "t1", "build", "isa",     "source"};
+    bool good = json_object_size(object) > 0 && *said == '{' && said[n - 1] == '}' &&
+                !memchr(said, '\n', n);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        good = good && !json_object_get(object, own[i]);
+    return good;
+}
+
+enum err records_end(const struct records_attempt *a, bool final, const char *said, size_t n,
+                     const json_t *object, char **out, size_t *n_out)
+{
+    char t0[40], t1[40], *origin = a->origin ? json_dumps(a->origin, JSON_COMPACT) : NULL;
+    size_t n_origin = origin ? strlen(origin) - 1 : 0; // without the bracket that ends it
+    size_t size = RECORDS_START_MAX + n + n_origin, at;
+    char *text = fits(said, n, object) ? malloc(size) : NULL;
+    if (!text) {
+        free(origin);
+        return err_set(ERR_FAILED, "job %s: rank %d's result cannot be recorded", a->id,
+                       a->worker);
+    }
+    at = (size_t)snprintf(text, size, "{\"t\":\"%s\",\"id\":\"%.16s\",",
+                          final ? "result" : "failure", a->id);
+    memcpy(text + at, said + 1, n - 2);
+    at += n - 2;
+    at += (size_t)snprintf(
+        text + at, size - at, ",\"attempt\":%d,\"worker\":%d,\"t0\":%s,\"t1\":%s%s%.*s}",
+        a->attempt, a->worker, seconds_text(a->t0, t0), seconds_text(a->t1, t1),
+        origin ? "," : "", n_origin ? (int)n_origin - 1 : 0, origin ? origin + 1 : "");
+    free(origin);
+    *out = text;
+    *n_out = at;
+    return OK;
 }
 
 json_t *records_stop(const char *why, double time)
@@ -82,24 +111,91 @@ json_t *records_stop(const char *why, double time)
     return json_pack("{s:s, s:s, s:o}", "t", "stop", "why", why, "time", seconds(time));
 }
 
+json_t *records_extend(const struct records_identity *id, int number, const char *keys,
+                       double time)
+{
+    return json_pack("{s:s, s:i, s:o, s:s, s:s, s:o}", "t", "extend", "n", number, "hash",
+                     json_sprintf("%016" PRIx64, id->hash), "name", id->name, "keys", keys,
+                     "time", seconds(time));
+}
+
+json_t *records_prior(const struct sweep *cfg)
+{
+    const struct prior *pr = &cfg->prior;
+    const char *slash = strrchr(pr->table, '/');
+    json_t *rows = json_array();
+    for (int i = 0; i < pr->n; i++)
+        json_array_append_new(rows, json_pack("[I, f, f, f, i]", (json_int_t)pr->run[i].line,
+                                              pr->run[i].C, pr->run[i].t, pr->run[i].loss,
+                                              pr->run[i].group));
+    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o}", "t", "prior", "table",
+                     slash ? slash + 1 : pr->table, "hash",
+                     json_sprintf("%016" PRIx64, pr->hash), "map", pr->map, "phase", pr->phase,
+                     "use", pr->use == PRIOR_FIT ? "fit" : "start", "rows", rows);
+}
+
+json_t *records_import(json_t *result, const char *source, const char *dir)
+{
+    static const char *const where[] = {"attempt", "worker", "t0", "t1"}; // in that sweep
+    json_t *rec = json_pack("{s:s}", "t", "import"), *row = json_copy(result);
+    for (size_t i = 0; i < sizeof where / sizeof *where; i++)
+        json_object_del(row, where[i]);
+    json_object_update_missing(rec, row);
+    json_decref(row);
+    if (!json_object_get(rec, "source")) // else: imported there, too
+        json_object_set_new(rec, "source", json_string(source));
+    json_object_set_new(rec, "dir", json_string(dir));
+    return rec;
+}
+
 // ---- reading
+
+static bool is(const json_t *rec, const char *type)
+{
+    return strcmp(jstr(rec, "t"), type) == 0;
+}
+
+// The last record that says under which name and hash the sweep goes on.
+static json_t *last_extension(const json_t *records, size_t *at)
+{
+    for (size_t i = json_array_size(records); i-- > 1;)
+        if (is(json_array_get(records, i), "extend")) {
+            *at = i;
+            return json_array_get(records, i);
+        }
+    *at = 0;
+    return NULL;
+}
+
+static enum err read_name(json_t *rec, const char *place, struct records_identity *out)
+{
+    char hash[32], *end;
+    TRY(json_get_str(rec, place, "hash", true, hash, sizeof hash));
+    TRY(json_get_str(rec, place, "name", true, out->name, sizeof out->name));
+    out->hash = strtoull(hash, &end, 16);
+    ENSURE(strlen(hash) == 16 && !*end, ERR_INPUT, "%s: hash: expected 16 hexadecimal digits",
+           place);
+    return OK;
+}
 
 enum err records_head(const json_t *records, const char *path, struct records_identity *out)
 {
     json_t *head = json_array_get(records, 0);
-    char place[JOB_PATH_MAX + 32], hash[32], *end;
+    char place[JOB_PATH_MAX + 32];
+    size_t at;
     int64_t v = 0;
     snprintf(place, sizeof place, "%s: first record", path);
     ENSURE(strcmp(jstr(head, "t"), "sweep") == 0, ERR_INPUT,
            "%s: expected a sweep record, found \"%s\"", place, jstr(head, "t"));
     TRY(json_get_i64(head, place, "v", true, 1, RECORDS_VERSION, &v));
-    TRY(json_get_str(head, place, "hash", true, hash, sizeof hash));
-    TRY(json_get_str(head, place, "name", true, out->name, sizeof out->name));
+    TRY(read_name(head, place, out));
     TRY(json_get_str(head, place, "build", true, out->build, sizeof out->build));
     TRY(json_get_str(head, place, "isa", true, out->isa, sizeof out->isa));
-    out->hash = strtoull(hash, &end, 16);
-    ENSURE(strlen(hash) == 16 && !*end, ERR_INPUT, "%s: hash: expected 16 hexadecimal digits",
-           place);
+    json_t *extension = last_extension(records, &at);
+    if (extension) {
+        snprintf(place, sizeof place, "%s: record %zu", path, at + 1);
+        TRY(read_name(extension, place, out));
+    }
     return OK;
 }
 
@@ -169,13 +265,38 @@ static enum err replay_decision(struct replay *r, const json_t *rec)
     return OK;
 }
 
+static enum err know(struct steer *s, const struct job_result *r, const json_t *rec)
+{
+    json_t *origin = origin_of(rec);
+    enum err e = steer_know(s, r, origin);
+    json_decref(origin);
+    return e;
+}
+
+static enum err know_record(struct steer *s, json_t *rec, const char *path)
+{
+    struct job_result result;
+    if (!is(rec, "result") && !is(rec, "import"))
+        return OK;
+    TRY(job_result_from_json(rec, path, &result));
+    return know(s, &result, rec);
+}
+
+enum err records_know(const json_t *records, const char *path, struct steer *s)
+{
+    size_t i;
+    json_t *rec;
+    json_array_foreach(records, i, rec) TRY(know_record(s, rec, path));
+    return OK;
+}
+
 static enum err replay_result(struct replay *r, json_t *rec)
 {
     struct job_result result;
     int i;
     TRY(job_result_from_json(rec, r->path, &result));
     TRY(find(r, r->job_of, result.id, &i));
-    return i < 0 ? mismatch(r, "result of job", result.id) : steer_result(r->steer, &result);
+    return i < 0 ? mismatch(r, "result of job", result.id) : know(r->steer, &result, rec);
 }
 
 static void count_attempt(struct replay *r, const json_t *rec, bool crash)
@@ -193,20 +314,25 @@ static void count_attempt(struct replay *r, const json_t *rec, bool crash)
                            json_integer(json_integer_value(json_array_get(pair, 1)) + 1));
 }
 
-static enum err replay_one(struct replay *r, json_t *rec, struct records_past *past)
+// old: of a configuration that another one has extended since.
+static enum err replay_one(struct replay *r, json_t *rec, bool old, struct records_past *past)
 {
-    const char *t = jstr(rec, "t");
-    past->done = strcmp(t, "stop") == 0 && strcmp(jstr(rec, "why"), "done") == 0;
-    if (strcmp(t, "job") == 0)
+    past->done = is(rec, "stop") && strcmp(jstr(rec, "why"), "done") == 0;
+    if (is(rec, "start") || is(rec, "failure"))
+        count_attempt(r, rec, is(rec, "failure"));
+    past->sessions += is(rec, "session");
+    if (old) {
+        if (is(rec, "job"))
+            json_object_set_new(r->jobs, jstr(rec, "id"), json_true());
+        return know_record(r->steer, rec, r->path);
+    }
+    if (is(rec, "job"))
         return replay_job(r, rec);
-    if (strcmp(t, "decision") == 0)
+    if (is(rec, "decision"))
         return replay_decision(r, rec);
-    if (strcmp(t, "result") == 0)
+    if (is(rec, "result"))
         return replay_result(r, rec);
-    if (strcmp(t, "start") == 0 || strcmp(t, "failure") == 0)
-        count_attempt(r, rec, *t == 'f');
-    past->sessions += strcmp(t, "session") == 0;
-    return OK;
+    return know_record(r->steer, rec, r->path);
 }
 
 enum err records_replay(const json_t *records, const struct sweep *cfg, const char *path,
@@ -220,8 +346,10 @@ enum err records_replay(const json_t *records, const struct sweep *cfg, const ch
         cfg,           path, s, json_object(), json_object(), past->jobs, past->decisions,
         past->attempts};
     enum err e = OK;
+    size_t extension;
+    last_extension(records, &extension);
     for (size_t i = 0; e == OK && i < json_array_size(records); i++)
-        e = replay_one(&r, json_array_get(records, i), past);
+        e = replay_one(&r, json_array_get(records, i), i < extension, past);
     if (e == OK)
         e = steer_advance(s);
     json_decref(r.job_of);

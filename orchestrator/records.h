@@ -15,31 +15,57 @@ json_t *records_sweep(const struct records_identity *id);
 // One run of the program over this journal: workers, when it began (s since 1970).
 json_t *records_session(int number, int workers, double time);
 json_t *records_job(const struct sweep *cfg, const struct steer_job *sj);
-json_t *records_start(const char *id, int attempt, int worker, double t0);
-// A final result: the trainer's, and where and when it came from. Takes curve's reference (may
-// be NULL).
-json_t *records_result(const struct job_result *r, int attempt, int worker, double t0,
-                       double t1, const char *backend, json_t *curve);
-// A crashed attempt that will be tried again.
-json_t *records_failure(const struct job_result *r, int attempt, int worker, double t0,
-                        double t1, const char *last_words);
+// What a worker says of an attempt that ended: the trainer's result without its id. backend,
+// curve and, where it failed, stderr (its last lines) come besides.
+json_t *records_words(const struct job_result *r);
+
+// Records of which there are many, as text for journal_append_text. Where and when an attempt
+// was made: worker is its rank; s since 1970.
+struct records_attempt {
+    const char *id;
+    int attempt, worker;
+    double t0, t1;
+    const json_t *origin; // of the result (origin.h); NULL: the sweep's own
+};
+enum { RECORDS_START_MAX = 256 };
+// Returns its length.
+size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX]);
+// An attempt's end: `said`, n bytes of text with the object `object` in it, and the attempt.
+// final: a result, else a failure that will be tried again. *out is the caller's. ERR_FAILED: a
+// text that cannot go into a record as it is.
+enum err records_end(const struct records_attempt *a, bool final, const char *said, size_t n,
+                     const json_t *object, char **out, size_t *n_out);
 json_t *records_stop(const char *why, double time);
+// From here on another configuration holds, id's name and hash; what is known stays known.
+// keys: what differs, as config_differences says it. number: of the configuration, from 2 on.
+json_t *records_extend(const struct records_identity *id, int number, const char *keys,
+                       double time);
+// The runs of the configuration's table, as they were read: "fit" or "start".
+json_t *records_prior(const struct sweep *cfg);
+// A result of another sweep: its record, taken over from that sweep's journal in dir. source:
+// that sweep's name and hash. build and isa are left to origin_mark.
+json_t *records_import(json_t *result, const char *source, const char *dir);
 
 // What is in the journal besides results.
 struct records_past {
-    json_t *jobs, *decisions; // ids that are journalled: {id: true}
+    json_t *jobs, *decisions; // ids that are journalled: {id: true}; decisions: of the last
+                              // configuration
     json_t *attempts;         // {id: [attempts, crashes]}
     int sessions;
     bool done; // the last record says so
 };
-// Checks the first record. ERR_INPUT: no sweep record, another version. path is for messages.
+// Checks the first record; name and hash are those of the last extension, if there is one.
+// ERR_INPUT: no sweep record, another version. path is for messages.
 enum err records_head(const json_t *records, const char *path, struct records_identity *out);
 // Feeds every result to s, letting it take the decisions that the journal took, and compares: a
 // journalled job or decision that s does not arrive at is ERR_INPUT. s must be fresh.
-// Afterwards s has been advanced as far as the results allow. past may be NULL.
+// Of what is before the last extension the results are known, no more. Afterwards s has been
+// advanced as far as the results allow. past may be NULL.
 enum err records_replay(const json_t *records, const struct sweep *cfg, const char *path,
                         struct steer *s, struct records_past *past);
 void records_past_free(struct records_past *p);
+// Gives s every result and import of a journal's records, without their jobs and decisions.
+enum err records_know(const json_t *records, const char *path, struct steer *s);
 // Attempts and crashes of a job so far.
 void records_attempts(const struct records_past *p, const char *id, int *attempts,
                       int *crashes);

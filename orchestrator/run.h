@@ -4,14 +4,17 @@
 // docs/journal.md.
 #ifndef ORCHESTRATOR_RUN_H
 #define ORCHESTRATOR_RUN_H
+#include "orchestrator/cmd.h"
 #include "orchestrator/config.h"
 #include "orchestrator/progress.h"
 #include "orchestrator/steer.h"
 
 struct run_options {
     bool allow_mixed; // go on although build or instruction set changed since the journal began
-    double time_limit; // s after which the sweep drains as after a signal; 0: none
-    double silence;    // s without a sign of life until a worker counts as lost; 0: 60
+    bool extend;      // the directory's sweep goes on under this configuration (extend.h)
+    const struct cmd_list *imports; // directories whose results are taken over; NULL: none
+    double time_limit;              // s after which the sweep drains as after a signal; 0: none
+    double silence; // s without a sign of life until a worker counts as lost; 0: 60
     enum progress_mode progress;
     const char *tell; // file for `moesweep launch` (attempt.h); NULL: none
 };

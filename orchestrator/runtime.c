@@ -96,6 +96,7 @@ static void fit(struct runtime *r)
         }
     for (int k = 0; k < RUNTIME_TERMS; k++)
         r->b[k] = s[k] > 0 ? c[k] / s[k] : 0;
+    r->fitted = r->n;
 }
 
 static struct runtime_class *find_or_make(struct runtime *r, const char *class)
@@ -127,7 +128,8 @@ void runtime_add(struct runtime *r, const struct runtime_work *w, const char *cl
             r->gram[k][m] += w->x[k] / typical * (w->x[m] / typical);
     }
     r->n++;
-    fit(r);
+    if (r->n - r->fitted > r->fitted / 64)
+        fit(r);
 }
 
 static int by_value(const void *a, const void *b)

@@ -36,6 +36,7 @@ struct runtime_class {
 struct runtime {
     double rate; // FLOP/s before the first run
     int n;       // runs seen
+    int fitted;  // of them by the last fit: each of the first 64, then whenever 1.6 % came
     // Of y = x / seconds: sum y y^T and sum y, in units of the class's factor
     double gram[RUNTIME_TERMS][RUNTIME_TERMS], sum[RUNTIME_TERMS];
     double b[RUNTIME_TERMS];

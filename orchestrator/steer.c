@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/steer.h"
+#include "core/rng.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
 #include <stdio.h>
@@ -100,9 +101,11 @@ void steer_free(struct steer *s)
         return;
     for (int i = 0; i < s->n_jobs; i++) {
         job_free(&s->jobs[i]->job);
+        json_decref(s->jobs[i]->origin);
         free(s->jobs[i]);
     }
     free(s->jobs);
+    free(s->table);
     for (int i = 0; i < s->n_cells; i++) {
         decide_cell_free(&s->cells[i]);
         free(s->cells[i].entries);
@@ -110,20 +113,46 @@ void steer_free(struct steer *s)
     }
     free(s->cells);
     json_decref(s->decisions);
+    steer_known_free(s);
     free(s);
 }
 
-static int job_find(const struct steer *s, const char *id)
+// Where the id is in the table, or would be.
+static int *place_of(const struct steer *s, const char *id)
 {
-    for (int i = 0; i < s->n_jobs; i++)
-        if (strcmp(s->jobs[i]->job.id, id) == 0)
-            return i;
-    return -1;
+    uint64_t at = rng_hash(id, strlen(id), RNG_HASH_START);
+    for (;; at++) {
+        int *place = &s->table[at & (uint64_t)(s->n_table - 1)];
+        if (*place == 0 || strcmp(s->jobs[*place - 1]->job.id, id) == 0)
+            return place;
+    }
+}
+
+int steer_find(const struct steer *s, const char *id)
+{
+    return s->n_table > 0 ? *place_of(s, id) - 1 : -1;
+}
+
+// Keeps the table at most half full.
+static enum err table_add(struct steer *s, int job)
+{
+    if (2 * (job + 1) > s->n_table) {
+        int n = s->n_table ? 2 * s->n_table : 256; // a power of two
+        int *table = calloc((size_t)n, sizeof *table);
+        ENSURE(table, ERR_FAILED, "out of memory: %d jobs", n);
+        free(s->table);
+        s->table = table;
+        s->n_table = n;
+        for (int i = 0; i < job; i++)
+            *place_of(s, s->jobs[i]->job.id) = i + 1;
+    }
+    *place_of(s, s->jobs[job]->job.id) = job + 1;
+    return OK;
 }
 
 enum err steer_result(struct steer *s, const struct job_result *r)
 {
-    int i = job_find(s, r->id);
+    int i = steer_find(s, r->id);
     ENSURE(i >= 0, ERR_INPUT, "result of job '%s', which is not a job of this sweep", r->id);
     if (s->jobs[i]->final)
         return OK;
@@ -132,9 +161,7 @@ enum err steer_result(struct steer *s, const struct job_result *r)
     return OK;
 }
 
-// Wishes at one scale before a phase's own axes: start, then what its ancestors and its own
-// earlier rounds adopted there, in the order of phases, then the phase's settings.
-static void wish_before(const struct steer *s, const struct cell *c, struct wish *w)
+void steer_wish(const struct steer *s, const struct cell *c, struct wish *w)
 {
     const struct sweep *cfg = s->cfg;
     wish_init(w);
@@ -202,7 +229,7 @@ static enum err axis_values(const struct steer *s, const struct cell *c, const s
 static enum err job_add(struct steer *s, const struct job *job, const struct counts *counts,
                         const struct cell *c, int priority, int *index)
 {
-    *index = job_find(s, job->id);
+    *index = steer_find(s, job->id);
     if (*index >= 0)
         return OK;
     ENSURE(s->n_jobs < MAX_JOBS, ERR_INPUT, "the sweep asks for more than %d runs", MAX_JOBS);
@@ -224,9 +251,10 @@ static enum err job_add(struct steer *s, const struct job *job, const struct cou
     sj->C = c->C;
     sj->phase = c->phase;
     sj->priority = priority;
+    steer_take_known(s, sj);
     *index = s->n_jobs;
     s->jobs[s->n_jobs++] = sj;
-    return OK;
+    return table_add(s, *index);
 }
 
 static void job_fill(const struct sweep *cfg, const struct wish *w, const struct solution *sol,
@@ -264,9 +292,9 @@ static enum err point_jobs(struct steer *s, struct cell *c, const struct wish *w
     for (int seed = 1; e == OK && seed <= cfg->phases[c->phase].seeds; seed++) {
         j.train.seed = seed;
         job_set_id(&j);
-        int index;
+        int index, known = s->n_jobs;
         e = job_add(s, &j, &sol->counts, c, priority, &index);
-        for (int i = 0; e == OK && i < c->n_entries; i++)
+        for (int i = 0; e == OK && index < known && i < c->n_entries; i++)
             if (c->entries[i].job == index)
                 index = -1; // another point of this cell already came to the same structure
         if (e == OK && index < 0 && seed == 1)
@@ -332,7 +360,7 @@ static enum err points_add(struct steer *s, struct cell *c, int only, int only_a
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
     struct wish before;
-    wish_before(s, c, &before);
+    steer_wish(s, c, &before);
     int at[CONFIG_MAX_AXES] = {0};
     if (only >= 0)
         at[only] = only_at;
@@ -357,7 +385,7 @@ static enum err cell_open(struct steer *s, struct cell *c)
 {
     const struct phase *ph = &s->cfg->phases[c->phase];
     struct wish before;
-    wish_before(s, c, &before);
+    steer_wish(s, c, &before);
     for (int a = 0; a < ph->n_axes; a++) {
         enum err e = axis_values(s, c, &before, &ph->axes[a], &c->axes[a]);
         if (e ==
@@ -482,7 +510,7 @@ static double value_before(const struct steer *s, int phase, int fit, double C, 
     const struct sweep *cfg = s->cfg;
     const struct var *var = &cfg->phases[phase].axes[cfg->phases[phase].fits[fit].axis].var;
     double v = NAN;
-    for (int p = 0; p <= phase; p++) { // as wish_before layers them
+    for (int p = 0; p <= phase; p++) { // as steer_wish layers them
         if (p != phase && !steer_is_before(cfg, p, phase))
             continue;
         const struct phase *ph = &cfg->phases[p];
@@ -562,6 +590,14 @@ enum err steer_advance(struct steer *s)
             if (!s->phase_closed[p])
                 TRY(phase_close(s, p, &changed));
     }
+    return OK;
+}
+
+enum err steer_open_all(struct steer *s)
+{
+    for (int i = 0; i < s->n_cells; i++)
+        if (s->cells[i].state == CELL_WAITING)
+            TRY(cell_open(s, &s->cells[i]));
     return OK;
 }
 

@@ -17,6 +17,7 @@ struct steer_job {
     int priority;         // smaller first
     bool final;
     struct job_result result; // when final
+    json_t *origin;           // of the result (origin.h); NULL: this sweep's own trainer
 };
 
 // Ended well, with a loss that fits can read.
@@ -26,8 +27,15 @@ enum err steer_create(const struct sweep *cfg, struct steer **out);
 void steer_free(struct steer *s);
 // A final result; unknown ids are ERR_INPUT, repeats are ignored (first one counts).
 enum err steer_result(struct steer *s, const struct job_result *r);
+// A final result of a job that this sweep asks for or may come to ask for: that of an earlier
+// configuration or of another sweep. The job is final as soon as it exists; the first result
+// counts. origin (may be NULL) is kept by reference.
+enum err steer_know(struct steer *s, const struct job_result *r, json_t *origin);
 // Takes every decision that is due and creates the jobs that follow, until nothing changes.
 enum err steer_advance(struct steer *s);
+// For plans: opens the cells that still wait, around what is adopted so far, else the start
+// values.
+enum err steer_open_all(struct steer *s);
 // Jobs and decisions in order of creation; counts only grow. Decisions are journal records
 // {"t":"decision","id":..,"phase":..,"C":..,"inputs":[ids],..}.
 int steer_n_jobs(const struct steer *s);

@@ -33,7 +33,9 @@ struct cell {
     struct entry *entries;
     json_t *infeasible; // [{"point","why"}]
     struct curve_fit fits[CONFIG_MAX_AXES];
-    int *fit_entry[CONFIG_MAX_AXES]; // observation i of fit f is entry fit_entry[f][i]
+    // Observation i of fit f is entry fit_entry[f][i], or below 0 run -1 - fit_entry[f][i] of
+    // the table of prior runs.
+    int *fit_entry[CONFIG_MAX_AXES];
     double adopted[CONFIG_MAX_AXES]; // by fit; NaN: nothing
     char rule[CONFIG_MAX_AXES][160];
     bool has_rank, has_spread;
@@ -42,19 +44,36 @@ struct cell {
     json_t *rank_pairs, *spread_rows;
 };
 
+struct known { // a result without a job so far
+    struct job_result result;
+    json_t *origin;
+};
+
 struct steer {
     const struct sweep *cfg;
     int n_jobs, cap_jobs;
     struct steer_job **jobs; // pointers stay valid while the array grows
+    int *table, n_table;     // jobs by id: number + 1 at its hash or the next free place after
     int n_decisions;
     json_t *decisions; // array
     int n_cells, cap_cells;
     struct cell *cells;
     bool phase_closed[CONFIG_MAX_PHASES]; // every round that will be is decided
+    int n_known, cap_known;
+    struct known *known;
+    json_t *known_at; // id -> index into known
 };
 
 // Cells of one phase at one scale in its last round; NULL if the phase does not run there.
 const struct cell *steer_cell_last(const struct steer *s, int phase, double C);
+// Wishes at one scale before a phase's own axes: start, then what its ancestors and its own
+// earlier rounds adopted there, in the order of phases, then the phase's settings.
+void steer_wish(const struct steer *s, const struct cell *c, struct wish *w);
+// Index of the job with this id; -1 if there is none.
+int steer_find(const struct steer *s, const char *id);
+// steer_known.c: gives a new job the result that is known of it.
+void steer_take_known(struct steer *s, struct steer_job *sj);
+void steer_known_free(struct steer *s);
 // Is phase q an ancestor of p through `after`?
 bool steer_is_before(const struct sweep *cfg, int q, int p);
 

@@ -3,15 +3,16 @@
 #include "core/job.h"
 #include "core/json.h"
 #include "orchestrator/identity.h"
+#include "orchestrator/jobdir.h"
+#include "orchestrator/place.h"
+#include "orchestrator/records.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/trainer.h"
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,15 +23,18 @@ static const double GRACE =
 struct order {
     bool set;
     int job, attempt;
-    json_t *spec;        // job.json
-    char *dir, *command; // of this job; of the trainer
-    double start;        // monotonic s
+    char id[JOB_ID_LEN];
+    char *spec; // job.json, n_spec bytes
+    size_t n_spec;
+    json_t *terms; // what the manager says of many jobs: dir, command, threads, cpus, gpus
+    double start;  // monotonic s
 };
 
 struct supervisor {
     struct link *link;
     struct trainer *trainer;
     struct order run, next; // what the trainer does; what waits behind it
+    json_t *terms;          // of the next order, unless it brings its own
     bool stopping, quit, clean;
     double heard, beat; // when the manager was last heard, when it last heard from us
     pid_t parent;
@@ -38,17 +42,21 @@ struct supervisor {
 
 static void order_free(struct order *o)
 {
-    json_decref(o->spec);
-    free(o->dir);
-    free(o->command);
+    json_decref(o->terms);
+    free(o->spec);
     *o = (struct order){0};
 }
 
-static enum err send(struct supervisor *s, enum link_kind kind, json_t *body)
+static enum err send(struct supervisor *s, struct link_msg m)
+{
+    m.now = signals_clock();
+    return link_send(s->link, &m);
+}
+
+static enum err send_body(struct supervisor *s, enum link_kind kind, json_t *body)
 {
     ENSURE(body, ERR_FAILED, "out of memory for a message");
-    json_object_set_new(body, "now", json_real(signals_clock()));
-    return link_send(s->link, 0, kind, body);
+    return send(s, (struct link_msg){.kind = kind, .body = body});
 }
 
 static enum err send_ready(struct supervisor *s)
@@ -56,22 +64,37 @@ static enum err send_ready(struct supervisor *s)
     char host[256] = "", isa[128];
     gethostname(host, sizeof host - 1);
     identity_isa(isa, sizeof isa);
-    return send(
-        s, LINK_READY,
-        json_pack("{s:s, s:I, s:s}", "host", host, "pid", (json_int_t)getpid(), "isa", isa));
+    json_t *body = place_facts();
+    if (body) {
+        json_object_set_new(body, "host", json_string(host));
+        json_object_set_new(body, "pid", json_integer(getpid()));
+        json_object_set_new(body, "isa", json_string(isa));
+    }
+    return send_body(s, LINK_READY, body);
 }
 
-static enum err send_result(struct supervisor *s, const struct order *o, json_t *result)
+static enum err send_result(struct supervisor *s, const struct order *o,
+                            const struct job_result *r)
 {
-    ENSURE(result, ERR_FAILED, "out of memory for a result");
-    json_t *body = json_pack("{s:i, s:i, s:f, s:f, s:o}", "job", o->job, "attempt", o->attempt,
-                             "start", o->start, "end", signals_clock(), "result", result);
-    if (body && s->trainer && o == &s->run) {
-        json_object_set_new(body, "curve", trainer_curve(s->trainer));
-        json_object_set_new(body, "backend", json_string(trainer_backend(s->trainer)));
-        json_object_set_new(body, "stderr", json_string(trainer_stderr(s->trainer)));
+    json_t *words = records_words(r);
+    if (words && s->trainer && o == &s->run) {
+        json_object_set_new(words, "backend", json_string(trainer_backend(s->trainer)));
+        json_object_set_new(words, "curve", trainer_curve(s->trainer));
+        if (r->status == JOB_FAILED || r->status == JOB_OOM)
+            json_object_set_new(words, "stderr", json_string(trainer_stderr(s->trainer)));
     }
-    return send(s, LINK_RESULT, body);
+    char *text = words ? json_dumps(words, JSON_COMPACT) : NULL;
+    json_decref(words);
+    ENSURE(text, ERR_FAILED, "out of memory for a result");
+    enum err e = send(s, (struct link_msg){.kind = LINK_RESULT,
+                                           .job = o->job,
+                                           .attempt = o->attempt,
+                                           .start = o->start,
+                                           .end = signals_clock(),
+                                           .text = text,
+                                           .n_text = strlen(text)});
+    free(text);
+    return e;
 }
 
 // A job that never ran is given back.
@@ -82,23 +105,27 @@ static enum err give_back(struct supervisor *s, const struct order *o)
                            .loss_per_byte = NAN,
                            .balance = NAN,
                            .epochs = NAN};
-    return send_result(s, o, job_result_to_json(&r));
+    return send_result(s, o, &r);
 }
 
-static enum err start_trainer(struct order *o, struct trainer **out)
+static enum err start_trainer(const struct order *o, struct trainer **out)
 {
-    char file[JOB_PATH_MAX + 32], err_file[JOB_PATH_MAX + 32];
-    ENSURE(mkdir(o->dir, 0777) == 0 || errno == EEXIST, ERR_FAILED, "%s: %s", o->dir,
-           strerror(errno));
-    snprintf(file, sizeof file, "%s/job.json", o->dir);
-    snprintf(err_file, sizeof err_file, "%s/stderr.txt", o->dir);
-    // Written anew for every attempt, so it need not survive a crash.
-    errno = 0;
-    ENSURE(json_dump_file(o->spec, file, JSON_INDENT(2)) == 0, ERR_FAILED, "%s: %s", file,
-           errno ? strerror(errno) : "cannot be written");
+    char command[JOB_PATH_MAX], sweep[JOB_PATH_MAX];
+    struct jobdir dir;
     int64_t threads = 1;
-    TRY(json_get_i64(o->spec, file, "threads", false, 1, INT32_MAX, &threads));
-    struct trainer_spec spec = {o->command, file, err_file, (int)threads, GRACE};
+    TRY(json_get_str(o->terms, "JOB", "command", true, command, sizeof command));
+    TRY(json_get_str(o->terms, "JOB", "dir", true, sweep, sizeof sweep));
+    TRY(json_get_i64(o->terms, "JOB", "threads", true, 1, INT32_MAX, &threads));
+    TRY(jobdir_make(sweep, o->id, o->spec, o->n_spec, &dir));
+    struct trainer_spec spec = {
+        .command = command,
+        .job_file = dir.job,
+        .stderr_file = dir.err,
+        .threads = (int)threads,
+        .cpus = json_string_value(json_object_get(o->terms, "cpus")),
+        .gpus = json_string_value(json_object_get(o->terms, "gpus")),
+        .grace = GRACE,
+    };
     return trainer_start(&spec, out);
 }
 
@@ -111,13 +138,14 @@ static enum err begin(struct supervisor *s)
         OK) { // no job's fault: a full disk, no processes left
         order_free(&s->run);
         json_t *why = json_sprintf("%.250s", err_message()); // NULL if that cuts a character
-        return send(
+        return send_body(
             s, LINK_UNFIT,
             json_pack("{s:o}", "why", why ? why : json_string("no process can be started")));
     }
-    return send(s, LINK_STARTED,
-                json_pack("{s:i, s:i, s:f}", "job", s->run.job, "attempt", s->run.attempt,
-                          "start", s->run.start));
+    return send(s, (struct link_msg){.kind = LINK_STARTED,
+                                     .job = s->run.job,
+                                     .attempt = s->run.attempt,
+                                     .start = s->run.start});
 }
 
 static enum err stop(struct supervisor *s)
@@ -161,14 +189,12 @@ static enum err report_end(struct supervisor *s)
         r.status = JOB_STOPPED;
         r.loss = r.loss_per_byte = NAN;
     }
-    const char *id = json_string_value(json_object_get(s->run.spec, "id"));
-    if (r.id[0] && id && strcmp(r.id, id) != 0) {
+    if (r.id[0] && strcmp(r.id, s->run.id) != 0) {
         r.status = JOB_FAILED;
         r.loss = r.loss_per_byte = NAN;
         snprintf(r.cause, sizeof r.cause, "the trainer reported on job %s", r.id);
     }
-    snprintf(r.id, sizeof r.id, "%s", id ? id : "");
-    enum err e = send_result(s, &s->run, job_result_to_json(&r));
+    enum err e = send_result(s, &s->run, &r);
     trainer_free(s->trainer);
     s->trainer = NULL;
     order_free(&s->run);
@@ -184,20 +210,22 @@ static void drop(struct supervisor *s)
     order_free(&s->next);
 }
 
-static enum err take_job(struct supervisor *s, json_t *body)
+static enum err take_job(struct supervisor *s, const struct link_msg *m)
 {
-    struct order o = {.set = true};
-    const char *dir = NULL, *command = NULL;
-    if (json_unpack(body, "{s:i, s:i, s:s, s:s, s:O}", "job", &o.job, "attempt", &o.attempt,
-                    "dir", &dir, "command", &command, "spec", &o.spec) != 0)
-        return err_set(ERR_FAILED, "an unreadable JOB message");
-    o.dir = strdup(dir);
-    o.command = strdup(command);
-    if (!o.dir || !o.command || s->next.set) {
-        order_free(&o);
-        return err_set(ERR_FAILED,
-                       s->next.set ? "a job more than was agreed" : "out of memory");
+    ENSURE(!s->next.set, ERR_FAILED, "a job more than was agreed");
+    ENSURE(*m->id && strspn(m->id, "0123456789abcdef") == strlen(m->id) &&
+               (m->body || s->terms),
+           ERR_FAILED, "an unreadable JOB message");
+    if (m->body) {
+        json_decref(s->terms);
+        s->terms = json_incref(m->body);
     }
+    struct order o = {.set = true, .job = m->job, .attempt = m->attempt, .n_spec = m->n_text};
+    memcpy(o.id, m->id, sizeof o.id);
+    o.spec = malloc(m->n_text + 1);
+    ENSURE(o.spec, ERR_FAILED, "out of memory");
+    memcpy(o.spec, m->text, m->n_text);
+    o.terms = json_incref(s->terms);
     s->next = o;
     if (s->stopping)
         return stop(s);
@@ -209,7 +237,7 @@ static enum err take(struct supervisor *s, const struct link_msg *m)
     s->heard = signals_clock();
     switch (m->kind) {
     case LINK_JOB:
-        return take_job(s, m->body);
+        return take_job(s, m);
     case LINK_STOP:
         return stop(s);
     case LINK_DROP:
@@ -254,7 +282,7 @@ static enum err give_sign_of_life(struct supervisor *s)
         json_object_set_new(body, "loss", json_num(st.loss));
         json_object_set_new(body, "tok_s", json_num(st.tok_s));
     }
-    return send(s, LINK_BEAT, body);
+    return send_body(s, LINK_BEAT, body);
 }
 
 static enum err check_manager(const struct supervisor *s)
@@ -292,6 +320,7 @@ enum err supervise_run(struct link *l, bool *clean)
     while (e == OK && !s.quit)
         e = turn(&s);
     drop(&s);
+    json_decref(s.terms);
     *clean = s.clean;
     return e;
 }

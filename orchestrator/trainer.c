@@ -2,6 +2,8 @@
 #include "orchestrator/trainer.h"
 #include "core/json.h"
 #include "orchestrator/command.h"
+#include "orchestrator/memory.h"
+#include "orchestrator/place.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,7 +32,7 @@ struct trainer {
     size_t n_tail;
     char *stderr_file;
     double grace, kill_at; // kill_at: monotonic s, infinite unless it must end by then
-    int64_t oom_kills;     // of the machine, before the start
+    int64_t oom_kills;     // before the start
     bool asked_to_stop, killed, ended;
     bool terminated; // by a SIGTERM that was not ours
     struct job_result result;
@@ -41,22 +43,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-// How many processes the kernel has killed for want of memory since boot; -1 where it does not
-// tell.
-static int64_t count_oom_kills(void)
-{
-    FILE *f = fopen("/proc/vmstat", "re");
-    if (!f)
-        return -1;
-    char key[64];
-    int64_t value, found = -1;
-    while (fscanf(f, "%63s %" SCNd64, key, &value) == 2)
-        if (strcmp(key, "oom_kill") == 0)
-            found = value;
-    fclose(f);
-    return found;
 }
 
 // ---- start
@@ -145,9 +131,13 @@ static enum err start(const struct trainer_spec *spec, struct trainer *t)
     TRY(command_split(spec->command, spec->job_file, &argv));
     enum err e = command_find(argv[0], path, sizeof path);
     if (e == OK)
-        e = command_environment(spec->threads, &envp);
+        e = command_environment(spec->threads, spec->gpus, &envp);
+    struct place_before *before = NULL; // the trainer inherits this thread's processors
+    bool bound = e == OK && spec->cpus && place_bind(spec->cpus, &before);
     if (e == OK)
         e = spawn(t, path, argv, envp);
+    if (bound)
+        place_unbind(before);
     free(argv);
     free(envp);
     return e;
@@ -160,7 +150,7 @@ enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
     t->pid = t->out = t->err = -1;
     t->grace = spec->grace;
     t->kill_at = INFINITY;
-    t->oom_kills = count_oom_kills();
+    t->oom_kills = memory_oom_kills();
     enum err e = start(spec, t);
     if (e != OK) {
         trainer_free(t);
@@ -309,7 +299,7 @@ static const char *signal_name(int sig)
 
 static void judge_signal(struct trainer *t, int sig)
 {
-    if (sig == SIGKILL && !t->killed && count_oom_kills() > t->oom_kills)
+    if (sig == SIGKILL && !t->killed && memory_oom_kills() > t->oom_kills)
         set_failed(t, JOB_OOM, "killed by the kernel: the machine ran out of memory");
     else if (t->asked_to_stop)
         set_failed(t, JOB_STOPPED, "stopped on request%s",

@@ -15,6 +15,7 @@ struct trainer_spec {
     const char
         *stderr_file; // gets the last lines of its standard error; removed if there are none
     int threads;
+    const char *cpus, *gpus; // processors as "0,64,1" and CUDA_VISIBLE_DEVICES; NULL: ours
     double grace; // s between a request to stop and SIGKILL; also after the result line
 };
 

@@ -327,39 +327,39 @@ static enum err allocate(struct model *m, int threads)
 
 // Roughly what lay_out will count, in floating point: nothing there overflows once this is
 // sane.
-static double bytes_estimate(const struct arch *a, int64_t batch_tokens)
+static double bytes_estimate(const struct arch *a, int64_t micro_tokens)
 {
     double d = (double)a->d, K = (double)a->K, F = (double)a->d_m,
            heads = (double)(a->N_q + 2 * a->N_kv);
     double width = 8 * d + 3 * heads * (double)a->d_qkv + 2 * (double)a->d_d + 2 * K * (d + F) +
                    2 * (double)a->n_shared * F + 2 * (double)a->N_e + (double)a->V;
-    return (double)batch_tokens * (double)(a->L_d + a->L_m) * width * sizeof(real);
+    return (double)micro_tokens * (double)(a->L_d + a->L_m) * width * sizeof(real);
 }
 
 enum err model_create(const struct arch *a, const struct job_model *opt, const struct ops *ops,
-                      enum gemm_kind gemm, int64_t batch_tokens, int threads,
+                      enum gemm_kind gemm, int64_t micro_tokens, int threads,
                       struct model **out)
 {
     *out = NULL;
     TRY(arch_check(a));
     ENSURE(a->V > 0, ERR_INPUT, "V: expected at least one symbol, found %" PRId64, a->V);
-    ENSURE(batch_tokens > 0 && batch_tokens % a->S == 0, ERR_INPUT,
-           "batch_tokens: expected a multiple of S = %" PRId64 ", found %" PRId64, a->S,
-           batch_tokens);
+    ENSURE(micro_tokens > 0 && micro_tokens % a->S == 0, ERR_INPUT,
+           "micro_tokens: expected a multiple of S = %" PRId64 ", found %" PRId64, a->S,
+           micro_tokens);
     ENSURE(threads >= 1, ERR_INPUT, "threads: expected at least 1, found %d", threads);
-    ENSURE(batch_tokens <= INT32_MAX / max64(a->K, 1), ERR_INPUT,
-           "batch_tokens: %" PRId64 " tokens of %" PRId64 " experts each exceed 2^31",
-           batch_tokens, a->K);
-    ENSURE(bytes_estimate(a, batch_tokens) < 0x1p53, ERR_INPUT,
+    ENSURE(micro_tokens <= INT32_MAX / max64(a->K, 1), ERR_INPUT,
+           "micro_tokens: %" PRId64 " tokens of %" PRId64 " experts each exceed 2^31",
+           micro_tokens, a->K);
+    ENSURE(bytes_estimate(a, micro_tokens) < 0x1p53, ERR_INPUT,
            "the activations of %" PRId64 " tokens would take more than 2^53 bytes",
-           batch_tokens);
+           micro_tokens);
     struct model *m = calloc(1, sizeof *m);
     ENSURE(m != NULL, ERR_FAILED, "out of memory");
     *m = (struct model){.arch = *a,
                         .opt = *opt,
                         .ops = ops,
                         .gemm = gemm,
-                        .T = batch_tokens,
+                        .T = micro_tokens,
                         .L = a->L_d + a->L_m};
     m->N = tensor_table(a, opt, &m->tensors, &m->n_tensors);
     enum err e = m->N < 0 ? err_set(ERR_FAILED, "out of memory") : allocate(m, threads);

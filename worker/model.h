@@ -11,32 +11,31 @@
 
 struct model;
 
-// Allocates everything for batches of at most batch_tokens (a multiple of S), and starts
-// threads - 1 threads (no more than a batch has sequences are used; on a device none). Nothing
-// is allocated later. gemm: what all matrix products but the router's run on. Results are a
-// function of the arguments, the number of threads among them: sums over a batch are taken in
-// parts of whole sequences, one a thread, and the parts in order. ERR_INPUT: architecture;
-// ERR_FAILED: memory, with the bytes that were asked for.
+// Allocates everything for micro_tokens (a multiple of S) at a time, and starts threads - 1
+// threads (no more than those have sequences are used; on a device none). Nothing is allocated
+// later. gemm: what all matrix products but the router's run on. Results are a function of the
+// arguments, micro_tokens and the number of threads among them: a batch of more tokens goes
+// through in micro-batches of whole sequences, as nearly alike as can be; sums over one are
+// taken in parts of whole sequences, one a thread, and the parts in order. ERR_INPUT:
+// architecture; ERR_FAILED: memory, with the bytes that were asked for.
 enum err model_create(const struct arch *a, const struct job_model *opt, const struct ops *ops,
-                      enum gemm_kind gemm, int64_t batch_tokens, int threads,
+                      enum gemm_kind gemm, int64_t micro_tokens, int threads,
                       struct model **out);
 void model_free(struct model *m);
 // Moments and biases to zero, as model_create leaves them.
 void model_clear(struct model *m);
 // Fresh parameters from the seed: same seed, same bits, whatever the threads.
 void model_init(struct model *m, uint64_t seed);
-// One pass over tokens[n] (n a multiple of S, at most batch_tokens; each run of S is a
-// sequence), predicting targets[n]; train: keeps what backward needs, the tokens among it.
-void model_pass(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
-                bool train);
-// Mean cross-entropy of the last pass in nats; waits for it.
+// Mean cross-entropy in nats over tokens[n] (n a multiple of S; each run of S is a sequence),
+// predicting targets[n].
+double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n);
+// Of the same batch the gradients of mean cross-entropy + aux x sum over MoE layers of the
+// balancing loss (N_e sum_e f_e p_e, Switch eq. 4 with f over K n assignments); gradients are
+// overwritten. aux > 0 with several micro-batches: these pass forward twice.
+void model_gradients(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
+                     double aux);
+// The last batch's mean cross-entropy; waits for it.
 double model_loss(struct model *m);
-// Both.
-double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
-                     bool train);
-// Gradients of mean cross-entropy + aux x sum over MoE layers of the balancing loss
-// (N_e sum_e f_e p_e, Switch eq. 4 with f over K n assignments); gradients are overwritten.
-void model_backward(struct model *m, double aux);
 // Global norm of the gradients; scales them to clip when clip > 0 and the norm exceeds it.
 double model_clip(struct model *m, double clip);
 // Allocates what the optimizer needs besides the moments. ERR_FAILED: memory.
@@ -48,8 +47,8 @@ void model_step(struct model *m, const struct job_train *t, double lr, int64_t s
 // Sigmoid routing: moves every expert's selection bias by +-rate against its load of the last
 // step.
 void model_balance_bias(struct model *m, double rate);
-// Balancing loss summed over MoE layers, and largest expert load over mean, of the last
-// forward.
+// Balancing loss summed over MoE layers (one micro-batch only), and largest expert load over
+// mean, of the last batch.
 double model_aux_loss(const struct model *m);
 double model_balance(const struct model *m);
 

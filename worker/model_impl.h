@@ -2,11 +2,13 @@
 // What model.c (arenas), model_pass.c (forward and backward of one part), model_parts.c (of
 // all) and model_step.c (clipping, optimizers) share; no one else's.
 //
-// A batch is cut into parts of whole sequences, one a thread. A part has its own activations,
-// scratch and gradients; parameters and moments are common. Between forward and backward the
-// experts' loads are summed over the parts, after backward the gradients are, part 0 first: the
-// loss that is differentiated is the whole batch's, and its bits depend on the number of parts
-// alone.
+// A batch goes through in micro-batches of whole sequences, one after the other, each cut into
+// parts, one a thread. A part has its own activations, scratch and gradients; parameters and
+// moments are common. Gradients and losses of later micro-batches are added to those of earlier
+// ones in place. The experts' loads are summed over the whole batch before the first backward
+// pass, the gradients over the parts after the last, part 0 first: the loss that is
+// differentiated is the whole batch's, and its bits depend on the numbers of parts and of
+// micro-batches alone.
 #ifndef WORKER_MODEL_IMPL_H
 #define WORKER_MODEL_IMPL_H
 #include "kernels/ops.h"
@@ -25,7 +27,7 @@ struct layer_params {
     struct block_params ffn, shared; // dense or routed; shared: NULL without
 };
 
-// What one layer keeps from forward for backward. T = batch_tokens, Q = N_q d_qkv, R = ffn
+// What one layer keeps from forward for backward. T = rows of a part, Q = N_q d_qkv, R = ffn
 // rows.
 struct layer_acts {
     real *x;         // [T, d] the residual stream that enters
@@ -63,12 +65,12 @@ struct part {
     real *embed, *g_embed, *norm_out, *g_norm_out, *unembed, *g_unembed;
     void *acts, *host; // the activation arena; what every backend leaves to the host
     size_t acts_bytes, host_bytes;
-    // The last forward: its rows, their tokens (they must live until backward) and their share
-    // of the loss
+    // The micro-batch at work: its rows and their tokens
     int64_t n;
     const int32_t *tokens, *targets; // on a device copies, in device_tokens
     int32_t *device_tokens;          // [2 T]
-    double *loss;
+    bool add;     // grads and loss hold what earlier micro-batches of the batch made
+    double *loss; // the share of the batch's
     // Activations outside the layers, and scratch
     real *x_out, *r_out;         // [T, d], [T]
     act *norm_out_y;             // [T, d]
@@ -90,7 +92,7 @@ struct model {
     struct job_model opt;
     const struct ops *ops; // the backend
     enum gemm_kind gemm;   // of all products but the router's
-    int64_t T;             // batch_tokens that everything is sized for
+    int64_t T;             // tokens of a micro-batch that everything is sized for
     int64_t L;
     struct tensor *tensors;
     int n_tensors;
@@ -102,14 +104,16 @@ struct model {
     int64_t muon_stride;   // from thread to thread
     real *bias;            // [L_m, N_e], sigmoid router only; host memory
     struct part *parts;    // [n_parts]
-    int n_parts, n_active; // n_active: those that had rows in the last forward
+    int n_parts, n_active; // n_active: those that had rows of the last batch
     struct pool *pool;     // n_parts threads
-    int64_t n;             // rows of the last forward
+    int64_t n;             // rows of the last batch
     int64_t *loads;        // [L_m, N_e] its assignments to each expert
 };
 
 // Forward of p->n rows; train: with the gradient of the unembedding, and of what enters it.
 void part_forward(struct part *p, bool train);
+// Forward as far as the last router, for the loads alone; the last layer must be a MoE layer.
+void part_route(struct part *p);
 // All other gradients; reads the model's loads.
 void part_backward(struct part *p, double aux);
 // What the model's threads share out by number, whatever n_active is: slice i of the parameters

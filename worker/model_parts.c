@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all parts of a batch make together: the passes, the sum of their gradients, the balance
-// of the experts.
+// What all parts and micro-batches of a batch make together: the passes, the sum of their
+// gradients, the balance of the experts.
 #include "worker/model_impl.h"
 #include <string.h>
 
@@ -20,9 +20,17 @@ static int64_t min64(int64_t a, int64_t b)
 
 struct pass {
     struct model *m;
+    const int32_t *tokens, *targets; // the batch
+    int64_t micro;                   // its micro-batches
     bool train;
     double aux;
 };
+
+static void route_part(void *ctx, int i)
+{
+    const struct pass *pass = ctx;
+    part_route(&pass->m->parts[i]);
+}
 
 static void forward_part(void *ctx, int i)
 {
@@ -46,44 +54,50 @@ static void send_tokens(struct part *p)
     p->targets = to + p->T;
 }
 
-// A batch of fewer sequences than parts leaves the last parts idle.
-static void split(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n)
+static struct pass begin(struct model *m, const int32_t *tokens, const int32_t *targets,
+                         int64_t n)
 {
-    int64_t S = m->arch.S, sequences = n / S;
+    ASSERT(n > 0 && n % m->arch.S == 0);
     m->n = n;
-    m->n_active = (int)min64(m->n_parts, sequences);
-    for (int i = 0; i < m->n_active; i++) {
-        int64_t from = sequences * i / m->n_active * S,
-                to = sequences * (i + 1) / m->n_active * S;
+    memset(m->loads, 0, (size_t)(m->arch.L_m * m->arch.N_e) * sizeof *m->loads);
+    return (struct pass){
+        .m = m, .tokens = tokens, .targets = targets, .micro = (n + m->T - 1) / m->T};
+}
+
+// Gives micro-batch k to the parts; how many have rows. Micro-batches are as nearly alike as
+// whole sequences allow, the first ones the largest, so that a part that has rows of one had
+// rows of the first. One of fewer sequences than parts leaves the last parts idle.
+static int split(const struct pass *pass, int64_t k)
+{
+    struct model *m = pass->m;
+    int64_t S = m->arch.S, whole = m->n / S, each = whole / pass->micro,
+            more = whole % pass->micro, first = each * k + min64(k, more),
+            sequences = each + (k < more);
+    int active = (int)min64(m->n_parts, sequences);
+    if (k == 0)
+        m->n_active = active;
+    for (int i = 0; i < active; i++) {
+        int64_t from = sequences * i / active * S, to = sequences * (i + 1) / active * S;
         struct part *p = &m->parts[i];
         p->n = to - from;
-        p->tokens = tokens + from;
-        p->targets = targets + from;
+        p->tokens = pass->tokens + first * S + from;
+        p->targets = pass->targets + first * S + from;
+        p->add = k > 0;
         if (m->ops->device)
             send_tokens(p);
     }
+    return active;
 }
 
-static void sum_loads(struct model *m)
+static void add_loads(struct model *m, int active)
 {
     const struct arch *a = &m->arch;
-    memset(m->loads, 0, (size_t)(a->L_m * a->N_e) * sizeof *m->loads);
-    for (int i = 0; i < m->n_active; i++)
+    for (int i = 0; i < active; i++)
         for (int64_t l = 0; l < a->L_m; l++) {
             const int64_t *offset = m->parts[i].layers[a->L_d + l].a.offset;
             for (int64_t e = 0; e < a->N_e; e++)
                 m->loads[l * a->N_e + e] += offset[e + 1] - offset[e];
         }
-}
-
-void model_pass(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
-                bool train)
-{
-    ASSERT(n > 0 && n % m->arch.S == 0 && n <= m->T);
-    struct pass pass = {.m = m, .train = train};
-    split(m, tokens, targets, n);
-    pool_run(m->pool, m->n_active, forward_part, &pass);
-    sum_loads(m);
 }
 
 double model_loss(struct model *m)
@@ -96,10 +110,14 @@ double model_loss(struct model *m)
     return loss;
 }
 
-double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
-                     bool train)
+double model_forward(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n)
 {
-    model_pass(m, tokens, targets, n, train);
+    struct pass pass = begin(m, tokens, targets, n);
+    for (int64_t k = 0; k < pass.micro; k++) {
+        int active = split(&pass, k);
+        pool_run(m->pool, active, forward_part, &pass);
+        add_loads(m, active);
+    }
     return model_loss(m);
 }
 
@@ -119,10 +137,27 @@ static void sum_slice(void *ctx, int slice)
     }
 }
 
-void model_backward(struct model *m, double aux)
+// The balancing loss wants the whole batch's loads in the first backward pass: those of several
+// micro-batches are counted in a pass of their own.
+void model_gradients(struct model *m, const int32_t *tokens, const int32_t *targets, int64_t n,
+                     double aux)
 {
-    struct pass pass = {.m = m, .aux = aux};
-    pool_run(m->pool, m->n_active, backward_part, &pass);
+    struct pass pass = begin(m, tokens, targets, n);
+    bool ahead = pass.micro > 1 && aux > 0 && m->arch.L_m > 0;
+    pass.train = true;
+    pass.aux = aux;
+    for (int64_t k = 0; k < pass.micro && ahead; k++) {
+        int active = split(&pass, k);
+        pool_run(m->pool, active, route_part, &pass);
+        add_loads(m, active);
+    }
+    for (int64_t k = 0; k < pass.micro; k++) {
+        int active = split(&pass, k);
+        pool_run(m->pool, active, forward_part, &pass);
+        if (!ahead)
+            add_loads(m, active);
+        pool_run(m->pool, active, backward_part, &pass);
+    }
     if (m->n_active > 1)
         pool_run(m->pool, m->n_parts, sum_slice, m);
 }
@@ -155,6 +190,7 @@ double model_aux_loss(const struct model *m)
 {
     const struct arch *a = &m->arch;
     double loss = 0;
+    ASSERT(m->n <= m->T);
     if (m->n == 0)
         return 0;
     for (int i = 0; i < m->n_active; i++) {

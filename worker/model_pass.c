@@ -69,21 +69,28 @@ static void attention_block_fwd(struct part *p, struct layer *l)
     }
 }
 
+// A gradient that operations only add to, before the first of them.
+static void clear_grad(struct part *p, real *g, int64_t n)
+{
+    if (!p->add)
+        p->m->ops->clear(g, n);
+}
+
 // p->dx: in dL/dx2, out dL/dx. The norms' outputs are formed again.
 static void attention_block_bwd(struct part *p, struct layer *l)
 {
     const struct ops *ops = p->m->ops;
     const int64_t d = p->m->arch.d;
     const struct layer_acts *x = &l->a;
-    ops->clear(l->g.norm_attn, d);
+    clear_grad(p, l->g.norm_attn, d);
     if (p->m->opt.qk_norm) {
-        ops->clear(l->g.norm_q, p->m->arch.d_qkv);
-        ops->clear(l->g.norm_k, p->m->arch.d_qkv);
+        clear_grad(p, l->g.norm_q, p->m->arch.d_qkv);
+        clear_grad(p, l->g.norm_k, p->m->arch.d_qkv);
     }
     for (int64_t row = 0; row < p->n; row += p->chunk) {
         struct attention_sizes n = chunk(p, row);
         int64_t T = n.B * n.T, Q = n.Hq * n.D;
-        int add = row > 0 ? LINEAR_ADD_DW : 0;
+        int add = p->add || row > 0 ? LINEAR_ADD_DW : 0;
         act *qkv = x->qkv + row * n.ld;
         real *dx = p->dx + row * d;
         const act *o = x->o + row * Q, *qk = p->m->opt.qk_norm ? heads_fwd(p, l, qkv, n) : qkv;
@@ -99,6 +106,20 @@ static void attention_block_bwd(struct part *p, struct layer *l)
     }
 }
 
+// norm2's rows to experts. i: the layer's number among MoE layers.
+static void route(struct part *p, struct layer *l, int64_t i)
+{
+    const struct ops *ops = p->m->ops;
+    const struct arch *a = &p->m->arch;
+    struct layer_acts *x = &l->a;
+    int64_t T = p->n;
+    const real *bias = p->m->bias != NULL ? p->m->bias + i * a->N_e : NULL;
+    // The router's products stay unrounded: a choice of experts jumps where a number does not.
+    ops->linear_fwd(p->logits, x->norm2, l->p.router, T, a->d, a->N_e, GEMM_FULL);
+    ops->router_fwd(x->p, x->choice, x->w, x->total, p->logits, bias, T, router_kind(p));
+    ops->dispatch_plan(x->offset, x->token, x->slot, x->choice, T, a->N_e, a->K);
+}
+
 // out += routed experts + shared experts of norm2. i: the layer's number among MoE layers.
 static void moe_fwd(struct part *p, struct layer *l, int64_t i, real *out)
 {
@@ -106,11 +127,7 @@ static void moe_fwd(struct part *p, struct layer *l, int64_t i, real *out)
     const struct arch *a = &p->m->arch;
     struct layer_acts *x = &l->a;
     int64_t T = p->n, all[2] = {0, T};
-    const real *bias = p->m->bias != NULL ? p->m->bias + i * a->N_e : NULL;
-    // The router's products stay unrounded: a choice of experts jumps where a number does not.
-    ops->linear_fwd(p->logits, x->norm2, l->p.router, T, a->d, a->N_e, GEMM_FULL);
-    ops->router_fwd(x->p, x->choice, x->w, x->total, p->logits, bias, T, router_kind(p));
-    ops->dispatch_plan(x->offset, x->token, x->slot, x->choice, T, a->N_e, a->K);
+    route(p, l, i);
     ops->dispatch_weights(x->w_slot, x->w, x->slot, T * a->K);
     ops->ffn_fwd(out, x->gate_up, x->norm2, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
                  (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token, x->slot, a->K},
@@ -143,18 +160,18 @@ static void moe_bwd(struct part *p, struct layer *l, int64_t i, double aux)
     ops->ffn_bwd(p->dy, l->g.ffn.gate_up, l->g.ffn.down, p->dw_slot, p->dx, x->norm2,
                  x->gate_up, x->w_slot, l->p.ffn.gate_up, l->p.ffn.down,
                  (struct ffn_sizes){a->N_e, a->d, a->d_m, x->offset, x->token, x->slot, a->K},
-                 p->m->gemm, p->scratch);
+                 p->add, p->m->gemm, p->scratch);
     ops->dispatch_weights_bwd(p->dw, p->dw_slot, x->slot, T * a->K);
     balance_bwd(p, i, aux);
     ops->router_bwd(p->logits, p->dw, p->dp, x->p, x->choice, x->w, x->total, T,
                     router_kind(p));
     ops->linear_bwd(p->dy, l->g.router, p->logits, x->norm2, l->p.router, T, a->d, a->N_e,
-                    LINEAR_ADD_DX, GEMM_FULL);
+                    LINEAR_ADD_DX | (p->add ? LINEAR_ADD_DW : 0), GEMM_FULL);
     if (a->n_shared > 0)
         ops->ffn_bwd(p->dy, l->g.shared.gate_up, l->g.shared.down, NULL, p->dx, x->norm2,
                      x->sh_gate_up, NULL, l->p.shared.gate_up, l->p.shared.down,
                      (struct ffn_sizes){1, a->d, a->n_shared * a->d_m, all, NULL, NULL, 0},
-                     p->m->gemm, p->scratch);
+                     p->add, p->m->gemm, p->scratch);
 }
 
 // out = x2 + ffn(norm(x2))
@@ -190,9 +207,9 @@ static void ffn_block_bwd(struct part *p, int64_t i, double aux)
     else
         ops->ffn_bwd(p->dy, l->g.ffn.gate_up, l->g.ffn.down, NULL, p->dx, x->norm2, x->gate_up,
                      NULL, l->p.ffn.gate_up, l->p.ffn.down,
-                     (struct ffn_sizes){1, a->d, a->d_d, all, NULL, NULL, 0}, p->m->gemm,
-                     p->scratch);
-    ops->clear(l->g.norm_ffn, a->d);
+                     (struct ffn_sizes){1, a->d, a->d_d, all, NULL, NULL, 0}, p->add,
+                     p->m->gemm, p->scratch);
+    clear_grad(p, l->g.norm_ffn, a->d);
     ops->rmsnorm_bwd(p->dx, l->g.norm_ffn, p->dy, x->x2, l->p.norm_ffn, x->r2, T, a->d);
 }
 
@@ -208,8 +225,23 @@ void part_forward(struct part *p, bool train)
     }
     ops->rmsnorm_fwd(p->norm_out_y, p->r_out, p->x_out, p->norm_out, n, a->d);
     ops->unembed_xent(p->loss, train ? p->d_norm_out : NULL, train ? p->g_unembed : NULL,
-                      p->norm_out_y, p->unembed, p->targets, n, p->m->n, a->d, a->V, p->m->gemm,
-                      p->scratch);
+                      p->norm_out_y, p->unembed, p->targets, n, p->m->n, a->d, a->V, p->add,
+                      p->m->gemm, p->scratch);
+}
+
+void part_route(struct part *p)
+{
+    const struct ops *ops = p->m->ops;
+    const struct arch *a = &p->m->arch;
+    struct layer *last = &p->layers[p->m->L - 1];
+    ops->embed_fwd(p->layers[0].a.x, p->embed, p->tokens, p->n, a->d);
+    for (int64_t i = 0; i + 1 < p->m->L; i++) {
+        attention_block_fwd(p, &p->layers[i]);
+        ffn_block_fwd(p, i, p->layers[i + 1].a.x);
+    }
+    attention_block_fwd(p, last);
+    ops->rmsnorm_fwd(last->a.norm2, last->a.r2, last->a.x2, last->p.norm_ffn, p->n, a->d);
+    route(p, last, a->L_m - 1);
 }
 
 void part_backward(struct part *p, double aux)
@@ -218,7 +250,7 @@ void part_backward(struct part *p, double aux)
     const struct arch *a = &p->m->arch;
     int64_t n = p->n;
     ops->clear(p->dx, n * a->d);
-    ops->clear(p->g_norm_out, a->d);
+    clear_grad(p, p->g_norm_out, a->d);
     ops->rmsnorm_bwd(p->dx, p->g_norm_out, p->d_norm_out, p->x_out, p->norm_out, p->r_out, n,
                      a->d);
     for (int64_t i = p->m->L - 1; i >= 0; i--) {
@@ -226,6 +258,6 @@ void part_backward(struct part *p, double aux)
         attention_block_bwd(p, &p->layers[i]);
     }
     if (!p->m->opt.tied) // a tied one holds the unembedding's gradient already
-        ops->clear(p->g_embed, a->V * a->d);
+        clear_grad(p, p->g_embed, a->V * a->d);
     ops->embed_bwd(p->g_embed, p->dx, p->tokens, n, a->d);
 }

@@ -93,7 +93,7 @@ static enum err check_memory(const struct run *r)
            "available%s",
            1e-9 * (double)need, device ? "the device's " : "", 1e-9 * (double)e->mem_weights,
            1e-9 * (double)e->mem_grads, 1e-9 * (double)e->mem_optimizer,
-           r->job->train.batch_tokens, 1e-9 * (double)e->mem_activations, workspace,
+           job_micro_tokens(r->job), 1e-9 * (double)e->mem_activations, workspace,
            1e-9 * (double)have, device ? "; moetrain trains a job on one device" : "");
     ENSURE(!device || e->mem_total <= host, ERR_INPUT,
            "arch: the host's copy of weights and moments needs %.3g GB of memory, expected at "
@@ -288,8 +288,7 @@ static bool train_step(struct run *r, int64_t n)
     const struct job_train *t = &r->job->train;
     struct run_state *s = &r->state;
     int64_t step = s->step + 1;
-    model_pass(r->model, r->tokens, r->targets, n, true);
-    model_backward(r->model, t->aux);
+    model_gradients(r->model, r->tokens, r->targets, n, t->aux);
     double norm = model_clip(r->model, t->clip), loss = model_loss(r->model);
     if (!loss_is_sane(r, loss))
         return false;
@@ -315,8 +314,7 @@ static enum err validate(struct run *r, double *loss)
         n = r->data.val_windows - first;
         n = n < r->n_windows ? n : r->n_windows;
         TRY(data_held(&r->data, first, n, r->tokens, r->targets));
-        nats +=
-            (double)n * model_forward(r->model, r->tokens, r->targets, n * r->arch.S, false);
+        nats += (double)n * model_forward(r->model, r->tokens, r->targets, n * r->arch.S);
     }
     *loss = nats / (double)r->data.val_windows;
     return OK;
@@ -493,7 +491,7 @@ enum err train_run(const struct job *j, FILE *out)
     struct run r = {.job = j, .out = out};
     enum err e = prepare(&r);
     if (e == OK) {
-        e = model_create(&r.arch, &j->model, r.ops, r.gemm, j->train.batch_tokens, j->threads,
+        e = model_create(&r.arch, &j->model, r.ops, r.gemm, job_micro_tokens(j), j->threads,
                          &r.model);
         if (e == OK)
             e = model_reserve(r.model, j->train.optimizer);

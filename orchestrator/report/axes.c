@@ -96,7 +96,10 @@ static void fit_table(const struct page *p, const json_t *fit)
     for (size_t i = 0; i < n; i++) {
         const json_t *pt = json_array_get(points, i);
         fputs("<tr><td>", p->f);
-        html_job(p->f, jstr(pt, "job"));
+        if (json_object_get(pt, "prior"))
+            fprintf(p->f, "imported, line %.0f", jnum(pt, "prior"));
+        else
+            html_job(p->f, jstr(pt, "job"));
         fputs("</td>", p->f);
         cell_num(p->f, num_sig(jnum(pt, "t"), 5));
         cell_num(p->f, num_fixed(jnum(pt, "loss"), 4));

@@ -80,8 +80,10 @@ static int point_data(struct plot *c, const json_t *fit, bool outliers, size_t *
         if (jtrue(pt, "outlier") != outliers)
             continue;
         fprintf(c->set, "%.9g %.9g \"%s seed %.0f, %s %.4g, loss %.4f\"\n", jnum(pt, "t"),
-                height(fit, pt), plain_text(jstr(pt, "job")).s, jnum(pt, "seed"),
-                plain_text(jstr(fit, "axis")).s, jnum(pt, "t"), jnum(pt, "loss"));
+                height(fit, pt),
+                json_object_get(pt, "prior") ? "imported" : plain_text(jstr(pt, "job")).s,
+                jnum(pt, "seed"), plain_text(jstr(fit, "axis")).s, jnum(pt, "t"),
+                jnum(pt, "loss"));
         ++*n;
     }
     plot_data_end(c);

@@ -180,6 +180,10 @@ static void find_spans(struct runs *r, const json_t *records)
             if (k >= 0 && json_is_array(json_object_get(rec, "curve")))
                 r->v[k].curve = json_object_get(rec, "curve");
             add_span(r, rec, false);
+        } else if (strcmp(type, "import") == 0) {
+            const int k = runs_find(r, jstr(rec, "id"));
+            if (k >= 0 && json_is_array(json_object_get(rec, "curve")))
+                r->v[k].curve = json_object_get(rec, "curve");
         }
     }
     close_pauses(r);

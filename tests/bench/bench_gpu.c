@@ -17,6 +17,8 @@
 #include <time.h>
 
 #define RUNS 10
+#define BATCH 1048576 // tokens of the batch that is cut into micro-batches
+#define MICRO 4       // micro-batches of the batch that is timed
 enum { MOST_BUFFERS = 24, PATTERN = 1 << 20 };
 
 static struct bench {
@@ -50,6 +52,13 @@ static void print_floors(const struct gpu_size *s)
            "tensor cores' rate.\n",
            t.flops_step / 1e9, 1e3 * t.seconds_step, (double)s->tokens / t.seconds_step,
            100 * t.flops_step / H100_TENSOR / t.seconds_step);
+    double micro = BATCH / (double)s->tokens, batch = gpu_batch_floor(&t, micro);
+    printf(
+        "A batch of %d tokens in %.0f such micro-batches: %.3g s, %.3g tokens/s; the experts' "
+        "loads, counted ahead, are %.0f %% more FLOPs and %.0f %% of the time, adding "
+        "gradients %.0f %%.\n",
+        BATCH, micro, batch, BATCH / batch, 100 * t.flops_ahead / t.flops_step,
+        100 * micro * t.seconds_ahead / batch, 100 * (micro - 1) * t.seconds_add / batch);
 }
 
 // ---- buffers and time ----------------------------------------------------------------------
@@ -219,7 +228,7 @@ static void time_blocks(const char *fwd, const char *bwd, struct ffn_sizes n, in
     real *w_d = w + n.E * 2 * each, *dw_d = dw + n.E * 2 * each;
     b.ops->weights_changed(w, n.E * 3 * each);
     TIME(fwd, b.ops->ffn_fwd(y, gu, x, s, w, w_d, n, b.kind, NULL));
-    TIME(bwd, b.ops->ffn_bwd(y, dw, dw_d, ds, y, x, gu, s, w, w_d, n, b.kind, NULL));
+    TIME(bwd, b.ops->ffn_bwd(y, dw, dw_d, ds, y, x, gu, s, w, w_d, n, false, b.kind, NULL));
 }
 
 static void time_block(const char *fwd, const char *bwd, int64_t F)
@@ -267,7 +276,7 @@ static void time_unembed(void)
     double *loss = get(1, sizeof *loss);
     b.ops->weights_changed(w, V * d);
     TIME("unembed_xent",
-         b.ops->unembed_xent(loss, dx, dw, x, w, target, T, T, d, V, b.kind, NULL));
+         b.ops->unembed_xent(loss, dx, dw, x, w, target, T, T, d, V, false, b.kind, NULL));
     release();
 }
 
@@ -314,11 +323,11 @@ static void time_operations(void)
 
 // ---- the step -------------------------------------------------------------------------------
 
-// Seconds of the fastest of RUNS steps.
-static double best_step(struct model *m)
+// Seconds of the fastest of RUNS steps of so many micro-batches.
+static double best_step(struct model *m, int64_t micro)
 {
     const struct job_train train = {.beta1 = 0.9, .beta2 = 0.95, .wd = 0.1};
-    int64_t n = b.size->tokens;
+    int64_t n = micro * b.size->tokens;
     int32_t *tokens = malloc((size_t)(n + 1) * sizeof *tokens);
     double best = 1e9;
     if (tokens == NULL)
@@ -327,8 +336,7 @@ static double best_step(struct model *m)
         tokens[i] = (int32_t)rng_below(&b.rng, (uint64_t)b.size->arch.V);
     for (int i = 0; i < RUNS; i++) {
         double start = now();
-        model_pass(m, tokens, tokens + 1, n, true);
-        model_backward(m, 0.01);
+        model_gradients(m, tokens, tokens + 1, n, 0.01);
         model_clip(m, 1);
         model_step(m, &train, 1e-4, i + 1);
         model_loss(m);
@@ -349,7 +357,7 @@ static int run_size(bool json)
         return 1;
     }
     model_init(m, 1);
-    double step = best_step(m);
+    double step = best_step(m, 1), batch = best_step(m, MICRO);
     model_free(m);
     if (json) {
         json_t *arch = arch_to_json(&b.size->arch);
@@ -368,9 +376,12 @@ static int run_size(bool json)
     b.sum = 0;
     time_operations();
     printf("| sum of the calls | | %.4g | | | |\n| step | 1 | %.4g | %.4g | %.2f | |\n"
+           "| step of %d micro-batches | 1 | %.4g | %.4g | %.2f | |\n"
            "\n%.4g tokens/s, %.1f %% of the tensor cores' rate\n",
            1e6 * b.sum, 1e6 * step, 1e6 * b.costs.seconds_step, b.costs.seconds_step / step,
-           (double)b.size->tokens / step, 100 * b.costs.flops_step / H100_TENSOR / step);
+           MICRO, 1e6 * batch, 1e6 * gpu_batch_floor(&b.costs, MICRO),
+           gpu_batch_floor(&b.costs, MICRO) / batch, (double)b.size->tokens / step,
+           100 * b.costs.flops_step / H100_TENSOR / step);
     return 0;
 }
 

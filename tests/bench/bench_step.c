@@ -212,8 +212,7 @@ static void trial_step(struct trial *t, const struct size *s, clockid_t clock)
 {
     const struct job_train train = {.beta1 = 0.9, .beta2 = 0.95, .wd = 0.1};
     double start = read_clock(clock);
-    model_forward(t->m, t->tokens, t->tokens + 1, s->tokens, true);
-    model_backward(t->m, 0.01);
+    model_gradients(t->m, t->tokens, t->tokens + 1, s->tokens, 0.01);
     model_clip(t->m, 1);
     model_step(t->m, &train, 1e-3, ++t->step);
     double took = read_clock(clock) - start;

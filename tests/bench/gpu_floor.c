@@ -31,11 +31,12 @@ struct sizes {
     bool bf16;
 };
 
-static void add(struct gpu_costs *t, const char *op, double calls, double flops, double bytes,
-                bool tensor)
+// ahead: of the calls those of the pass that counts the experts' loads, were it made.
+static void add(struct gpu_costs *t, const char *op, double calls, double ahead, double flops,
+                double bytes, bool tensor)
 {
     if (calls > 0)
-        t->op[t->n++] = (struct gpu_cost){op, calls, flops, bytes, tensor};
+        t->op[t->n++] = (struct gpu_cost){op, calls, ahead, flops, bytes, tensor};
 }
 
 // x [T, I] (floats where the pass has them unrounded) -> y [T, O] of y bytes.
@@ -54,46 +55,46 @@ static void attention(struct gpu_costs *t, const struct sizes *s)
 {
     const double T = s->T,
                  scores = T * s->Q * (s->S + 1) / 2; // one product of scores: 2 x this
-    add(t, "linear_fwd qkv", s->L, 2 * T * s->d * s->W, product_bytes(s, s->d, s->W, s->a),
+    add(t, "linear_fwd qkv", s->L, s->L, 2 * T * s->d * s->W,
+        product_bytes(s, s->d, s->W, s->a), s->bf16);
+    add(t, "rope_fwd", s->L, s->L, 0, 2 * s->a * T * (s->Q + s->KV), false);
+    add(t, "attention_fwd", s->L, s->L, 4 * scores, s->a * T * (s->W + s->Q), s->bf16);
+    add(t, "linear_fwd_add o", s->L, s->L, 2 * T * s->Q * s->d, product_bytes(s, s->Q, s->d, 8),
         s->bf16);
-    add(t, "rope_fwd", s->L, 0, 2 * s->a * T * (s->Q + s->KV), false);
-    add(t, "attention_fwd", s->L, 4 * scores, s->a * T * (s->W + s->Q), s->bf16);
-    add(t, "linear_fwd_add o", s->L, 2 * T * s->Q * s->d, product_bytes(s, s->Q, s->d, 8),
-        s->bf16);
-    add(t, "linear_bwd o", s->L, 4 * T * s->Q * s->d, product_bwd_bytes(s, s->Q, s->d),
+    add(t, "linear_bwd o", s->L, 0, 4 * T * s->Q * s->d, product_bwd_bytes(s, s->Q, s->d),
         s->bf16);
     // do . o; do rounded; two passes over q, k, v, do; dq, dk, dv.
-    add(t, "attention_bwd", s->L, 10 * scores,
+    add(t, "attention_bwd", s->L, 0, 10 * scores,
         T * ((4 + s->a) * s->Q + s->r * s->Q + 2 * s->a * (s->W + s->Q) + 4 * s->W), s->bf16);
-    add(t, "rope_bwd", s->L, 0, 8 * T * (s->Q + s->KV), false);
-    add(t, "linear_bwd qkv", s->L, 4 * T * s->d * s->W, product_bwd_bytes(s, s->d, s->W),
+    add(t, "rope_bwd", s->L, 0, 0, 8 * T * (s->Q + s->KV), false);
+    add(t, "linear_bwd qkv", s->L, 0, 4 * T * s->d * s->W, product_bwd_bytes(s, s->d, s->W),
         s->bf16);
 }
 
 static void router(struct gpu_costs *t, const struct sizes *s)
 {
     const double T = s->T, d = s->d, E = s->E, wide = s->bf16 ? 6 * T * d : 0; // act to float
-    add(t, "linear_fwd router", s->L_m, 2 * T * d * E, wide + 4 * (T * d + E * d + T * E),
-        false);
-    add(t, "router_fwd", s->L_m, 0, 8 * T * E + 8 * T * s->K, false);
-    add(t, "dispatch_plan", s->L_m, 0, 16 * T * s->K, false);
-    add(t, "dispatch_weights", s->L_m, 0, 12 * T * s->K, false);
-    add(t, "dispatch_weights_bwd", s->L_m, 0, 12 * T * s->K, false);
-    add(t, "router_bwd", s->L_m, 0, 8 * T * E + 12 * T * s->K, false);
-    add(t, "linear_bwd router", s->L_m, 4 * T * d * E,
+    add(t, "linear_fwd router", s->L_m, s->L_m, 2 * T * d * E,
+        wide + 4 * (T * d + E * d + T * E), false);
+    add(t, "router_fwd", s->L_m, s->L_m, 0, 8 * T * E + 8 * T * s->K, false);
+    add(t, "dispatch_plan", s->L_m, s->L_m, 0, 16 * T * s->K, false);
+    add(t, "dispatch_weights", s->L_m, s->L_m - 1, 0, 12 * T * s->K, false);
+    add(t, "dispatch_weights_bwd", s->L_m, 0, 0, 12 * T * s->K, false);
+    add(t, "router_bwd", s->L_m, 0, 0, 8 * T * E + 12 * T * s->K, false);
+    add(t, "linear_bwd router", s->L_m, 0, 4 * T * d * E,
         wide + 4 * (T * E + E * d + 2 * T * d) + 4 * (T * E + T * d + E * d), false);
 }
 
 // E groups of together R rows, width F; gathered: rows are copied to their slots and back.
 static void ffn(struct gpu_costs *t, const struct sizes *s, const char *fwd, const char *bwd,
-                double calls, double E, double R, double F, bool gathered)
+                double calls, double ahead, double E, double R, double F, bool gathered)
 {
     const double d = s->d, a = s->a, w = E * F * d;
     double in = gathered ? 2 * a * R * d : 0, in_dy = (gathered ? 4 + a : s->r) * R * d,
            out = gathered ? 8 * R * d + 8 * s->T * d : 8 * R * d;
-    add(t, fwd, calls, 6 * R * d * F,
+    add(t, fwd, calls, ahead, 6 * R * d * F,
         in + a * (R * d + 2 * w + 2 * R * F) + 3 * a * R * F + a * (R * F + w) + out, s->bf16);
-    add(t, bwd, calls, 12 * R * d * F,
+    add(t, bwd, calls, 0, 12 * R * d * F,
         in + in_dy + a * (R * d + w) + 4 * R * F // dh
             + (4 + 5 * a) * R * F                // SwiGLU: dh, gate, up -> dgu, h
             + a * (R * d + R * F) + 4 * w        // dw_d
@@ -109,7 +110,7 @@ static void unembed(struct gpu_costs *t, const struct sizes *s)
     double rows = (double)CUDA_LOGITS_BYTES / (V * (s->bf16 ? 6 : 4));
     rows = (double)((int64_t)rows / 64 * 64);
     double chunks = (double)(((int64_t)T + (int64_t)rows - 1) / (int64_t)rows);
-    add(t, "unembed_xent", 1, 6 * T * d * V,
+    add(t, "unembed_xent", 1, 0, 6 * T * d * V,
         T * V * (4 + 8 + s->a + 2 * s->a) + 3 * s->a * T * d + 4 * T * d +
             chunks * (2 * s->a * V * d + 8 * V * d) - 4 * V * d,
         s->bf16);
@@ -117,6 +118,7 @@ static void unembed(struct gpu_costs *t, const struct sizes *s)
 
 struct gpu_costs gpu_costs_of(const struct gpu_size *size, bool bf16)
 {
+    static const char *const once[] = {"grad_square", "adamw_update"}; // a batch
     const struct arch *a = &size->arch;
     struct gpu_costs t = {.n = 0};
     struct job job = executed_job(a, false, size->tokens);
@@ -137,25 +139,38 @@ struct gpu_costs gpu_costs_of(const struct gpu_size *size, bool bf16)
                             .a = bf16 ? 2 : 4,
                             .r = bf16 ? 6 : 0,
                             .bf16 = bf16};
-    add(&t, "embed_fwd", 1, 0, 8 * T * d, false);
-    add(&t, "rmsnorm_fwd", 3 * s.L + 1, 0, (4 + s.a) * T * d, false);
-    add(&t, "copy", 2 * s.L, 0, 8 * T * d, false);
-    add(&t, "clear rows", s.L + 1, 0, 4 * T * d, false);
-    add(&t, "clear embedding", 1, 0, 4 * s.V * d, false);
+    add(&t, "embed_fwd", 1, 1, 0, 8 * T * d, false);
+    add(&t, "rmsnorm_fwd", 3 * s.L + 1, 2 * s.L, 0, (4 + s.a) * T * d, false);
+    add(&t, "copy", 2 * s.L, 2 * s.L - 1, 0, 8 * T * d, false);
+    add(&t, "clear rows", s.L + 1, 0, 0, 4 * T * d, false);
+    add(&t, "clear embedding", 1, 0, 0, 4 * s.V * d, false);
     attention(&t, &s);
     router(&t, &s);
-    ffn(&t, &s, "ffn_fwd routed", "ffn_bwd routed", s.L_m, s.E, T * s.K, (double)a->d_m, true);
-    ffn(&t, &s, "ffn_fwd shared", "ffn_bwd shared", a->n_shared > 0 ? s.L_m : 0, 1, T,
-        (double)(a->n_shared * a->d_m), false);
-    ffn(&t, &s, "ffn_fwd dense", "ffn_bwd dense", s.L_d, 1, T, (double)a->d_d, false);
+    ffn(&t, &s, "ffn_fwd routed", "ffn_bwd routed", s.L_m, s.L_m - 1, s.E, T * s.K,
+        (double)a->d_m, true);
+    ffn(&t, &s, "ffn_fwd shared", "ffn_bwd shared", a->n_shared > 0 ? s.L_m : 0, s.L_m - 1, 1,
+        T, (double)(a->n_shared * a->d_m), false);
+    ffn(&t, &s, "ffn_fwd dense", "ffn_bwd dense", s.L_d, s.L_d, 1, T, (double)a->d_d, false);
     unembed(&t, &s);
-    add(&t, "rmsnorm_bwd", 2 * s.L + 1, 0, 16 * T * d, false);
-    add(&t, "embed_bwd", 1, 0, 12 * T * d, false);
-    add(&t, "grad_square", 1, 0, 4 * t.params, false);
-    add(&t, "adamw_update", 1, 0, (28 + (bf16 ? 2 : 0)) * t.params, false);
+    add(&t, "rmsnorm_bwd", 2 * s.L + 1, 0, 0, 16 * T * d, false);
+    add(&t, "embed_bwd", 1, 0, 0, 12 * T * d, false);
+    add(&t, once[0], 1, 0, 0, 4 * t.params, false);
+    add(&t, once[1], 1, 0, 0, (28 + (bf16 ? 2 : 0)) * t.params, false);
     for (int i = 0; i < t.n; i++) {
         t.flops_step += t.op[i].calls * t.op[i].flops;
         t.seconds_step += t.op[i].calls * gpu_floor(&t.op[i]);
+        t.flops_ahead += t.op[i].ahead * t.op[i].flops;
+        t.seconds_ahead += t.op[i].ahead * gpu_floor(&t.op[i]);
+        if (t.op[i].op == once[0] || t.op[i].op == once[1])
+            t.seconds_once += gpu_floor(&t.op[i]);
     }
+    // All but the embedding's are read before they are written; that one is not cleared.
+    t.seconds_add = 4 * (t.params - 2 * s.V * d) / H100_MEMORY;
     return t;
+}
+
+double gpu_batch_floor(const struct gpu_costs *t, double micro)
+{
+    return micro * (t->seconds_step - t->seconds_once + t->seconds_ahead) + t->seconds_once +
+           (micro - 1) * t->seconds_add;
 }

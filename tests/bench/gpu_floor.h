@@ -23,6 +23,7 @@ enum { GPU_SIZES = 3, GPU_MOST_OPS = 32 };
 struct gpu_cost { // of one call
     const char *op;
     double calls; // a step
+    double ahead; // of those that only count the experts' loads, see gpu_batch_floor
     double flops, bytes;
     bool tensor; // the FLOPs are products of bf16
 };
@@ -30,9 +31,15 @@ struct gpu_costs {
     int n;
     struct gpu_cost op[GPU_MOST_OPS];
     double params, flops_step, seconds_step; // the floor of a step
+    double flops_ahead, seconds_ahead;       // of the pass ahead of it
+    double seconds_once, seconds_add;        // of the optimizer; of adding to gradients
 };
 
 struct gpu_costs gpu_costs_of(const struct gpu_size *s, bool bf16);
 double gpu_floor(const struct gpu_cost *c); // seconds of one call
+// Seconds of a step whose batch is `micro` micro-batches of the size's tokens, at least two:
+// each passes forward as far as the last router, then forward and backward
+// (worker/model_parts.c).
+double gpu_batch_floor(const struct gpu_costs *t, double micro);
 const char *gpu_limit(const struct gpu_cost *c);
 #endif

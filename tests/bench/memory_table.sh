@@ -24,7 +24,8 @@ tail -c 2000000 "$kjv" >"$work/b.bin"
 row() {
     local mark=$1 name=$2 L_d=1 L_m=2 d=32 d_d=96 d_qkv=16 d_m=32 N_q=2 N_kv=1 S=64 N_e=8 K=2 \
         shared=1 V=0 batch=1024 threads=1 optimizer='"adamw"' router='"softmax"' tied=false \
-        qk_norm=false precision='"f32"' kind='"text"' paths="\"$work/tiny.txt\"" checkpoint='{}' init='{}' ramp=0
+        qk_norm=false precision='"f32"' kind='"text"' paths="\"$work/tiny.txt\"" checkpoint='{}' init='{}' ramp=0 \
+        micro=0
     [[ $quick && $mark != quick ]] && return
     shift 2
     local "$@"
@@ -33,7 +34,7 @@ row() {
  "N_q": $N_q, "N_kv": $N_kv, "S": $S, "N_e": $N_e, "K": $K, "n_shared": $shared, "V": $V},
  "data": {"kind": $kind, "paths": [$paths], "held": 0.3},
  "train": {"tokens": $((2 * batch)), "batch_tokens": $batch, "lr": 0.001, "optimizer": $optimizer,
- "precision": $precision, "batch_ramp": $ramp}, "model": {"router": $router, "tied": $tied, "qk_norm": $qk_norm},
+ "precision": $precision, "batch_ramp": $ramp, "micro_tokens": $micro}, "model": {"router": $router, "tied": $tied, "qk_norm": $qk_norm},
  "val": {"tokens": $S}, "threads": $threads, "checkpoint": $checkpoint, "init": $init}
 JOB
     "$moetrain" "$work/job.json" >"$work/out" 2>"$work/err" || {
@@ -61,6 +62,8 @@ row full "64 tokens a step" batch=64
 row full "8192 tokens a step" batch=8192
 row full "32768 tokens a step" batch=32768
 row full "a batch that grows" batch=8192 ramp=0.5
+row quick "8192 tokens a step, 1024 at a time" batch=8192 micro=1024
+row full "the same, 3 threads" batch=8192 micro=1024 threads=3
 row quick "S 1024" S=1024 batch=4096
 row full "S 4096, one sequence" S=4096 batch=4096
 row full "dense" L_d=3 L_m=0

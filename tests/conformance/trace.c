@@ -95,9 +95,8 @@ static enum err one_step(struct trace *t, int64_t step, int32_t *tokens, int32_t
     TRY(data_batch(&t->data, seen / S, n / S, tokens, targets));
     TRY(put(t->batches, tokens, sizeof *tokens, n));
     TRY(put(t->batches, targets, sizeof *targets, n));
-    double loss = model_forward(t->model, tokens, targets, n, true);
-    double aux = model_aux_loss(t->model);
-    model_backward(t->model, o->aux);
+    model_gradients(t->model, tokens, targets, n, o->aux);
+    double loss = model_loss(t->model), aux = model_aux_loss(t->model);
     if (step == 1)
         TRY(put_reals(t, "grads", model_grads(t->model)));
     model_clip(t->model, o->clip);

@@ -40,6 +40,7 @@ static void random_job(struct rng *r, struct job *j)
     j->train.optimizer = (enum job_optimizer)pick(r, 0, 1);
     j->train.precision = (enum job_precision)pick(r, 0, 1);
     j->train.batch_ramp = rng_uniform(r);
+    j->train.micro_tokens = pick(r, 0, 1) ? pick(r, 1, 1 << 20) : 0;
     j->train.warmup = random_number(r, 0, 0.5);
     j->train.decay = random_number(r, 0, 0.5);
     j->train.wd = random_number(r, 0, 1);
@@ -178,6 +179,7 @@ static void test_id(void)
     ID_AFTER(snprintf(b.data.paths[0], 8, "c/b.txt"), true);
     ID_AFTER(snprintf(b.data.paths[0], 8, "a/c.txt"), false);
     ID_AFTER(b.train.seed++, false);
+    ID_AFTER(b.train.micro_tokens = 128, false);
     ID_AFTER(b.train.lr *= 1 + 3e-16, false);
     ID_AFTER(b.arch.N_e++, false);
     ID_AFTER(b.val.tokens++, false);
@@ -195,6 +197,28 @@ static void test_id(void)
     ID_AFTER(b.init.hash[0] = '1', false);
     ID_AFTER(b.init.from[0] = 0, false);
     job_free(&a);
+}
+
+// Whole sequences, one at least, no more than the batch.
+static void test_micro(void)
+{
+    struct job j;
+    job_init(&j);
+    j.arch.S = 64, j.train.batch_tokens = 640;
+    const struct {
+        int64_t micro, expected;
+    } cases[] = {{0, 640}, {1, 64}, {64, 64}, {127, 64}, {200, 192}, {640, 640}, {9999, 640}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        j.train.micro_tokens = cases[i].micro;
+        CHECK(job_micro_tokens(&j) == cases[i].expected);
+    }
+    snprintf(j.device, sizeof j.device, "cuda");
+    j.train.micro_tokens = 0;
+    CHECK(job_micro_tokens(&j) == 640);
+    j.arch.S = 1000, j.train.batch_tokens = 1000000;
+    CHECK(job_micro_tokens(&j) == JOB_DEVICE_MICRO / 1000 * 1000);
+    j.arch.S = 100000;
+    CHECK(job_micro_tokens(&j) == 100000);
 }
 
 // One change to the minimal job: `object` "" is the top level; value NULL deletes the key.
@@ -260,6 +284,8 @@ static void test_wrong_values(void)
         {"train", "optimizer", "\"sgd\"", "optimizer: expected one of adamw, muon"},
         {"train", "precision", "\"fp8\"", "precision: expected one of f32, bf16"},
         {"train", "batch_ramp", "1.5", "batch_ramp"},
+        {"train", "micro_tokens", "-1", "micro_tokens: expected an integer from 0"},
+        {"train", "micro_tokens", "0.5", "micro_tokens: expected an integer"},
         {"data", "eot", "7", "eot: expected with kind nanogpt or llmc only, found 7"},
         {"train", "warmup", "0.9", "warmup + decay: expected at most 1"},
         {"train", "betas", "[0.9]", "betas"},
@@ -446,6 +472,7 @@ int main(void)
     test_round_trip();
     test_ramp();
     test_id();
+    test_micro();
     test_wrong_values();
     test_any_value_anywhere();
     test_mutated_bytes();

@@ -56,9 +56,12 @@ int main(void)
                                 .init_scale = 1};
         int64_t batch = a.S * pick(&r, 1, 3);
         int threads = (int)pick(&r, 1, 4); // sometimes more than sequences
+        int64_t micro = i % 3 > 0 ? pick(&r, 1, batch) : 0;
         struct model *m;
-        CHECK(model_create(&a, &opt, ops_cpu(), GEMM_FULL, batch, threads, &m) == OK);
         struct job job = executed_job(&a, opt.tied, batch);
+        job.train.micro_tokens = micro;
+        CHECK(model_create(&a, &opt, ops_cpu(), GEMM_FULL, job_micro_tokens(&job), threads,
+                           &m) == OK);
         job.model.qk_norm = opt.qk_norm;
         job.threads = threads;
         struct executed e = executed_of(&job);

@@ -243,7 +243,8 @@ static void attentions(void)
 // ---- the loss
 // ---------------------------------------------------------------------------------
 
-static void unembed(int64_t T, int64_t n, int64_t C, int64_t V, double sd, int skip)
+// add: loss and gradient of the weights are added to others, too.
+static void unembed(int64_t T, int64_t n, int64_t C, int64_t V, double sd, bool add, int skip)
 {
     op_begin(skip, &(struct ops_sizes){.T = T, .R = T, .d = C, .V = V},
              "unembed %d/%dx%dx%d/%g+%d", (int)T, (int)n, (int)C, (int)V, sd, skip);
@@ -257,14 +258,23 @@ static void unembed(int64_t T, int64_t n, int64_t C, int64_t V, double sd, int s
     int32_t *target = op_ints(host, T);
     // Logits up to 5 sd sqrt(C): their errors are multiplied by as much in the exponent.
     const double z = 5 * sd * sqrt(c) + 1;
-    run.ops->unembed_xent(at, NULL, NULL, x, w, target, T, n, C, V, run.kind, run.scratch);
+    run.ops->unembed_xent(at, NULL, NULL, x, w, target, T, n, C, V, false, run.kind,
+                          run.scratch);
     run.ops->download(&loss, at, sizeof loss);
     op_emit_host("only loss", &loss, 1, z * c + v);
-    run.ops->unembed_xent(at, dx, dw, x, w, target, T, n, C, V, run.kind, run.scratch);
+    run.ops->unembed_xent(at, dx, dw, x, w, target, T, n, C, V, false, run.kind, run.scratch);
     run.ops->download(&loss, at, sizeof loss);
     op_emit_host("loss", &loss, 1, z * c + v);
     op_emit("dx", dx, T * C, z * z * c + 2 * v + 8);
     op_emit("dw", dw, V * C, z * z * c + v + (double)T);
+    if (add) {
+        real *sum = op_normal(V * C, .1);
+        run.ops->unembed_xent(at, dx, sum, x, w, target, T, n, C, V, true, run.kind,
+                              run.scratch);
+        run.ops->download(&loss, at, sizeof loss);
+        op_emit_host("loss added", &loss, 1, z * c + v + 1);
+        op_emit("dw added", sum, V * C, z * z * c + v + (double)T + 1);
+    }
     free(host);
     op_end();
 }
@@ -280,7 +290,8 @@ static void unembeds(void)
         {130, 130, 8, 1024, 1}, {66, 66, 64, 511, .2}, {64, 64, 12, 97, 8},
     };
     EACH(i, shapes, 3)
-    unembed(shapes[i].T, shapes[i].n, shapes[i].C, shapes[i].V, shapes[i].sd, (int)(i % 2));
+    unembed(shapes[i].T, shapes[i].n, shapes[i].C, shapes[i].V, shapes[i].sd, i % 2 == 0,
+            (int)(i % 2));
 }
 
 // ---- optimizers and the small ones

@@ -160,9 +160,9 @@ static void add_from_stored_gates(real *y, const real *gu, const real *s, const 
 }
 
 // K = 0: rows are their own tokens, not weighted: a dense block. whole: gates of at least 32,
-// so that silu is exact.
+// so that silu is exact. add: gradients of weights are added to others, too.
 static void ffn(int64_t T, int64_t E, int64_t K, int64_t used, int64_t C, int64_t F, bool whole,
-                int skip)
+                bool add, int skip)
 {
     int64_t R = K > 0 ? T * K : T;
     op_begin(skip,
@@ -181,6 +181,8 @@ static void ffn(int64_t T, int64_t E, int64_t K, int64_t used, int64_t C, int64_
     real *s = K > 0 ? op_normal(R, 1) : NULL, *ds = K > 0 ? op_unset(R) : NULL;
     real *y = op_normal(T * C, 1), *dy = op_normal(T * C, 1), *dx = op_normal(T * C, 1);
     real *dw_gu = op_unset(E * 2 * F * C), *dw_d = op_unset(E * C * F);
+    real *sum_gu = whole ? op_whole(E * 2 * F * C, 4) : op_normal(E * 2 * F * C, 1),
+         *sum_d = whole ? op_whole(E * C * F, 4) : op_normal(E * C * F, 1);
     if (whole) {
         double *ones = malloc((size_t)(E * 2 * F * C + T * C) * sizeof *ones);
         for (int64_t i = 0; i < E * 2 * F * C; i++)
@@ -202,12 +204,19 @@ static void ffn(int64_t T, int64_t E, int64_t K, int64_t used, int64_t C, int64_
         run.ops->ffn_fwd(y, gu, x, s, w_gu, w_d, n, run.kind, run.scratch);
     op_emit("y", y, T * C, exact * (2 * (c + f) + 12 + (double)K));
     op_emit_acts("gu", gu, R * 2 * F, exact * c);
-    run.ops->ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, run.kind, run.scratch);
+    run.ops->ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, false, run.kind,
+                     run.scratch);
     op_emit("dx", dx, T * C, exact * (2 * (2 * c + 2 * f) + 20 + (double)K));
     op_emit("dw_gu", dw_gu, E * 2 * F * C, exact * (2 * c + 16 + (double)T));
     op_emit("dw_d", dw_d, E * C * F, exact * (c + 12 + (double)T));
     if (ds != NULL)
         op_emit("ds", ds, R, exact * (2 * c + f + 12));
+    if (add) {
+        run.ops->ffn_bwd(dx, sum_gu, sum_d, ds, dy, x, gu, s, w_gu, w_d, n, true, run.kind,
+                         run.scratch);
+        op_emit("dw_gu added", sum_gu, E * 2 * F * C, exact * (2 * c + 17 + (double)T));
+        op_emit("dw_d added", sum_d, E * C * F, exact * (c + 13 + (double)T));
+    }
     op_end();
 }
 
@@ -228,5 +237,5 @@ void ffns(void)
     };
     EACH(i, shapes, 5)
     ffn(shapes[i].T, shapes[i].E, shapes[i].K, shapes[i].used, shapes[i].C, shapes[i].F,
-        shapes[i].whole, (int)(i % 2));
+        shapes[i].whole, i % 2 == 0, (int)(i % 2));
 }

@@ -14,7 +14,7 @@ static double taken(const struct job *job)
     CHECK(ops_cuda(bf16, &ops) == OK);
     int64_t before = ops->available();
     CHECK(model_create(&job->arch, &job->model, ops, bf16 ? GEMM_BF16 : GEMM_FULL,
-                       job->train.batch_tokens, 1, &m) == OK);
+                       job_micro_tokens(job), 1, &m) == OK);
     CHECK(model_reserve(m, job->train.optimizer) == OK);
     double bytes = (double)(before - ops->available());
     model_free(m);
@@ -29,6 +29,8 @@ int main(void)
     for (int i = 0; i < 40; i++) {
         struct arch a = random_arch(&r);
         struct job job = executed_job(&a, pick(&r, 0, 1) == 1, a.S * pick(&r, 1, 9));
+        if (i % 3 > 0) // cut into micro-batches, some of one sequence
+            job.train.micro_tokens = pick(&r, 1, job.train.batch_tokens);
         job.model.qk_norm = i % 2 == 1;
         job.train.precision = i % 4 < 2 ? PRECISION_BF16 : PRECISION_F32;
         job.train.optimizer = i % 8 < 4 ? OPTIMIZER_MUON : OPTIMIZER_ADAMW;

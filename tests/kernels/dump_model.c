@@ -50,8 +50,8 @@ int main(int argc, char **argv)
         model_params(m)[i] = (real)(float)((double)model_params(m)[i] * 1.5);
     for (int32_t i = 0; i <= N; i++)
         tokens[i] = (i * i + i / 3) % 70;
-    real loss = (real)model_forward(m, tokens, tokens + 1, N, true);
-    model_backward(m, .01);
+    model_gradients(m, tokens, tokens + 1, N, .01);
+    real loss = (real)model_loss(m);
     emit("loss", 0, &loss, 1);
     const struct tensor *t = model_tensors(m, &tensors);
     for (int i = 0; i < tensors; i++)

@@ -143,7 +143,7 @@ static void dump_ffn(enum gemm_kind kind)
         token[i] = i * 7 % R / 2;
     const struct ffn_sizes n = {E, C, F, offset, token, NULL, 0};
     ffn_fwd(y, gu, x, s, w_gu, w_d, n, kind, scratch);
-    ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, kind, scratch);
+    ffn_bwd(dx, dw_gu, dw_d, ds, dy, x, gu, s, w_gu, w_d, n, false, kind, scratch);
     emit("ffn y", y, R * C, 2 * (C + F) + 12);
     emit("ffn dx", dx, R * C, 2 * (2 * C + 2 * F) + 20);
     emit("ffn dw_gu", dw_gu, E * 2 * F * C, 2 * C + 16 + R);
@@ -179,7 +179,7 @@ static void dump_unembed(enum gemm_kind kind)
     for (int i = 0; i < N; i++)
         target[i] = (int32_t)(i * 11 % V);
     double mean;
-    unembed_xent(&mean, dx, dw, x, w, target, N, N, C, V, kind, scratch);
+    unembed_xent(&mean, dx, dw, x, w, target, N, N, C, V, false, kind, scratch);
     real loss = (real)mean;
     // Logits up to 8: their errors are multiplied by as much in the exponent's argument.
     emit("unembed loss", &loss, 1, 8 * C + V);

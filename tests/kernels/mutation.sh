@@ -51,12 +51,16 @@ mutate attention 's/v_exp(v_load(st + at) - l)/v_exp(v_load(st + at))/'
 mutate swiglu 's/silu \* (1 - sigmoid)/silu * (1 + sigmoid)/'
 mutate swiglu 's/ds\[t\] = v_sum(sum)/ds[t] = st * v_sum(sum)/'
 mutate ffn 's/i > first, dw_gu/false, dw_gu/'
+mutate ffn 's/add || i > first, dw_d/i > first, dw_d/'
+mutate ffn 's/first == end \&\& !add/first == end/'
 mutate ffn 's/dispatch_scatter(y, buffer, n.token + i/dispatch_scatter(y, buffer, n.token/'
 mutate dispatch 's/by_token\[i\] = by_slot\[slot\[i\]\]/by_token[i] = by_slot[i]/'
 mutate router 's/picked += dw\[k\] \* w\[k\]/picked -= dw[k] * w[k]/'
 mutate router 's/q \* (1 - q) \/ total\[t\]/q \/ total[t]/'
 mutate unembed 's/z\[target\] -= scale/z[target] -= 0/'
 mutate unembed 's/r > 0, dw/false, dw/'
+mutate unembed 's/add || r > 0/r > 0/'
+mutate unembed 's/(add ? \*loss : 0)/0/'
 
 rm -rf "$work"
 echo "$mutants mutants, $survivors survive"

@@ -18,6 +18,26 @@
         grad_check(op, f, ctx, in_, (int)(sizeof in_ / sizeof *in_), stride);                  \
     } while (0)
 
+// sum: what adding dw to random numbers of a stream made; in another order of at most some
+// hundred sums, each off by 1e-16 of what it reaches.
+static void check_added(const char *name, const real *sum, uint64_t stream, const real *dw,
+                        int64_t n)
+{
+    real *before = grad_random(n, 1, stream);
+    double largest = 1, worst = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double error = fabs((double)sum[i] - ((double)before[i] + (double)dw[i]));
+        largest = fmax(largest, fabs((double)dw[i]));
+        worst = error <= worst ? worst : error; // NaN stays
+    }
+    test_checks++;
+    if (!(worst <= 1e-12 * largest)) {
+        test_failures++;
+        fprintf(stderr, "%s: added: error %.3g of the largest %.3g\n", name, worst, largest);
+    }
+    free(before);
+}
+
 struct linear {
     real *y, *x, *w, *dy;
     int64_t T, I, O;
@@ -211,11 +231,17 @@ static void test_ffn(int64_t E, const int64_t *offset, bool tokens, int64_t stri
     real *dx = calloc((size_t)(R * C), sizeof *dx), *ds = grad_output(R);
     real *dw_gu = grad_output(E * 2 * F * C), *dw_d = grad_output(E * C * F);
     ffn_loss(&c);
-    ffn_bwd(dx, dw_gu, dw_d, ds, c.dy, c.x, c.gu, c.s, c.w_gu, c.w_d, c.n, GEMM_FULL,
+    ffn_bwd(dx, dw_gu, dw_d, ds, c.dy, c.x, c.gu, c.s, c.w_gu, c.w_d, c.n, false, GEMM_FULL,
             c.scratch);
     CHECK_GRAD("ffn", ffn_loss, &c, stride, {"x", c.x, dx, R * C}, {"s", c.s, ds, R});
     CHECK_GRAD("ffn", ffn_loss, &c, 1, {"w_gu", c.w_gu, dw_gu, E * 2 * F * C},
                {"w_d", c.w_d, dw_d, E * C * F});
+    real *sum_gu = grad_random(E * 2 * F * C, 1, 31), *sum_d = grad_random(E * C * F, 1, 32);
+    ffn_bwd(dx, sum_gu, sum_d, ds, c.dy, c.x, c.gu, c.s, c.w_gu, c.w_d, c.n, true, GEMM_FULL,
+            c.scratch);
+    check_added("ffn w_gu", sum_gu, 31, dw_gu, E * 2 * F * C);
+    check_added("ffn w_d", sum_d, 32, dw_d, E * C * F);
+    free(sum_gu), free(sum_d);
     free(c.y), free(c.gu), free(c.x), free(c.s), free(c.w_gu), free(c.w_d), free(c.dy);
     free(c.scratch), free(dx), free(ds), free(dw_gu), free(dw_d), free(token);
 }
@@ -310,8 +336,8 @@ static double unembed_loss(void *ctx)
 {
     struct unembed *c = ctx;
     double loss;
-    unembed_xent(&loss, NULL, NULL, c->x, c->w, c->target, c->T, c->n, c->C, c->V, GEMM_FULL,
-                 c->scratch);
+    unembed_xent(&loss, NULL, NULL, c->x, c->w, c->target, c->T, c->n, c->C, c->V, false,
+                 GEMM_FULL, c->scratch);
     return loss;
 }
 
@@ -325,11 +351,19 @@ static void test_unembed(int64_t T, int64_t stride)
         c.target[t] = (int32_t)(t * 5 % c.V);
     real *dx = grad_output(T * c.C), *dw = grad_output(c.V * c.C);
     double loss;
-    unembed_xent(&loss, dx, dw, c.x, c.w, c.target, T, c.n, c.C, c.V, GEMM_FULL, c.scratch);
+    unembed_xent(&loss, dx, dw, c.x, c.w, c.target, T, c.n, c.C, c.V, false, GEMM_FULL,
+                 c.scratch);
     CHECK(loss == unembed_loss(&c));
     CHECK_GRAD("unembed", unembed_loss, &c, stride, {"x", c.x, dx, T * c.C});
     CHECK_GRAD("unembed", unembed_loss, &c, 1, {"w", c.w, dw, c.V * c.C});
+    real *sum = grad_random(c.V * c.C, 1, 33);
+    double twice = loss;
+    unembed_xent(&twice, dx, sum, c.x, c.w, c.target, T, c.n, c.C, c.V, true, GEMM_FULL,
+                 c.scratch);
+    CHECK(twice == 2 * loss);
+    check_added("unembed w", sum, 33, dw, c.V * c.C);
     free(c.x), free(c.w), free(c.scratch), free(c.target), free(dx), free(dw);
+    free(sum);
 }
 
 int main(void)

@@ -224,8 +224,8 @@ static struct run run_new(const struct arch *a, const struct job_model *o, int64
 
 static double step(struct run *r, const struct job_train *t, int64_t i)
 {
-    double loss = model_forward(r->m, r->tokens, r->tokens + 1, r->n, true);
-    model_backward(r->m, .01);
+    model_gradients(r->m, r->tokens, r->tokens + 1, r->n, .01);
+    double loss = model_loss(r->m);
     model_clip(r->m, 1);
     model_step(r->m, t, .01, i);
     model_balance_bias(r->m, .01);
@@ -267,9 +267,9 @@ static void model_with_one_expert(void)
             from += t[i].count;
         }
     CHECK(from == model_n_params(a.m));
-    double la = model_forward(a.m, a.tokens, a.tokens + 1, 32, true);
-    CHECK_REL(model_forward(b.m, b.tokens, b.tokens + 1, 32, true), la, CLOSE);
-    model_backward(a.m, 0), model_backward(b.m, .1);
+    model_gradients(a.m, a.tokens, a.tokens + 1, 32, 0);
+    model_gradients(b.m, b.tokens, b.tokens + 1, 32, .1);
+    CHECK_REL(model_loss(b.m), model_loss(a.m), CLOSE);
     CHECK_REL(model_clip(b.m, 0), model_clip(a.m, 0), CLOSE);
     CHECK_NEAR(model_aux_loss(b.m), 1, CLOSE); // perfectly balanced
     CHECK(model_balance(b.m) == 1);
@@ -285,8 +285,8 @@ static void idle_experts(void)
     for (int i = 0; i < n; i++)
         if (t[i].role == T_ROUTER)
             memset(model_params(r.m) + t[i].offset, 0, (size_t)t[i].count * sizeof(real));
-    CHECK(isfinite(model_forward(r.m, r.tokens, r.tokens + 1, 64, true)));
-    model_backward(r.m, .01);
+    model_gradients(r.m, r.tokens, r.tokens + 1, 64, .01);
+    CHECK(isfinite(model_loss(r.m)));
     CHECK(model_balance(r.m) == 2); // half of the experts do everything
     CHECK_NEAR(model_aux_loss(r.m), 1, CLOSE);
     for (int i = 0; i < n; i++)
@@ -301,9 +301,9 @@ static void idle_experts(void)
 static void sequences_are_independent(void)
 {
     struct run r = run_new(&base, &softmax, 32);
-    double both = model_forward(r.m, r.tokens, r.tokens + 1, 32, false);
-    double one = model_forward(r.m, r.tokens, r.tokens + 1, 16, false);
-    double two = model_forward(r.m, r.tokens + 16, r.tokens + 17, 16, false);
+    double both = model_forward(r.m, r.tokens, r.tokens + 1, 32);
+    double one = model_forward(r.m, r.tokens, r.tokens + 1, 16);
+    double two = model_forward(r.m, r.tokens + 16, r.tokens + 17, 16);
     CHECK_REL((one + two) / 2, both, CLOSE);
     struct arch shortest = base;
     shortest.S = 1;
@@ -327,11 +327,11 @@ static void qk_norm_forgets_lengths(void)
         for (int i = 0; i < n; i++)
             for (int64_t j = 0; j < t[i].count && (t[i].role == T_Q || t[i].role == T_K); j++)
                 model_params(r.m)[t[i].offset + j] *= factor;
-        loss[k] = model_forward(r.m, r.tokens, r.tokens + 1, 32, false);
+        loss[k] = model_forward(r.m, r.tokens, r.tokens + 1, 32);
     }
     CHECK(loss[1] == loss[2]);
     CHECK_NEAR(loss[0], loss[1], 1e-3); // eps against mean squares of about 1
-    CHECK(fabs(model_forward(plain.m, r.tokens, r.tokens + 1, 32, false) - loss[0]) > 1e-3);
+    CHECK(fabs(model_forward(plain.m, r.tokens, r.tokens + 1, 32) - loss[0]) > 1e-3);
     model_free(plain.m), model_free(r.m);
 }
 
@@ -348,8 +348,8 @@ static void nan_reaches_the_loss(void)
             continue; // only where the symbol occurs
         for (int64_t j = 0; j < t[i].count; j++)
             model_params(r.m)[t[i].offset + j] = (real)NAN;
-        CHECK(isnan(model_forward(r.m, r.tokens, r.tokens + 1, 32, true)));
-        model_backward(r.m, .01);
+        model_gradients(r.m, r.tokens, r.tokens + 1, 32, .01);
+        CHECK(isnan(model_loss(r.m)));
         CHECK(isnan(model_clip(r.m, 1)));
     }
     model_free(r.m);
@@ -363,7 +363,7 @@ static void bias_moves_against_load(void)
     int64_t n;
     real *bias = model_router_bias(r.m, &n);
     CHECK(n == 4);
-    model_forward(r.m, r.tokens, r.tokens + 1, 64, true);
+    model_forward(r.m, r.tokens, r.tokens + 1, 64);
     const int64_t *offset = r.m->parts[0].layers[1].a.offset;
     model_balance_bias(r.m, .5);
     for (int e = 0; e < 4; e++) {
@@ -376,8 +376,7 @@ static void bias_moves_against_load(void)
 static void clip_and_adamw(void)
 {
     struct run r = run_new(&base, &softmax, 32);
-    model_forward(r.m, r.tokens, r.tokens + 1, 32, true);
-    model_backward(r.m, 0);
+    model_gradients(r.m, r.tokens, r.tokens + 1, 32, 0);
     double norm = model_clip(r.m, 0);
     CHECK(norm > .1 && model_clip(r.m, norm * 2) == norm && model_clip(r.m, 0) == norm);
     CHECK(model_clip(r.m, norm / 4) == norm);
@@ -413,8 +412,7 @@ static void muon_moves_matrices_one_by_one(void)
     const real *p = model_params(r.m), *q = model_params(s.m);
     for (int i = 0; i < 2; i++) {
         struct run *run = i ? &s : &r;
-        model_forward(run->m, run->tokens, run->tokens + 1, 96, true);
-        model_backward(run->m, .01);
+        model_gradients(run->m, run->tokens, run->tokens + 1, 96, .01);
     }
     struct run start = run_new(&a, &softmax, 96);
     const real *o = model_params(start.m);

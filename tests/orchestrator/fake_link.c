@@ -7,9 +7,8 @@
 
 struct message {
     struct message *next;
-    int from;
-    enum link_kind kind;
-    char *text;
+    struct link_msg m; // peer: from whom
+    char *text, *body; // as JSON; NULL: none
 };
 
 struct link {
@@ -17,6 +16,7 @@ struct link {
     int rank, dropped;
     bool paused, killed;
     struct message *first, **last; // waiting to be polled
+    char *text;                    // of the message polled last
 };
 
 struct fake_net {
@@ -44,12 +44,15 @@ struct fake_net *fake_net_create(int size, fake_on_message *on_message, void *ct
 
 void fake_net_free(struct fake_net *net)
 {
-    for (int i = 0; i < net->size; i++)
+    for (int i = 0; i < net->size; i++) {
         for (struct message *m = net->links[i].first, *next; m; m = next) {
             next = m->next;
             free(m->text);
+            free(m->body);
             free(m);
         }
+        free(net->links[i].text);
+    }
     pthread_mutex_destroy(&net->lock);
     free(net->links);
     free(net);
@@ -74,15 +77,20 @@ void fake_net_kill(struct fake_net *net, int rank)
     pthread_mutex_unlock(&net->lock);
 }
 
-void fake_net_inject(struct fake_net *net, int from, int to, enum link_kind kind, json_t *body)
+void fake_net_inject(struct fake_net *net, int from, const struct link_msg *what)
 {
     struct message *m = calloc(1, sizeof *m);
-    char *text = json_dumps(body, JSON_COMPACT);
-    json_decref(body);
-    ASSERT(m && text);
-    *m = (struct message){.from = from, .kind = kind, .text = text};
+    ASSERT(m);
+    m->m = *what;
+    m->m.peer = from;
+    m->text = malloc(what->n_text + 1);
+    m->body = what->body ? json_dumps(what->body, JSON_COMPACT) : NULL;
+    ASSERT(m->text && (m->body || !what->body));
+    memcpy(m->text, what->n_text ? what->text : "", what->n_text);
+    m->text[what->n_text] = '\0';
+    json_decref(what->body);
     pthread_mutex_lock(&net->lock);
-    struct link *l = &net->links[to];
+    struct link *l = &net->links[what->peer];
     *l->last = m;
     l->last = &m->next;
     pthread_mutex_unlock(&net->lock);
@@ -141,17 +149,17 @@ static bool killed(const struct link *l)
     return is;
 }
 
-enum err link_send(struct link *l, int peer, enum link_kind kind, json_t *body)
+enum err link_send(struct link *l, const struct link_msg *m)
 {
-    ASSERT(peer >= 0 && peer < l->net->size && peer != l->rank);
+    ASSERT(m->peer >= 0 && m->peer < l->net->size && m->peer != l->rank);
     if (killed(l)) {
-        json_decref(body);
+        json_decref(m->body);
         return err_set(ERR_FAILED, "rank %d is gone", l->rank);
     }
-    if (!l->net->on_message || l->net->on_message(l->net->ctx, l->rank, peer, kind, body))
-        fake_net_inject(l->net, l->rank, peer, kind, body);
+    if (!l->net->on_message || l->net->on_message(l->net->ctx, l->rank, m))
+        fake_net_inject(l->net, l->rank, m);
     else
-        json_decref(body);
+        json_decref(m->body);
     return OK;
 }
 
@@ -176,14 +184,17 @@ enum err link_poll(struct link *l, struct link_msg *out, bool *got)
         return err_set(ERR_FAILED, "rank %d is gone", l->rank);
     if (!m)
         return OK;
-    json_t *body = json_loads(m->text, 0, NULL);
-    *out = (struct link_msg){m->from, m->kind, body};
-    *got = json_is_object(body);
+    free(l->text);
+    l->text = m->text;
+    *out = m->m;
+    out->text = m->text;
+    out->body = m->body ? json_loads(m->body, 0, NULL) : NULL;
+    *got = !m->body || json_is_object(out->body);
     if (!*got) {
-        json_decref(body);
+        json_decref(out->body);
         l->dropped++;
     }
-    free(m->text);
+    free(m->body);
     free(m);
     return OK;
 }

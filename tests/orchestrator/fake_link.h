@@ -9,8 +9,7 @@ struct fake_net;
 
 // Called in the sender's thread for every message before it is queued; false: it is lost on the
 // way. It may call everything below.
-typedef bool fake_on_message(void *ctx, int from, int to, enum link_kind kind,
-                             const json_t *body);
+typedef bool fake_on_message(void *ctx, int from, const struct link_msg *m);
 
 struct fake_net *fake_net_create(int size, fake_on_message *on_message, void *ctx);
 // When no rank uses it any more.
@@ -21,6 +20,6 @@ struct link *fake_net_link(struct fake_net *net, int rank);
 void fake_net_pause(struct fake_net *net, int rank, bool paused);
 // From now on the rank's link_poll and link_send fail, as if its process were gone.
 void fake_net_kill(struct fake_net *net, int rank);
-// A message from nowhere; takes the reference of body.
-void fake_net_inject(struct fake_net *net, int from, int to, enum link_kind kind, json_t *body);
+// A message from nowhere, copied; takes the reference of its body.
+void fake_net_inject(struct fake_net *net, int from, const struct link_msg *m);
 #endif

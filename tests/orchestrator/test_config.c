@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The configuration: what it reads, what it refuses and how it says so, what it writes back.
 // With the argument --tables it prints the tables of keys for docs/configuration.md instead.
-#include "orchestrator/config.h"
+#include "orchestrator/config_internal.h"
 #include "tests/core/token_files.h"
 #include "tests/test.h"
 #include <dirent.h>
@@ -542,6 +542,7 @@ static void test_hash(void)
     CHECK(hash_of("seeds = 2", "seeds = 3") != h);
     CHECK(hash_of("lr = 0.01", "lr = 0.011") != h);
     CHECK(hash_of("d_m = [1, 64]", "d_m = [1, 63]") != h);
+    CHECK(hash_of("lr = 0.01", "lr = 0.01; micro_tokens = 64") != h);
     CHECK(hash_of("\"corpus.txt\"", "\"other/corpus.txt\"") ==
           h); // the same text in another folder
     CHECK(hash_of("\"corpus.txt\"", "\"changed/corpus.txt\"") != h);
@@ -553,6 +554,12 @@ static void test_hash(void)
     put("end.txt", "xxx", 3);
     put("start.txt", "xxx", 3);
     CHECK(moved != 0 && hash_of("\"corpus.txt\"", three) != moved);
+    // A sweep from before there were micro-batches is still itself.
+    char *flat = NULL;
+    CHECK(load("a.cfg", good, &a) == OK && config_flat(&a, &flat) == OK);
+    CHECK(strstr(flat, "train.batch_tokens") != NULL && strstr(flat, "micro") == NULL);
+    free(flat);
+    config_free(&a);
     char *text = replaced(good, "lr = 0.01", "lr = 0.02; wd = 0.0");
     CHECK(load("a.cfg", good, &a) == OK && load("b.cfg", text, &b) == OK);
     config_differences(&a, &b, differences, sizeof differences);

@@ -136,6 +136,52 @@ static void test_gpu(const struct sweep *s)
     json_decref(plan);
 }
 
+// One sequence at a time takes less than the whole batch of these small runs.
+static void test_micro(const struct sweep *s)
+{
+    static struct sweep one;
+    const struct plan_options opt = {.workers = 1, .rate = 1e9, .gpu = 1e12};
+    json_t *whole = NULL, *less = NULL;
+    one = *s; // shallow
+    one.base.train.micro_tokens = 1;
+    CHECK(plan_sweep(s, &opt, &whole) == OK && plan_sweep(&one, &opt, &less) == OK);
+    const json_t *a = json_object_get(whole, "total"), *b = json_object_get(less, "total");
+    CHECK(num(b, "gpu_bytes") < num(a, "gpu_bytes"));
+    CHECK(num(b, "memory_bytes") < num(a, "memory_bytes"));
+    json_decref(whole), json_decref(less);
+}
+
+// What docs/gpu.md and README.md say of the runs of configs/two-phase.cfg and a GPU of 80 GB.
+static void test_two_phase(const char *source)
+{
+    static const struct {
+        double C;
+        int runs, too_large;
+    } said[] = {{1e18, 202, 0}, {3e18, 70, 0},  {1e19, 70, 6},
+                {3e19, 71, 45}, {1e20, 71, 67}, {3e20, 71, 71}};
+    static struct sweep s;
+    char path[1024];
+    snprintf(path, sizeof path, "%s/configs/two-phase.cfg", source);
+    CHECK(config_load(path, &s) == OK);
+    json_t *plan = NULL, *cell;
+    CHECK(plan_sweep(&s, &(struct plan_options){.workers = 1, .gpu = 80e9}, &plan) == OK);
+    for (size_t k = 0; k < sizeof said / sizeof *said; k++) {
+        size_t i;
+        double runs = 0, too_large = 0;
+        json_array_foreach(json_object_get(plan, "phases"), i, cell)
+        {
+            bool here = num(cell, "C") == said[k].C;
+            runs += here ? num(cell, "runs") : 0;
+            too_large += here ? num(cell, "too_large") : 0;
+        }
+        if (runs != said[k].runs || too_large != said[k].too_large)
+            fprintf(stderr, "C = %g: %g runs, %g too large\n", said[k].C, runs, too_large);
+        CHECK(runs == said[k].runs && too_large == said[k].too_large);
+    }
+    json_decref(plan);
+    config_free(&s);
+}
+
 int main(void)
 {
     const char *source = getenv("MOESWEEP_SOURCE");
@@ -163,6 +209,8 @@ int main(void)
     }
     json_decref(plan);
     test_gpu(&s);
+    test_micro(&s);
+    test_two_phase(source);
 
     // A point without structure is named with the reason, and does not count.
     s.solve.tol[COORD_M] = 1e-9;

@@ -43,6 +43,26 @@ static struct job_result result_of(const struct steer_job *sj)
     return r;
 }
 
+// The record of an attempt of this job as the journal gets it, read back; ended: its end.
+static json_t *attempt_record(const struct job_result *r, int attempt, bool ended, bool final)
+{
+    struct records_attempt at = {r->id, attempt, 1, 1, 2.0004, NULL};
+    char start[RECORDS_START_MAX], *end = NULL;
+    size_t n = records_start(&at, start);
+    if (!ended)
+        return json_loadb(start, n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *words = records_words(r);
+    json_object_set_new(words, "backend", json_string("fake"));
+    char *said = json_dumps(words, JSON_COMPACT);
+    CHECK(records_end(&at, final, said, strlen(said), words, &end, &n) == OK);
+    json_t *rec = json_loadb(end, n, JSON_REJECT_DUPLICATES, NULL);
+    CHECK(rec);
+    free(end);
+    free(said);
+    json_decref(words);
+    return rec;
+}
+
 // What a journal of this sweep would hold when results come in this order: first to last, or
 // last to first.
 static json_t *journal(bool backwards)
@@ -64,8 +84,8 @@ static json_t *journal(bool backwards)
         if (next < 0)
             break;
         struct job_result r = result_of(steer_job_at(s, next));
-        json_array_append_new(records, records_start(r.id, 1, 1, 1));
-        json_array_append_new(records, records_result(&r, 1, 1, 1, 2, "fake", NULL));
+        json_array_append_new(records, attempt_record(&r, 1, false, false));
+        json_array_append_new(records, attempt_record(&r, 1, true, true));
         CHECK(steer_result(s, &r) == OK && steer_advance(s) == OK);
     }
     CHECK(steer_done(s) && jobs > 12 && decisions == 4);
@@ -149,6 +169,41 @@ static void test_head(void)
     json_decref(records);
 }
 
+// A worker's text becomes part of a record only where the record stays one.
+static void check_said(const char *said, enum err expected)
+{
+    struct records_attempt at = {"abc", 2, 3, 1.0004, NAN, NULL};
+    json_t *object = json_loads(said, 0, NULL);
+    char *text = NULL;
+    size_t n = 0;
+    CHECK(records_end(&at, false, said, strlen(said), object, &text, &n) == expected);
+    if (expected == OK) {
+        json_t *rec = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+        json_t *right =
+            json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:i}", "t", "failure", "id", "abc",
+                      "attempt", 2, "worker", 3, "t0", 1.0, "t1", 0.0, "a", 1);
+        CHECK(json_equal(rec, right));
+        json_decref(rec);
+        json_decref(right);
+    }
+    free(text);
+    json_decref(object);
+}
+
+static void test_said(void)
+{
+    check_said("{\"a\":1}", OK);
+    check_said("{ \"a\" : 1 }", OK);
+    check_said("{\"a\":1} ", ERR_FAILED);
+    check_said("{\"a\":\n1}", ERR_FAILED);
+    check_said(" {\"a\":1}", ERR_FAILED);
+    check_said("{}", ERR_FAILED);
+    check_said("[1]", ERR_FAILED);
+    check_said("", ERR_FAILED);
+    check_said("{\"t\":1}", ERR_FAILED);
+    check_said("{\"a\":1,\"t1\":2}", ERR_FAILED);
+}
+
 static void test_attempts(void)
 {
     json_t *records = journal(false);
@@ -157,8 +212,8 @@ static void test_attempts(void)
     struct job_result r = result_of(steer_job_at(s, 0));
     steer_free(s);
     r.status = JOB_FAILED;
-    json_array_append_new(records, records_start(r.id, 7, 1, 1));
-    json_array_append_new(records, records_failure(&r, 7, 1, 1, 2, "boom"));
+    json_array_append_new(records, attempt_record(&r, 7, false, false));
+    json_array_append_new(records, attempt_record(&r, 7, true, false));
     json_array_append_new(records, records_stop("done", 3));
     struct records_past past;
     int attempts, crashes;
@@ -217,6 +272,7 @@ int main(void)
            json_real(3.25)); // another decision follows than the one that is there
     tamper("result", "id", json_string("abcdef"));
     tamper("result", "status", json_string("splendid"));
+    test_said();
     test_attempts();
     test_status_lines();
     config_free(&cfg);

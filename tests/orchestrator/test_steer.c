@@ -80,14 +80,21 @@ static struct sweep load_config(const char *text)
     return cfg;
 }
 
+static int trained; // results that the last run() had to give
+
 // Runs a sweep to its end, finishing open jobs in an order drawn from seed; lost: how many of
-// the first jobs by id diverge. Caller frees both results.
-static struct steer *run(const struct sweep *cfg, uint64_t seed, double noise, int fail_every)
+// the first jobs by id diverge; the results of past (NULL: none) are known. Caller frees both
+// results.
+static struct steer *run_after(const struct steer *past, const struct sweep *cfg, uint64_t seed,
+                               double noise, int fail_every)
 {
     struct steer *s;
     struct rng r;
     rng_seed(&r, seed, 1);
     CHECK(steer_create(cfg, &s) == OK);
+    for (int i = 0; past && i < steer_n_jobs(past); i++)
+        CHECK(steer_know(s, &steer_job_at(past, i)->result, NULL) == OK);
+    trained = 0;
     CHECK(steer_advance(s) == OK);
     while (!steer_done(s)) {
         int open[4096], n = 0;
@@ -101,6 +108,7 @@ static struct steer *run(const struct sweep *cfg, uint64_t seed, double noise, i
         // A few at a time, so that several results can arrive between two advances.
         for (uint64_t k = 1 + rng_below(&r, 3); k > 0; k--) {
             const struct steer_job *sj = steer_job_at(s, open[rng_below(&r, (uint64_t)n)]);
+            trained += !sj->final;
             struct job_result res = {.status = JOB_OK, .tokens = sj->job.train.tokens};
             snprintf(res.id, sizeof res.id, "%s", sj->job.id);
             res.loss = res.loss_per_byte = planted_loss(sj, noise);
@@ -118,6 +126,11 @@ static struct steer *run(const struct sweep *cfg, uint64_t seed, double noise, i
         }
     }
     return s;
+}
+
+static struct steer *run(const struct sweep *cfg, uint64_t seed, double noise, int fail_every)
+{
+    return run_after(NULL, cfg, seed, noise, fail_every);
 }
 
 static char *law_text(const struct steer *s)
@@ -167,6 +180,40 @@ static void test_order(const struct sweep *cfg)
         steer_free(other);
     }
     steer_free(first);
+}
+
+// A sweep with fewer scales, seeds, values and phases, extended: the same jobs, decisions and
+// law as the larger one from scratch, and only what is new is trained.
+static void test_extension(const struct sweep *cfg)
+{
+    struct sweep less = *cfg; // shares what it does not change
+    less.n_scales = 3;
+    less.n_phases = 3;
+    for (int p = 0; p < less.n_phases; p++) {
+        less.phases[p].seeds = 1;
+        if (less.phases[p].n_scales == cfg->n_scales)
+            less.phases[p].n_scales = 3;
+    }
+    less.phases[1].axes[0].n = 3;
+    for (int fail_every = 0; fail_every < 30; fail_every += 25) {
+        struct steer *was = run(&less, 1, 0.005, fail_every);
+        struct steer *fresh = run(cfg, 1, 0.005, fail_every);
+        CHECK(trained == steer_n_jobs(fresh));
+        for (uint64_t seed = 2; seed < 4; seed++) {
+            struct steer *is = run_after(was, cfg, seed, 0.005, fail_every);
+            check_same(fresh, is);
+            int again = 0;
+            for (int i = 0; i < steer_n_jobs(is); i++)
+                for (int k = 0; k < steer_n_jobs(was); k++)
+                    again +=
+                        strcmp(steer_job_at(is, i)->job.id, steer_job_at(was, k)->job.id) == 0;
+            // The smallest grid: three scales of five values.
+            CHECK(again >= 15 && trained == steer_n_jobs(is) - again);
+            steer_free(is);
+        }
+        steer_free(was);
+        steer_free(fresh);
+    }
 }
 
 static enum err recommended_at(json_t *law, double C, double max_total, json_t **arch)
@@ -542,6 +589,7 @@ int main(void)
     struct sweep cfg = load_config(config_text);
     test_refuses_strangers(&cfg);
     test_order(&cfg);
+    test_extension(&cfg);
     test_finds_what_was_planted(&cfg);
     test_diverging(&cfg);
     config_free(&cfg);

@@ -76,6 +76,12 @@ enum trouble {
     ALL_GONE // every worker is gone once its first job has begun
 };
 
+// A result that comes a second time.
+struct again {
+    struct link_msg m;
+    char text[4096]; // "": none waits
+};
+
 struct stage {
     enum trouble trouble;
     struct fake_net *net;
@@ -86,41 +92,62 @@ struct stage {
     bool happened;
     bool gone_on;
     int drops; // messages DROP to rank 2
-    json_t *again[RANKS];
+    struct again again[RANKS];
 };
 
 // A result that nobody waits for any more; the law would show it.
-static json_t *late_result(const json_t *body)
+static void send_late_result(struct stage *s, int job)
 {
+    static const char said[] = "{\"status\":\"ok\",\"loss\":77}";
     double now = signals_clock();
-    return json_pack("{s:O, s:i, s:f, s:f, s:f, s:{s:s, s:f}}", "job",
-                     json_object_get(body, "job"), "attempt", 1, "start", now - 1, "end", now,
-                     "now", now, "result", "status", "ok", "loss", 77.0);
+    fake_net_inject(s->net, 2,
+                    &(struct link_msg){.kind = LINK_RESULT,
+                                       .job = job,
+                                       .attempt = 1,
+                                       .now = now,
+                                       .start = now - 1,
+                                       .end = now,
+                                       .text = said,
+                                       .n_text = strlen(said)});
 }
 
-static void go_on_when_replaced(struct stage *s, int to, enum link_kind kind,
-                                const json_t *body)
+static void go_on_when_replaced(struct stage *s, const struct link_msg *m)
 {
-    s->drops += to == 2 && kind == LINK_DROP;
-    if (!s->happened || s->gone_on || kind != LINK_JOB ||
-        json_integer_value(json_object_get(body, "attempt")) < 2)
+    s->drops += m->peer == 2 && m->kind == LINK_DROP;
+    if (!s->happened || s->gone_on || m->kind != LINK_JOB || m->attempt < 2)
         return;
     s->gone_on = true;
-    fake_net_inject(s->net, 2, 0, LINK_RESULT, late_result(body));
+    send_late_result(s, m->job);
     fake_net_pause(s->net, 2, false);
 }
 
-static json_t *elsewhere(const json_t *body)
+// At the next beat of its rank.
+static void repeat(struct stage *s, int from, const struct link_msg *m)
 {
-    json_t *changed = json_deep_copy(body);
-    json_object_set_new(changed, "dir", json_string("/nowhere/at/all"));
-    return changed;
+    struct again *a = &s->again[from];
+    if (m->kind == LINK_BEAT && a->text[0]) {
+        fake_net_inject(s->net, from, &a->m);
+        a->text[0] = '\0';
+    } else if (m->kind == LINK_RESULT && !a->text[0] && m->n_text < sizeof a->text) {
+        a->m = *m;
+        memcpy(a->text, m->text, m->n_text);
+        a->m.text = a->text;
+    }
+}
+
+// The same order for a sweep that lies nowhere.
+static void send_elsewhere(struct stage *s, const struct link_msg *m)
+{
+    struct link_msg changed = *m;
+    changed.body = json_deep_copy(m->body);
+    json_object_set_new(changed.body, "dir", json_string("/nowhere/at/all"));
+    fake_net_inject(s->net, 0, &changed);
 }
 
 // With the lock: whether the message passes.
-static bool disturb(struct stage *s, int from, int to, enum link_kind kind, const json_t *body)
+static bool disturb(struct stage *s, int from, const struct link_msg *m)
 {
-    bool first = !s->happened && from == 2 && kind == LINK_STARTED;
+    bool first = !s->happened && from == 2 && m->kind == LINK_STARTED;
     switch (s->trouble) {
     case KILLED:
         if (first)
@@ -129,20 +156,16 @@ static bool disturb(struct stage *s, int from, int to, enum link_kind kind, cons
     case PAUSED:
         if (first)
             fake_net_pause(s->net, 2, true);
-        go_on_when_replaced(s, to, kind, body);
+        go_on_when_replaced(s, m);
         break;
     case TWICE:
-        if (kind == LINK_BEAT && from > 0 && s->again[from]) {
-            fake_net_inject(s->net, from, 0, LINK_RESULT, s->again[from]);
-            s->again[from] = NULL;
-        } else if (kind == LINK_RESULT && !s->again[from]) {
-            s->again[from] = json_deep_copy(body);
-        }
+        if (from > 0)
+            repeat(s, from, m);
         break;
     case UNFIT:
-        first = !s->happened && to == 2 && kind == LINK_JOB;
+        first = !s->happened && m->peer == 2 && m->kind == LINK_JOB;
         if (first)
-            fake_net_inject(s->net, from, to, kind, elsewhere(body));
+            send_elsewhere(s, m);
         s->happened = s->happened || first;
         return !first;
     case STOPPED:
@@ -150,7 +173,7 @@ static bool disturb(struct stage *s, int from, int to, enum link_kind kind, cons
             pthread_kill(s->threads[2], SIGUSR1);
         break;
     case ALL_GONE:
-        if (kind == LINK_STARTED)
+        if (m->kind == LINK_STARTED)
             fake_net_kill(s->net, from);
         return true;
     default:
@@ -160,11 +183,11 @@ static bool disturb(struct stage *s, int from, int to, enum link_kind kind, cons
     return true;
 }
 
-static bool on_message(void *ctx, int from, int to, enum link_kind kind, const json_t *body)
+static bool on_message(void *ctx, int from, const struct link_msg *m)
 {
     struct stage *s = ctx;
     pthread_mutex_lock(&s->lock);
-    bool passes = disturb(s, from, to, kind, body);
+    bool passes = disturb(s, from, m);
     pthread_mutex_unlock(&s->lock);
     return passes;
 }
@@ -213,12 +236,10 @@ static enum err run(enum trouble trouble, const char *out, struct stage *s, bool
     for (int i = 1; i < RANKS; i++) { // a rank that was given up and is not clean waits in vain
         fake_net_pause(s->net, i, false);
         if (!*clean)
-            fake_net_inject(s->net, 0, i, LINK_QUIT, json_pack("{s:b}", "clean", 0));
+            fake_net_inject(s->net, 0, &(struct link_msg){.peer = i, .kind = LINK_QUIT});
     }
-    for (int i = 1; i < RANKS; i++) {
+    for (int i = 1; i < RANKS; i++)
         pthread_join(s->threads[i], NULL);
-        json_decref(s->again[i]);
-    }
     fake_net_free(s->net);
     pthread_mutex_destroy(&s->lock);
     return err_set(e, "%s", message);

@@ -4,6 +4,7 @@
 #include "orchestrator/trainer.h"
 #include "tests/test.h"
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,6 +15,7 @@
 #define RESULT "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":1.5,\"tokens\":64}'\n"
 
 static char folder[] = "/tmp/moesweep-test-XXXXXX", script[64], err_file[64], note[64];
+static const char *cpus, *gpus; // of the next trainers
 
 static double now(void)
 {
@@ -30,7 +32,13 @@ static struct trainer *start(const char *text, double grace)
         fclose(f);
     char command[128];
     snprintf(command, sizeof command, "/bin/sh %s {job}", script);
-    struct trainer_spec spec = {command, note, err_file, 3, grace};
+    struct trainer_spec spec = {.command = command,
+                                .job_file = note,
+                                .stderr_file = err_file,
+                                .threads = 3,
+                                .cpus = cpus,
+                                .gpus = gpus,
+                                .grace = grace};
     struct trainer *t = NULL;
     CHECK(trainer_start(&spec, &t) == OK);
     return t;
@@ -286,6 +294,32 @@ static void test_environment(void)
     signal(SIGUSR1, SIG_DFL);
 }
 
+// Bound to one of the processors that we may use, and to two GPUs of its own; we stay as we
+// were.
+static void test_bound(void)
+{
+    cpu_set_t ours, after;
+    char one[16], text[512];
+    size_t cpu = 0;
+    CHECK(sched_getaffinity(0, sizeof ours, &ours) == 0);
+    while (!CPU_ISSET(cpu, &ours))
+        cpu++;
+    snprintf(one, sizeof one, "%zu", cpu);
+    setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3", 1);
+    cpus = one, gpus = "GPU-a,GPU-b";
+    snprintf(text, sizeof text,
+             HELLO "grep -q '^Cpus_allowed_list:[[:space:]]*%zu$' /proc/self/status || exit 9\n"
+                   "[ \"$CUDA_VISIBLE_DEVICES\" = GPU-a,GPU-b ] || exit 10\n"
+                   "[ $(env | grep -c CUDA_VISIBLE) = 1 ] || exit 11\n" RESULT,
+             cpu);
+    check(text, JOB_OK, "");
+    CHECK(sched_getaffinity(0, sizeof after, &after) == 0 && CPU_EQUAL(&ours, &after));
+    cpus = "0,x", gpus = NULL; // no list: not bound, and the environment as it was
+    check(HELLO "[ \"$CUDA_VISIBLE_DEVICES\" = 0,1,2,3 ] || exit 10\n" RESULT, JOB_OK, "");
+    cpus = NULL;
+    unsetenv("CUDA_VISIBLE_DEVICES");
+}
+
 static void test_command(void)
 {
     char **argv = NULL;
@@ -326,6 +360,7 @@ int main(void)
     test_stop();
     test_leftovers();
     test_environment();
+    test_bound();
     unlink(script);
     unlink(err_file);
     unlink(note);

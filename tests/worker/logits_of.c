@@ -17,7 +17,7 @@ enum err logits_of(const struct checkpoint *c, const int32_t *tokens, const int3
         memcpy(bias, c->bias, (size_t)n_bias * sizeof *bias);
     *loss = 0;
     for (int64_t w = 0; w < windows; w++) {
-        *loss += model_forward(m, tokens + w * S, targets + w * S, S, false) / (double)windows;
+        *loss += model_forward(m, tokens + w * S, targets + w * S, S) / (double)windows;
         linear_fwd(logits + w * S * a->V, m->parts[0].norm_out_y, m->parts[0].unembed, S, a->d,
                    a->V, GEMM_FULL);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A batch in parts, one a thread, against the same batch in one: gradients, loss, balance and
-// the optimizer's step. Built in double (the parts' sums equal the whole's to rounding) and in
-// float; in both the same number of parts gives the same bits, run after run.
+// A batch in parts, one a thread, and in micro-batches, one after the other, against the same
+// batch in one: gradients, loss, balance and the optimizer's step. Built in double (the parts'
+// sums equal the whole's to rounding) and in float; in both the same number of parts gives the
+// same bits, run after run.
 #include "core/rng.h"
 #include "tests/test.h"
 #include "worker/model_impl.h"
@@ -38,11 +39,13 @@ static const struct job_train adamw = {.beta1 = .9, .beta2 = .95, .wd = .1};
 static const struct job_train muon = {
     .optimizer = OPTIMIZER_MUON, .beta1 = .9, .beta2 = .95, .wd = .1};
 
-static struct model *create(const struct arch *a, const struct job_model *opt, int threads)
+// micro: sequences of a micro-batch.
+static struct model *create_micro(const struct arch *a, const struct job_model *opt,
+                                  int threads, int64_t micro)
 {
     struct model *m;
     int64_t n_bias;
-    if (model_create(a, opt, ops_cpu(), GEMM_FULL, MOST * S, threads, &m) != OK) {
+    if (model_create(a, opt, ops_cpu(), GEMM_FULL, micro * S, threads, &m) != OK) {
         fprintf(stderr, "%s\n", err_message());
         exit(1);
     }
@@ -53,14 +56,18 @@ static struct model *create(const struct arch *a, const struct job_model *opt, i
     return m;
 }
 
+static struct model *create(const struct arch *a, const struct job_model *opt, int threads)
+{
+    return create_micro(a, opt, threads, MOST);
+}
+
 static double pass(struct model *m, int64_t sequences, double aux)
 {
-    static int32_t tokens[MOST * S + 1]; // outlive the backward pass
+    int32_t tokens[MOST * S + 1];
     for (int i = 0; i <= MOST * S; i++)
         tokens[i] = i * i % 9;
-    double loss = model_forward(m, tokens, tokens + 1, sequences * S, true);
-    model_backward(m, aux);
-    return loss;
+    model_gradients(m, tokens, tokens + 1, sequences * S, aux);
+    return model_loss(m);
 }
 
 static void check_gradients(const char *name, const struct model *one, const struct model *many)
@@ -113,6 +120,31 @@ static void check_parts(const char *name, const struct arch *a, const struct job
     model_free(one);
 }
 
+// Micro-batches of 1 to 6 of 7 sequences, the last ones smaller, by one and several threads.
+static void check_micro(const char *name, const struct arch *a, const struct job_model *opt,
+                        double aux)
+{
+    int32_t tokens[MOST * S + 1];
+    struct model *one = create(a, opt, 1);
+    double loss = pass(one, MOST, aux);
+    for (int i = 0; i <= MOST * S; i++)
+        tokens[i] = i * i % 9;
+    for (int threads = 1; threads <= 3; threads++)
+        for (int64_t micro = 1; micro < MOST; micro++) {
+            struct model *m = create_micro(a, opt, threads, micro);
+            CHECK(m->n_parts == (threads < micro ? threads : micro));
+            for (int again = 0; again < 2; again++) { // nothing of the batch before is left
+                CHECK_REL(pass(m, MOST, aux), loss, CLOSE);
+                check_gradients(name, one, m);
+                CHECK(model_balance(m) == model_balance(one));
+            }
+            CHECK_REL(model_forward(m, tokens, tokens + 1, MOST * S), loss, CLOSE);
+            CHECK(model_balance(m) == model_balance(one));
+            model_free(m);
+        }
+    model_free(one);
+}
+
 // With the same gradients the shares of a step are the whole step, bit for bit: AdamW is
 // elementwise, Muon goes matrix by matrix.
 static void shares_make_the_step(const struct job_train *train)
@@ -147,11 +179,12 @@ static void slices_make_the_norm(void)
 }
 
 // Ten steps, twice: other schedulings, the same bits.
-static void bits_repeat(const struct job_model *opt, const struct job_train *train, int threads)
+static void bits_repeat(const struct job_model *opt, const struct job_train *train, int threads,
+                        int64_t micro)
 {
     struct model *m[2];
     for (int k = 0; k < 2; k++) {
-        m[k] = create(&base, opt, threads);
+        m[k] = create_micro(&base, opt, threads, micro);
         CHECK(model_reserve(m[k], train->optimizer) == OK);
         for (int step = 1; step <= 10; step++) {
             pass(m[k], 1 + step % MOST, .1);
@@ -170,18 +203,25 @@ int main(void)
     struct arch a = base;
     check_parts("plain", &a, &o, 0);
     check_parts("aux", &a, &o, .5);
-    bits_repeat(&o, &adamw, 3);
+    check_micro("plain", &a, &o, 0);
+    check_micro("aux", &a, &o, .5);
+    bits_repeat(&o, &adamw, 3, MOST);
+    bits_repeat(&o, &adamw, 2, 2);
     o.qk_norm = true;
     o.norm_topk = true;
     o.tied = true;
     o.router = ROUTER_SIGMOID_BIAS;
     check_parts("sigmoid, tied, QK-norm, aux", &a, &o, .5);
-    bits_repeat(&o, &muon, 2);
+    check_micro("sigmoid, tied, QK-norm, aux", &a, &o, .5);
+    bits_repeat(&o, &muon, 2, MOST);
+    bits_repeat(&o, &muon, 3, 3);
     a.L_d = 0, a.n_shared = 0, a.K = 1;
     o.norm_topk = false;
     check_parts("K = 1, none shared", &a, &o, .1);
+    check_micro("K = 1, none shared", &a, &o, .1);
     a.L_d = 2, a.L_m = 0;
     check_parts("dense", &a, &o, .1);
+    check_micro("dense", &a, &o, .1);
     shares_make_the_step(&adamw);
     shares_make_the_step(&muon);
     slices_make_the_norm();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs of several threads: the same bits whatever runs beside them, on fewer processors than
-// threads, and over an interruption.
+// Jobs of several threads, and of micro-batches: the same bits whatever runs beside them, on
+// fewer processors than threads, and over an interruption.
 #include "tests/test.h"
 #include "tests/worker/trainer.h"
 #include <sched.h>
@@ -72,14 +72,45 @@ static void test_bits(const struct scratch *s, const char *key, const char *valu
     json_decref(eight), json_decref(many), json_decref(one), json_decref(job);
 }
 
+// 8 sequences of 32 tokens a batch, three at a time: in memory together, not in what is learnt.
+static void test_micro(const struct scratch *s)
+{
+    json_t *job = job_base(s);
+    job_set(job, "id", NULL);
+    job_set(job, "val.tokens", "832"); // 26 windows
+    json_t *whole = run(s, job, 1), *whole2 = run(s, job, 2);
+    job_set(job, "train.micro_tokens", "256"); // the whole batch
+    json_t *same = run(s, job, 1), *same2 = run(s, job, 2);
+    check_same(whole, same);
+    check_same(whole2, same2);
+    CHECK(!json_equal(json_object_get(whole, "id"), json_object_get(same, "id")));
+    job_set(job, "train.micro_tokens", "100");
+    json_t *micro = run(s, job, 1), *hello = trainer_last(s, "hello");
+    CHECK(number(micro, "loss") != number(whole, "loss"));
+    CHECK_REL(number(micro, "loss"), number(whole, "loss"), .05);
+    for (int threads = 2; threads <= 3; threads++) {
+        json_t *a = run(s, job, threads), *b = run_on_one_processor(s, job, threads);
+        check_same(a, b);
+        json_decref(a), json_decref(b);
+    }
+    job_set(job, "train.micro_tokens", "1"); // less than a sequence: one at a time
+    json_t *one = run(s, job, 1), *many = run(s, job, 3), *less = trainer_last(s, "hello");
+    check_same(one, many); // on one thread
+    CHECK(number(less, "memory_bytes") < number(hello, "memory_bytes"));
+    json_decref(whole), json_decref(whole2), json_decref(same), json_decref(same2);
+    json_decref(micro), json_decref(hello), json_decref(one), json_decref(many);
+    json_decref(less), json_decref(job);
+}
+
 // Stopped after some progress and continued: the same bits as in one go.
-static void test_resume(const struct scratch *s)
+static void test_resume(const struct scratch *s, const char *micro)
 {
     json_t *job = job_base(s), *stopped = NULL;
     char dir[128];
     int rc = 0;
     job_set(job, "id", NULL);
     job_set(job, "train.tokens", "153600");
+    job_set(job, "train.micro_tokens", micro);
     json_t *whole = run(s, job, 2);
     snprintf(dir, sizeof dir, "\"%s\"", s->checkpoints);
     job_set(job, "checkpoint.dir", dir);
@@ -114,7 +145,9 @@ int main(void)
     test_bits(&s, "train.optimizer", "\"muon\"");
     test_bits(&s, "train.precision", "\"bf16\"");
     test_bits(&s, "model.router", "\"sigmoid_bias\"");
-    test_resume(&s);
+    test_micro(&s);
+    test_resume(&s, NULL);
+    test_resume(&s, "96");
     scratch_free(&s);
     return test_summary();
 }

@@ -85,7 +85,7 @@ static struct model *model_of(const struct job *j)
 
 static double loss(struct model *m, const struct scene *s)
 {
-    return model_forward(m, s->token, s->token + 1, TOKENS, false);
+    return model_forward(m, s->token, s->token + 1, TOKENS);
 }
 
 // The model whose checkpoint lies there after 7 steps: every weight far from where it started.
@@ -152,8 +152,7 @@ static void the_function_is_the_dense_one(struct scene *s)
         j.model.router = i % 2 ? ROUTER_SIGMOID_BIAS : ROUTER_SOFTMAX;
         struct model *m = start(&j);
         CHECK_REL(loss(m, s), want, CLOSE);
-        model_forward(m, s->token, s->token + 1, TOKENS, true);
-        model_backward(m, .01);
+        model_gradients(m, s->token, s->token + 1, TOKENS, .01);
         CHECK(model_clip(m, 0) > 0);
         // Weights that do not sum to one make it another function.
         j.model.norm_topk = false;

@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What a trainer gets of a machine: processors and GPUs that no other one has, where there are enough.
+. "$(dirname "$0")/lib.sh"
+
+# shellcheck disable=SC2016
+fake_trainer fake.sh '
+sed -n "s/^Cpus_allowed_list:[[:space:]]*//p" /proc/$$/status >>'"$work"'/cpus
+echo "$CUDA_VISIBLE_DEVICES" >>'"$work"'/gpus'
+fake_config "$work/fake.cfg" "/bin/sh $work/fake.sh {job}"
+mkdir "$work/gpu"
+printf '#!/bin/sh\necho "GPU 0: Some GPU (UUID: GPU-11)"\necho "GPU 1: Some GPU (UUID: GPU-22)"\n' >"$work/gpu/nvidia-smi"
+chmod +x "$work/gpu/nvidia-smi"
+cd "$work" || exit 1
+run() { # WORKERS OUT [VARIABLES]
+    local workers=$1 out=$2
+    shift 2
+    rm -f cpus gpus
+    expect 0 log env "$@" "${launch[@]}" -np $((workers + 1)) "$bin/moesweep" run fake.cfg --out "$out"
+    sort -u cpus >cpus.all
+    sort -u gpus >gpus.all
+}
+ours=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
+
+run 2 two PATH="$work/gpu:$PATH" CUDA_VISIBLE_DEVICES=0,1
+if ((cores == 2)); then
+    check "each of two workers has a processor of its own" [ "$(wc -l <cpus.all)" = 2 ]
+    check "one processor each" [ "$(grep -c '[-,]' cpus.all)" = 0 ]
+fi
+check "each has a GPU of its own" [ "$(paste -sd' ' gpus.all)" = "GPU-11 GPU-22" ]
+check "nothing to say" [ "$(grep -c 'not bound' log)" = 0 ]
+
+run $((cores + 1)) many PATH="$work/gpu:$PATH" CUDA_VISIBLE_DEVICES=1
+check "more workers than processors: as we are" [ "$(cat cpus.all)" = "$ours" ]
+check "and one GPU for all" [ "$(cat gpus.all)" = 1 ]
+says "more workers than processors" "not bound .*: $((cores + 1)) workers want $((cores + 1)) of its $cores processors"
+check "said once" [ "$(grep -c 'not bound' log)" = 1 ]
+
+echo "pin = false;" >>fake.cfg
+run 2 free
+check "pin = false" [ "$(cat cpus.all)" = "$ours" ]
+finish
