@@ -58,6 +58,7 @@ void job_init(struct job *j)
                   .rope_base = 10000,
                   .init_scale = 1},
         .threads = 1,
+        .width = 1,
         .device = "cpu",
         .checkpoint = {.every_s = 60},
         .val = {.tokens = 262144},
@@ -246,6 +247,8 @@ json_t *job_to_json(const struct job *j)
         set_num(init, "noise", j->init.noise);
     }
     set_int(o, "threads", j->threads);
+    if (j->width > 1) // other jobs are what they were before there was a width
+        set_int(o, "width", j->width);
     set_str(o, "device", j->device);
     json_t *checkpoint = add_obj(o, "checkpoint"), *val = add_obj(o, "val");
     set_str(checkpoint, "dir", j->checkpoint.dir);
@@ -461,10 +464,10 @@ static enum err check_whole(const struct job *j, const char *ctx)
 
 static enum err read_job(json_t *obj, const char *ctx, struct job *j)
 {
-    static const char *const keys[] = {"v",      "id",         "arch", "data",
-                                       "train",  "model",      "init", "threads",
-                                       "device", "checkpoint", "val",  NULL};
-    int64_t version, threads = j->threads;
+    static const char *const keys[] = {"v",     "id",    "arch",    "data",   "train",
+                                       "model", "init",  "threads", "device", "checkpoint",
+                                       "val",   "width", NULL};
+    int64_t version, threads = j->threads, width = j->width;
     TRY(json_known_keys(obj, ctx, keys));
     TRY(json_get_i64(obj, ctx, "v", true, JOB_VERSION, JOB_VERSION, &version));
     TRY(get_id(obj, ctx, j->id));
@@ -478,6 +481,8 @@ static enum err read_job(json_t *obj, const char *ctx, struct job *j)
     READ_CHILD("val", false, val_from_json(child, place, j));
     TRY(json_get_i64(obj, ctx, "threads", false, 1, 4096, &threads));
     j->threads = (int)threads;
+    TRY(json_get_i64(obj, ctx, "width", false, 1, 4096, &width));
+    j->width = (int)width;
     TRY(json_get_str(obj, ctx, "device", false, j->device, sizeof j->device));
     return check_whole(j, ctx);
 }

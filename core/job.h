@@ -57,6 +57,7 @@ struct job {
         double noise;            // relative sd of what is added to copied experts
     } init;
     int threads;     // that share each batch
+    int width;       // workers of one machine whose processors and GPUs it has
     char device[16]; // "cpu", "cuda"; other trainers may know others
     struct {
         char dir[JOB_PATH_MAX]; // "" = no checkpoints
@@ -95,9 +96,9 @@ json_t *job_to_json(const struct job *j);
 // Strict: unknown keys, wrong types, absurd values are ERR_INPUT naming ctx and key.
 enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
 // Sets j->id to 12 hex digits of a hash over everything that determines the loss, threads
-// included where there are several: not checkpoint, val.every or the id itself; of data paths
-// only the file names, of init.from only the content's hash if it is known, so that another
-// folder is the same work.
+// and width included where they are more than one: not checkpoint, val.every or the id itself;
+// of data paths only the file names, of init.from only the content's hash if it is known, so
+// that another folder is the same work.
 void job_set_id(struct job *j);
 // Whether it trains in memory other than the host's.
 bool job_on_device(const struct job *j);

@@ -22,13 +22,14 @@ static const double DRAIN = 60;     // from a request to stop to SIGTERM
 static const double TERM_KILL = 40; // from SIGTERM to SIGKILL of mpirun
 static const double SURVIVORS = 25; // for what mpirun leaves behind
 static const double ALONE = 2;      // mpirun without rank 0
+static const double FINALIZE = 20;  // rank 0 after its last word; a dead rank keeps it for ever
 static const double START_UP = 120; // after it no shared memory will come any more
 static const double BURST = 1;      // two signals within it are one
 
 struct told {
     long manager; // process of rank 0
     int code;
-    char session[PATH_MAX + 32];
+    char why[1024], session[PATH_MAX + 32];
 };
 
 struct watch {
@@ -38,6 +39,7 @@ struct watch {
     bool ended;
     char segments[PATH_MAX]; // path of this job's shared memory but for the rank; "": not seen
     int asked_times;
+    double told_at; // when rank 0 had said its exit code
     double began, asked_at, alone_since, term_at, ended_at; // infinite: not yet
 };
 
@@ -67,8 +69,8 @@ void attempt_tell_start(const char *path)
 
 bool attempt_tell_code(const char *path, int code)
 {
-    char text[32];
-    snprintf(text, sizeof text, "code %d\n", code);
+    char text[1100];
+    snprintf(text, sizeof text, "why %s\ncode %d\n", err_message(), code);
     return tell(path, text);
 }
 
@@ -83,6 +85,8 @@ static void listen(const char *path, struct told *t)
         *end = '\0';
         sscanf(line, "manager %ld", &t->manager);
         sscanf(line, "code %d", &t->code);
+        if (strncmp(line, "why ", 4) == 0)
+            snprintf(t->why, sizeof t->why, "%.1000s", line + 4);
         if (strncmp(line, "session ", 8) == 0)
             snprintf(t->session, sizeof t->session, "%s", line + 8);
     }
@@ -139,8 +143,8 @@ static void child(const char *const *argv, pid_t parent)
         char *const *out;
     } words = {.in = argv};
     sigset_t none;
-    setpgid(0, 0); // Ctrl-C is for us: mpirun would kill its ranks
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    setpgid(0, 0);                    // Ctrl-C is for us: mpirun would kill its ranks
+    prctl(PR_SET_PDEATHSIG, SIGUSR1); // handed on to the ranks: a stop in order
     if (getppid() != parent)
         _exit(127);
     sigemptyset(&none);
@@ -283,6 +287,8 @@ static void end_mpirun(struct watch *w, double now)
         return;
     if (!isfinite(w->term_at)) {
         w->term_at = now;
+        // On SIGTERM Open MPI 4 sleeps for odls_base_sigkill_timeout before it tells its ranks.
+        kill(w->mpirun, SIGUSR1);
         kill(w->mpirun, SIGTERM);
     } else {
         kill(w->mpirun, SIGKILL);
@@ -313,7 +319,9 @@ static void look_at_manager(struct watch *w, const char *path, double now)
         listen(path, &w->told);
     if (w->told.manager != 0 && !*w->segments && now - w->began < START_UP)
         find_segments(w);
-    if (w->told.manager == 0 || alive(w->told.manager)) {
+    if (w->told.code >= 0)
+        w->told_at = fmin(w->told_at, now);
+    if (w->told.manager == 0 || (alive(w->told.manager) && now - w->told_at < FINALIZE)) {
         w->alone_since = INFINITY;
     } else if (!isfinite(w->alone_since)) {
         w->alone_since = now;
@@ -334,7 +342,11 @@ static void keep_deadlines(struct watch *w, double now)
                    !any_process(is_grandchild, w->mpirun);
     if (!w->ended && (now - w->term_at > TERM_KILL || in_vain))
         end_mpirun(w, now);
-    if (w->ended && now - w->ended_at > SURVIVORS)
+    // Of what is left without rank 0 and without a trainer nothing comes any more: an ssh that
+    // waits for a host which is gone.
+    bool idle = isfinite(w->alone_since) && now - w->ended_at > ALONE &&
+                !any_process(is_grandchild, getpid());
+    if (w->ended && (idle || now - w->ended_at > SURVIVORS))
         any_process(kill_child, getpid());
 }
 
@@ -344,6 +356,7 @@ enum err attempt_run(const char *const *argv, const char *path, struct attempt *
     struct watch w = {.a = a,
                       .told = {.code = -1},
                       .began = signals_clock(),
+                      .told_at = INFINITY,
                       .asked_at = INFINITY,
                       .alone_since = INFINITY,
                       .term_at = INFINITY,
@@ -365,6 +378,7 @@ enum err attempt_run(const char *const *argv, const char *path, struct attempt *
     listen(path, &w.told);
     a->manager = (pid_t)w.told.manager;
     a->code = w.told.code;
+    snprintf(a->why, sizeof a->why, "%s", w.told.why);
     a->seconds = signals_clock() - w.began;
     remove_segments(w.segments);
     remove_session(&w);

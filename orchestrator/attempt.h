@@ -12,6 +12,7 @@ struct attempt {
     int mpirun_status; // as wait gives it
     pid_t manager;     // rank 0's process on this machine; 0: never heard of
     int code;          // what rank 0 said that it exits with; -1: it did not
+    char why[1024];    // its message then; "": none
     int asked;         // the signal that asked us to stop; 0: none
     bool manager_died; // while mpirun went on
     double seconds;
@@ -27,7 +28,7 @@ enum err attempt_run(const char *const *argv, const char *tell, struct attempt *
 int attempt_wait(double seconds);
 
 // Rank 0's half: writes its process number (and MPI's session folder) before
-// MPI starts, the exit code when it is known. path NULL: nothing.
+// MPI starts, the exit code and the error message when they are known. path NULL: nothing.
 void attempt_tell_start(const char *path);
 bool attempt_tell_code(const char *path, int code); // whether it was told
 #endif

@@ -11,7 +11,7 @@ enum { CURVE_POINTS = 64 };
 static json_t *prior_json(const struct prior_run *run, const struct curve_fit *fit, int i)
 {
     return json_pack("{s:I, s:o, s:o, s:i, s:o, s:b}", "prior", (json_int_t)run->line, "t",
-                     json_num(run->t), "loss", json_num(run->loss), "group", run->group,
+                     json_num(run->t), "loss", json_num(run->loss), "group", -1 - run->group,
                      "residual", json_num(fit->residual[i]), "outlier", fit->outlier[i]);
 }
 

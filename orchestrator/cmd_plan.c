@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/cmd.h"
 #include "orchestrator/plan.h"
+#include <stdbool.h>
 #include <unistd.h>
 
 enum err cmd_plan(int argc, char **argv)
@@ -19,7 +20,8 @@ enum err cmd_plan(int argc, char **argv)
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (workers == 0)
+    const bool given = workers > 0;
+    if (!given)
         workers = cores > 0 ? (double)cores : 1;
     ENSURE(workers >= 1 && workers <= 1e6, ERR_INPUT,
            "plan: --workers: expected 1 to 1000000, found %g", workers);
@@ -29,7 +31,17 @@ enum err cmd_plan(int argc, char **argv)
     struct sweep sweep;
     TRY(config_load(config, &sweep));
     json_t *plan = NULL, *past = NULL;
-    enum err e = plan_past(&sweep, extend, &imports, &past);
+    enum err e = OK;
+    for (int i = 0; i < sweep.n_scales && e == OK && given; i++) {
+        double width = rule_at(&sweep.width, sweep.scales[i]);
+        if (width > workers)
+            e = err_set(
+                ERR_INPUT,
+                "plan: --workers: expected at least %g, found %g: runs of C = %g take %g",
+                width, workers, sweep.scales[i], width);
+    }
+    if (e == OK)
+        e = plan_past(&sweep, extend, &imports, &past);
     opt.past = past;
     if (e == OK)
         e = plan_sweep(&sweep, &opt, &plan);

@@ -3,6 +3,7 @@
 #include "orchestrator/cmd.h"
 #include "orchestrator/simulate.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -103,6 +104,11 @@ static void print_text(const json_t *j)
         "busy %.3g %% of the time\n",
         number(r, "deaths"), number(r, "lost_attempts"), 100 * number(r, "wasted"),
         100 * number(r, "manager_load"));
+    const json_t *blind = json_object_get(j, "blind");
+    if (blind)
+        printf("if the scheduler knew nothing of speeds: %.4g s, %.2f %% over the least "
+               "possible\n",
+               number(blind, "makespan_s"), 100 * number(blind, "over_bound"));
     for (size_t i = 0; i < json_array_size(scores); i++) {
         const json_t *s = json_array_get(scores, i);
         printf(
@@ -143,12 +149,36 @@ static enum err simulate(const struct sweep *cfg, const char *truth, double jobs
         return many_sweeps(cfg, truth, sweeps > 0 ? (int)sweeps : 1, o, out);
     TRY(simulate_jobs(cfg, (int64_t)jobs, o, &r));
     json_object_set_new(out, "first", result_json(&r, o->workers));
+    if (o->n_speeds > 0) {
+        o->blind = true;
+        TRY(simulate_jobs(cfg, (int64_t)jobs, o, &r));
+        json_object_set_new(out, "blind", result_json(&r, o->workers));
+    }
+    return OK;
+}
+
+// "1,1,0.5"
+static enum err read_speeds(const char *text, struct simulate_options *o)
+{
+    for (const char *at = text; at && *at;) {
+        char *end;
+        double v = strtod(at, &end);
+        ENSURE(
+            end > at && (!*end || *end == ',') && v >= 1e-3 && v <= 1e3 &&
+                o->n_speeds < SIMULATE_SPEEDS,
+            ERR_INPUT,
+            "simulate: --speeds: expected at most %d numbers from 0.001 to 1000 as \"1,0.5\", "
+            "found \"%.80s\"",
+            SIMULATE_SPEEDS, text);
+        o->speeds[o->n_speeds++] = v;
+        at = *end ? end + 1 : end;
+    }
     return OK;
 }
 
 enum err cmd_simulate(int argc, char **argv)
 {
-    const char *config = NULL, *truth = NULL;
+    const char *config = NULL, *truth = NULL, *speeds = NULL;
     double workers = 0, jobs = 0, sweeps = 0, seed = 1;
     int as_json = 0;
     struct simulate_options o = {.spread = SPREAD, .repair = REPAIR, .service = SERVICE};
@@ -162,10 +192,12 @@ enum err cmd_simulate(int argc, char **argv)
                                          {"--mtbf", .number = &o.mtbf},
                                          {"--repair", .number = &o.repair},
                                          {"--service", .number = &o.service},
+                                         {"--speeds", .text = &speeds},
                                          {"--seed", .number = &seed},
                                          {"--json", .flag = &as_json},
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
+    TRY(read_speeds(speeds, &o));
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (workers == 0)
         workers = cores > 0 ? (double)cores : 1;

@@ -7,7 +7,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#define JOB_WORD "{job}"
+// What stands for a word in braces.
+struct filling {
+    const char *job_file;
+    char width[16];
+};
+
+// The text that takes the place of a word in braces at p, whose length is *len; NULL: none.
+static const char *fill(const char *p, const struct filling *f, size_t *len)
+{
+    static const char job[] = "{job}", width[] = "{width}";
+    bool is_job = strncmp(p, job, *len = sizeof job - 1) == 0;
+    if (is_job)
+        return f->job_file;
+    return strncmp(p, width, *len = sizeof width - 1) == 0 ? f->width : NULL;
+}
 
 static bool blank(char c)
 {
@@ -15,13 +29,14 @@ static bool blank(char c)
 }
 
 // Copies one word from *at to *to; false if a quote is never closed. A NULL to only counts.
-static bool take_word(const char **at, const char *job_file, char *to, size_t *len)
+static bool take_word(const char **at, const struct filling *f, char *to, size_t *len)
 {
     char quote = 0;
-    size_t n = 0;
+    size_t n = 0, braces;
     const char *p = *at;
     for (; *p && (quote || !blank(*p)); p++) {
         const char *piece = p;
+        const char *filled = fill(p, f, &braces);
         size_t piece_len = 1;
         if (quote ? *p == quote : *p == '\'' || *p == '"') {
             quote = quote ? 0 : *p;
@@ -29,10 +44,10 @@ static bool take_word(const char **at, const char *job_file, char *to, size_t *l
         }
         if (*p == '\\' && quote != '\'' && p[1])
             piece = ++p;
-        else if (strncmp(p, JOB_WORD, strlen(JOB_WORD)) == 0) {
-            piece = job_file;
-            piece_len = strlen(job_file);
-            p += strlen(JOB_WORD) - 1;
+        else if (filled) {
+            piece = filled;
+            piece_len = strlen(filled);
+            p += braces - 1;
         }
         if (to)
             memcpy(to + n, piece, piece_len);
@@ -46,7 +61,7 @@ static bool take_word(const char **at, const char *job_file, char *to, size_t *l
 }
 
 // All words; argv and text may be NULL to count them (words, bytes with terminators).
-static bool take_words(const char *command, const char *job_file, char **argv, char *text,
+static bool take_words(const char *command, const struct filling *f, char **argv, char *text,
                        size_t *n_words, size_t *n_bytes)
 {
     *n_words = *n_bytes = 0;
@@ -56,7 +71,7 @@ static bool take_words(const char *command, const char *job_file, char **argv, c
         if (!*p)
             return true;
         size_t len;
-        if (!take_word(&p, job_file, text ? text + *n_bytes : NULL, &len))
+        if (!take_word(&p, f, text ? text + *n_bytes : NULL, &len))
             return false;
         if (argv)
             argv[*n_words] = text + *n_bytes;
@@ -65,15 +80,17 @@ static bool take_words(const char *command, const char *job_file, char **argv, c
     }
 }
 
-enum err command_split(const char *command, const char *job_file, char ***argv)
+enum err command_split(const char *command, const char *job_file, int width, char ***argv)
 {
     size_t words, bytes;
-    ENSURE(take_words(command, job_file, NULL, NULL, &words, &bytes), ERR_INPUT,
+    struct filling f = {.job_file = job_file};
+    snprintf(f.width, sizeof f.width, "%d", width);
+    ENSURE(take_words(command, &f, NULL, NULL, &words, &bytes), ERR_INPUT,
            "trainer: expected every quote closed, found \"%s\"", command);
     ENSURE(words > 0, ERR_INPUT, "trainer: expected a command, found none");
     char **block = malloc((words + 1) * sizeof *block + bytes);
     ENSURE(block, ERR_FAILED, "out of memory");
-    take_words(command, job_file, block, (char *)(block + words + 1), &words, &bytes);
+    take_words(command, &f, block, (char *)(block + words + 1), &words, &bytes);
     block[words] = NULL;
     *argv = block;
     return OK;

@@ -7,9 +7,10 @@
 #include <stddef.h>
 
 // Splits at blanks; '..' and ".." group, and a backslash takes the next character as it is
-// except inside '..'. {job} in any word becomes job_file. *argv is NULL-terminated, one block
-// of memory that the caller frees. ERR_INPUT: no words, or a quote that is never closed.
-enum err command_split(const char *command, const char *job_file, char ***argv);
+// except inside '..'. {job} in any word becomes job_file, {width} the number. *argv is
+// NULL-terminated, one block of memory that the caller frees. ERR_INPUT: no words, or a quote
+// that is never closed.
+enum err command_split(const char *command, const char *job_file, int width, char ***argv);
 // Where exec finds the program: as written if it holds a slash; else beside the running
 // program, else in $PATH. ERR_INPUT: not found or not executable.
 enum err command_find(const char *program, char *path, size_t size);

@@ -143,7 +143,8 @@ static enum err read_value(struct reader *r, const struct node *n, void *base)
         else if (strcmp(n->key->path, "train.batch_tokens") == 0)
             var = &batch;
         return read_rule(r, n, var, n->key->flags & KEY_OPEN_LO ? 1e-300 : n->key->lo,
-                         n->key->hi, false, (void *)((char *)base + n->key->offset));
+                         n->key->hi, n->key->flags & KEY_WHOLE,
+                         (void *)((char *)base + n->key->offset));
     default:
         return read_scalar(r, n, base);
     }

@@ -116,6 +116,8 @@ struct sweep {
     struct job base;              // everything of a job that no phase moves
     struct rule lr, batch_tokens; // take them with rule_at_run: they may need N and D
     struct rule aux;
+    struct rule width;          // workers that a job of the scale takes
+    bool checkpoints;           // a stopped run goes on where it was
     char trainer[JOB_PATH_MAX]; // command; {job} stands for the job file
     double band;                // near-optimal band, relative
     int n_boot;
@@ -124,8 +126,10 @@ struct sweep {
         double budget_factor, max_total_params;
     } recommend;                       // budget = factor x largest scale
     double price_per_hour;             // of one worker, for plan; 0: none given
+    double memory_limit;               // GB of a trainer; 0: need.h
     bool pin;                          // trainers are bound to parts of a machine
     int retries;                       // of a crashed job
+    double trainer_silence_s;          // after which a trainer is taken to hang; 0: never
     double max_epochs;                 // a run may see the training text at most so often
     int64_t corpus_train, corpus_held; // tokens
     int64_t corpus_bytes;              // of its files; external: 0

@@ -227,6 +227,19 @@ static enum err check_start(const struct sweep *s, const struct places *p)
     return OK;
 }
 
+// moetrain would leave what is lent to it idle.
+static enum err check_width(const struct sweep *s, const struct places *p)
+{
+    size_t word = strcspn(s->trainer, " \t");
+    bool ours = (word == 8 || (word > 8 && s->trainer[word - 9] == '/')) &&
+                strncmp(s->trainer + word - 8, "moetrain", 8) == 0;
+    for (int i = 0; i < s->n_scales && ours; i++)
+        if (rule_at(&s->width, s->scales[i]) > 1)
+            return places_fail(p, "width", "1: moetrain uses one GPU, or `threads`", "%g",
+                               rule_at(&s->width, s->scales[i]));
+    return OK;
+}
+
 enum err config_check(struct sweep *s, const struct places *p)
 {
     if (!strstr(s->trainer, "{job}"))
@@ -237,6 +250,7 @@ enum err config_check(struct sweep *s, const struct places *p)
         return places_fail(p, "train.decay", "warmup + decay of at most 1", "%g",
                            s->base.train.warmup + s->base.train.decay);
     TRY(check_prior(s, p));
+    TRY(check_width(s, p));
     TRY(check_dims(s, p));
     TRY(check_start(s, p));
     TRY(config_check_corpus(s, p));

@@ -27,8 +27,9 @@ enum key_flag {
     KEY_REQUIRED = 1,
     KEY_OPEN_LO = 2, // lo itself is excluded
     KEY_OPEN_HI = 4,
-    KEY_LOOSE = 8,   // may change between a run and its resumption: not in the hash
-    KEY_EXTENDS = 16 // may change in an extension, with all that is below it
+    KEY_LOOSE = 8,    // may change between a run and its resumption: not in the hash
+    KEY_EXTENDS = 16, // may change in an extension, with all that is below it
+    KEY_WHOLE = 32    // a rule's values are integers
 };
 
 struct key {

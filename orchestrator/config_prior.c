@@ -226,6 +226,8 @@ static enum err start_from(struct sweep *s, const struct places *p, const struct
 enum err check_prior(struct sweep *s, const struct places *p)
 {
     struct prior *pr = &s->prior;
+    if (!pr->table[0] && places_has(p, "prior"))
+        return places_fail(p, "prior.table", "path of a CSV file", "nothing");
     if (!pr->table[0])
         return OK;
     const struct phase *ph = NULL;

@@ -367,6 +367,8 @@ static bool is_silent(const struct out *o, const struct key *k, const void *base
         return o->s->base.train.micro_tokens == 0; // sweeps without it keep their identity
     if (strncmp(k->path, "prior", 5) == 0)
         return !o->s->prior.table[0];
+    if (o->flat && strcmp(k->path, "width") == 0) // sweeps without it are what they were before
+        return o->s->width.n_steps == 0 && o->s->width.at == 0 && !(o->s->width.value > 1);
     if (strcmp(k->path, "data.tokens") == 0)
         return o->s->base.data.kind != DATA_EXTERNAL;
     if (strcmp(k->path, "phases.axes.factor") == 0 ||

@@ -128,6 +128,7 @@ static enum err run(const struct bench *b, int version, int64_t tokens, bool sto
                                 .job_file = job,
                                 .stderr_file = err_file,
                                 .threads = 1,
+                                .width = 1,
                                 .grace = GRACE};
     TRY(trainer_start(&spec, &t));
     enum err e = watch(t, stop, s);

@@ -54,7 +54,7 @@ enum err identity_trainer(const char *command, char *buf, size_t size)
 {
     char **argv = NULL, path[PATH_MAX];
     uint32_t crc = 0;
-    TRY(command_split(command, "JOB", &argv));
+    TRY(command_split(command, "JOB", 1, &argv));
     enum err e = command_find(argv[0], path, sizeof path);
     if (e == OK)
         e = file_crc(path, &crc);

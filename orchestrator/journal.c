@@ -194,6 +194,16 @@ static enum err lock(struct journal *j)
     return err_set(ERR_INPUT, "%s: another moesweep is writing here", j->path);
 }
 
+long journal_writer(const char *path)
+{
+    struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool locked = fd >= 0 && fcntl(fd, F_GETLK, &held) == 0 && held.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    return !locked ? 0 : held.l_pid > 0 ? (long)held.l_pid : -1;
+}
+
 // A new file's name must survive a crash as well as its content.
 static void sync_folder(const char *path)
 {
@@ -302,11 +312,11 @@ static enum err give_up(struct journal *j, int cause)
     // one.
     if (ftruncate(j->fd, (off_t)j->end) == 0)
         fdatasync(j->fd);
-    return err_set(
-        ERR_FAILED,
-        "%s: %s; the journal keeps its first %" PRId64
-        " bytes, which are valid: make room and run the same command again to resume",
-        j->path, strerror(cause), j->end);
+    return err_set(ERR_FAILED,
+                   "%s: %s; the journal keeps its first %" PRId64
+                   " bytes, which are valid: %s and run the same command again to resume",
+                   j->path, strerror(cause), j->end,
+                   cause == ENOSPC || cause == EDQUOT ? "make room" : "see to the disk");
 }
 
 enum err journal_sync(struct journal *j)

@@ -27,6 +27,9 @@ enum err journal_open(const char *path, journal_on_record *on_record, void *ctx,
                       int64_t *torn_bytes, struct journal **out);
 // Whether the file system granted a lock (some cluster file systems know none).
 bool journal_locked(const struct journal *j);
+// The process that holds the lock of the journal at path; 0: none, -1: one on a machine that
+// does not tell. Not for the process that writes it: closing a file gives its locks up.
+long journal_writer(const char *path);
 // Buffers one record; nothing may depend on it before journal_sync returned OK.
 enum err journal_append(struct journal *j, const json_t *rec);
 // The same of a record that is text already: one JSON object with "t", no newline in it.

@@ -3,6 +3,7 @@
 #include "core/json.h"
 #include "orchestrator/attempt.h"
 #include "orchestrator/config.h"
+#include "orchestrator/journal.h"
 #include "orchestrator/mpirun.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/slurm.h"
@@ -23,6 +24,8 @@
 
 // Slurm looks at limits twice a minute and a trainer has 20 s for its checkpoint.
 static const double MARGIN = 90;
+// For the last run, which somebody killed or stopped, to end: trainers get 20 s, mpirun 30.
+static const double STILL_WRITES = 10, STILL_DRAINS = 45;
 static const double BACK_OFF = 1, BACK_OFF_MOST = 60; // s, doubling
 
 struct mark {            // how far a sweep is
@@ -206,7 +209,8 @@ static struct outcome judge(const struct launch *l, const struct attempt *a, dou
     o.code = status_code(l, updated, &o);
     if (o.code < 0)
         o.code = a->code;
-    bool unasked = o.code == ERR_STOPPED && !a->asked && time_left(l) > 0;
+    bool unasked = o.code == ERR_STOPPED && !a->asked && time_left(l) > 0 &&
+                   !strstr(o.why, STATUS_TOO_LATE) && !strstr(o.why, STATUS_MISFIT);
     if (unasked && !mpirun_recovers(&l->mpi))
         o.code = -1; // mpirun ended all because one rank died
     if (o.code < 0 && a->manager == 0 && !a->asked && mpirun_code(a) != 0)
@@ -232,7 +236,7 @@ static enum err advise(const struct launch *l, const struct attempt *a, const st
                        "launch: mpirun ended with code %d before a rank of moesweep ran; its "
                        "message is above, and `moesweep doctor` looks for the cause",
                        mpirun_code(a));
-    if (strstr(why, "No space left"))
+    if (strstr(why, "No space left") || strstr(a->why, "No space left"))
         return err_set(ERR_FAILED, "launch: make room in %s, then run the same command again",
                        l->out);
     return err_set(ERR_FAILED,
@@ -255,7 +259,8 @@ static enum err finish(const struct launch *l, const struct attempt *a, const st
 {
     if (o->code == OK)
         return OK;
-    bool over = a->asked == SIGUSR1 || (!a->asked && time_left(l) <= 0);
+    bool over = a->asked == SIGUSR1 ||
+                (!a->asked && (time_left(l) <= 0 || strstr(o->why, STATUS_TOO_LATE)));
     if (o->code == ERR_STOPPED && l->opt->requeue && slurm_job() && over)
         return requeue(l, "at the time limit");
     return advise(l, a, o);
@@ -270,6 +275,35 @@ static enum err give_up(const struct launch *l, int deaths)
                    "launch: the manager died %d times without a new result in between; was it "
                    "killed for want of memory (dmesg)? The same command goes on",
                    deaths);
+}
+
+static bool draining(const struct launch *l)
+{
+    json_t *status = NULL;
+    bool is =
+        status_read(l->out, &status) == OK && strcmp(jstr(status, "state"), "running") != 0;
+    json_decref(status);
+    return is;
+}
+
+// mpirun and launch may be gone before rank 0 has written its last checkpoint and record: the
+// next command waits for it. Who goes on writing is refused by rank 0 itself.
+static enum err wait_for_writer(const struct launch *l)
+{
+    char journal[PATH_MAX];
+    double began = signals_clock();
+    TRY(sweepdir_path(l->out, "journal", journal, sizeof journal));
+    long writer = journal_writer(journal);
+    if (writer != 0)
+        fprintf(stderr, "moesweep launch: another moesweep (process %ld) still writes to %s\n",
+                writer, l->out);
+    for (; writer != 0; writer = journal_writer(journal)) {
+        if (signals_clock() - began > (draining(l) ? STILL_DRAINS : STILL_WRITES))
+            return OK;
+        if (attempt_wait(.2))
+            return err_set(ERR_STOPPED, "launch: stopped while another one still writes");
+    }
+    return OK;
 }
 
 static enum err attempts(struct launch *l)
@@ -329,6 +363,7 @@ static enum err tell_file(struct launch *l)
 static enum err prepare(struct launch *l)
 {
     struct sweep cfg;
+    TRY(attempt_prepare());                 // a signal from now on is one that asks to stop
     TRY(config_load(l->opt->config, &cfg)); // a wrong one is refused before anything starts
     int threads = cfg.base.threads;
     config_free(&cfg);
@@ -345,7 +380,6 @@ static enum err prepare(struct launch *l)
     warn_crowd(l, threads);
     find_limit(l);
     l->first = look(l->out);
-    TRY(attempt_prepare());
     TRY(tell_file(l));
     fprintf(stderr, "moesweep launch: %s, %d workers and a manager; %s\n",
             *l->mpi.version ? l->mpi.version : "an MPI other than Open MPI", l->ranks - 1,
@@ -359,6 +393,8 @@ enum err launch_sweep(const struct launch_options *opt)
 {
     struct launch l = {.opt = opt, .began = signals_clock()};
     enum err e = prepare(&l);
+    if (e == OK)
+        e = wait_for_writer(&l);
     if (e == OK)
         e = attempts(&l);
     if (*l.tell)

@@ -145,6 +145,9 @@ enum err link_open(struct link **out)
 {
     if (strangers())
         return refuse_singleton();
+    // Where ranks outnumber processors, Open MPI lets others run after every look for messages.
+    // We sleep ourselves; with a trainer to watch, that only takes the worker's turn away.
+    setenv("OMPI_MCA_mpi_yield_when_idle", "0", 0);
     int rc = MPI_Init(NULL, NULL);
     ENSURE(rc == MPI_SUCCESS, ERR_FAILED, "MPI_Init failed");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);

@@ -16,8 +16,8 @@
 #define LINK_KINDS(X)                                                                          \
     X(READY, "worker", "body: host, pid, isa, what place.h tells: it can take jobs")           \
     X(BEAT, "worker", "body: progress of the running job; both: a sign of life")               \
-    X(STARTED, "worker", "job, attempt, start")                                                \
-    X(RESULT, "worker", "job, attempt, start, end; text: records.h's of a result")             \
+    X(STARTED, "worker", "job, attempt, start; unless the end comes first")                    \
+    X(RESULT, "worker", "job, attempt, start (0: never), end; text: records.h's of a result")  \
     X(UNFIT, "worker", "body: why: it cannot start trainers, and gives its jobs back")         \
     X(JOB, "manager", "job, attempt, id; text: job.json; body: terms, if not those before")    \
     X(STOP, "manager", "stop what runs, give back what waits")                                 \

@@ -51,6 +51,9 @@ static const struct command commands[] = {
      "  --mtbf SECONDS          between deaths of some worker; default: none\n"
      "  --repair SECONDS        until a dead worker is back; default 60\n"
      "  --service SECONDS       of the manager for one message; default 2e-5\n"
+     "  --speeds A,B,..         of the workers, in turn; with --jobs also what not knowing "
+     "them "
+     "would cost\n"
      "  --seed N                default 1\n"
      "  --json                  one JSON document\n",
      cmd_simulate},

@@ -2,9 +2,11 @@
 #include "orchestrator/manage.h"
 #include "core/json.h"
 #include "orchestrator/manage_state.h"
+#include "orchestrator/need.h"
 #include "orchestrator/origin.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/signals.h"
+#include "orchestrator/status.h"
 #include "orchestrator/sweepdir.h"
 #include <math.h>
 #include <signal.h>
@@ -14,10 +16,14 @@
 
 static const double SHOW_EVERY = 1;      // s between two status files
 static const double COMMIT_EVERY = .05;  // s that results may wait for company
+static const double LISTEN_MOST = 1;     // s that one turn of the loop adds to any silence
+static const double TOUCH_EVERY = 5;     // s between two signs of life to the workers
 static const double SYNC_EVERY = 1;      // s that a start record may wait for company
 static const double DRAIN_PATIENCE = 30; // s; a worker's own is 20 (supervise.c), then it kills
 static const double START_PATIENCE = 30; // s until all workers have said READY
+static const double IN_TIME = 1.25;      // times its prediction that a run must have left
 static const double SECOND_SIGNAL = 1;   // s; launchers send bursts, an impatient user does not
+enum { MAX_WIDTH = 4096 };               // core/job.c
 enum { HOPELESS = 10 };                  // crashes without a single success: nothing will work
 
 const struct steer_job *manage_job(const struct manager *m, int job)
@@ -28,6 +34,20 @@ const struct steer_job *manage_job(const struct manager *m, int job)
 double manage_seconds(const struct manager *m, int steer_number)
 {
     return runtime_predict(&m->runtime, &m->jobs[steer_number].work, NULL);
+}
+
+static double seconds_of(const void *m, int job)
+{
+    return manage_seconds(m, ((const struct manager *)m)->steer_of[job]);
+}
+
+void manage_predict(struct manager *m)
+{
+    sched_predict(m->sched, seconds_of, m);
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].ready)
+            sched_speed(m->sched, w, runtime_speed(&m->runtime, m->workers[w].host));
+    sched_deadline(m->sched, m->deadline, IN_TIME);
 }
 
 double manage_time(const struct manager *m, double clock)
@@ -58,6 +78,18 @@ static enum err sync_journal(struct manager *m)
 
 // ---- what the steering wants
 
+// What the scheduler has to know besides time and history.
+static struct sched_job sched_job_of(const struct manager *m, const struct steer_job *sj)
+{
+    struct sched_job j = {.id = sj->job.id,
+                          .priority = sj->priority,
+                          .width = sj->job.width,
+                          .whole = !m->cfg.checkpoints};
+    if (m->moetrain)
+        need_of(&sj->job, &j);
+    return j;
+}
+
 static enum err queue(struct manager *m, int number)
 {
     const struct steer_job *sj = steer_job_at(m->steer, number);
@@ -73,8 +105,11 @@ static enum err queue(struct manager *m, int number)
     }
     records_attempts(&m->past, sj->job.id, &attempts, &crashes);
     m->steer_of[m->n_sched++] = number;
-    return sched_add(m->sched, sj->job.id, sj->priority, manage_seconds(m, number), attempts,
-                     crashes);
+    struct sched_job j = sched_job_of(m, sj);
+    j.seconds = manage_seconds(m, number);
+    j.attempts = attempts;
+    j.crashes = crashes;
+    return sched_add(m->sched, &j);
 }
 
 // job.json, n bytes, not terminated.
@@ -105,7 +140,8 @@ static enum err note_job(struct manager *m, int number)
         m->cap_jobs = cap;
     }
     struct manage_job *j = &m->jobs[number];
-    *j = (struct manage_job){.work = runtime_work_of(&sj->job)};
+    *j = (struct manage_job){.work = runtime_work_of(&sj->job),
+                             .memory_limit = need_limit(&m->cfg, m->moetrain, &sj->job)};
     return sj->final ? OK : job_text(m, sj, &j->text, &j->n_text);
 }
 
@@ -134,10 +170,16 @@ enum err manage_take_up(struct manager *m)
 // What a worker has to know of a job besides the job.
 static enum err terms_for(const struct manager *m, const struct sched_assign *a, json_t **out)
 {
-    json_t *terms = json_pack("{s:s, s:s, s:i}", "dir", m->dir, "command", m->cfg.trainer,
-                              "threads", m->cfg.base.threads);
+    const struct steer_job *sj = manage_job(m, a->job);
+    int slots[MAX_WIDTH], n = sched_slots(m->sched, a->worker, slots, MAX_WIDTH);
+    json_t *terms = json_pack("{s:s, s:s, s:i, s:i, s:f}", "dir", m->dir, "command",
+                              m->cfg.trainer, "threads", m->cfg.base.threads, "width",
+                              sj->job.width, "silence", m->cfg.trainer_silence_s);
     ENSURE(terms, ERR_FAILED, "out of memory for a job");
-    enum err e = slots_bind(m->slots, &a->worker, 1, terms);
+    double limit = m->jobs[m->steer_of[a->job]].memory_limit;
+    if (limit > 0)
+        json_object_set_new(terms, "memory_limit", json_real(limit));
+    enum err e = slots_bind(m->slots, slots, n, terms);
     if (e != OK)
         json_decref(terms);
     *out = e == OK ? terms : NULL;
@@ -164,6 +206,21 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
     return link_send(m->link, &msg);
 }
 
+// Jobs may go to the worker.
+static void enter(struct manager *m, int worker)
+{
+    sched_settle(m->sched, worker, slots_place(m->slots, worker));
+    sched_speed(m->sched, worker, runtime_speed(&m->runtime, m->workers[worker].host));
+    sched_join(m->sched, worker);
+}
+
+static void say_misfit(const struct manager *m, int job, char *buf, size_t size)
+{
+    const struct steer_job *sj = manage_job(m, job);
+    const struct sched_job need = sched_job_of(m, sj);
+    need_misfit(&sj->job, &need, buf, size);
+}
+
 // Once every worker has said what its machine has, or has had the time for it.
 static enum err share_out(struct manager *m)
 {
@@ -174,11 +231,17 @@ static enum err share_out(struct manager *m)
     if (!all && signals_clock() - m->clock0 < START_PATIENCE)
         return OK;
     m->shared = true;
-    if (!m->cfg.pin)
-        return OK;
-    TRY(slots_share(m->slots, &m->cfg.base, why, sizeof why));
+    TRY(slots_share(m->slots, &m->cfg.base, m->cfg.pin, why, sizeof why));
     if (*why)
         manage_say(m, "trainers are not bound to parts of a machine: %s", why);
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].ready && !m->workers[w].lost && !m->workers[w].unfit)
+            enter(m, w);
+    int job = sched_misfit(m->sched, false);
+    if (job != SCHED_NONE) {
+        say_misfit(m, job, why, sizeof why);
+        manage_say(m, "%s; the others are trained", why);
+    }
     return OK;
 }
 
@@ -187,7 +250,7 @@ static enum err dispatch(struct manager *m)
     struct sched_assign a;
     if (!m->shared)
         TRY(share_out(m));
-    while (m->shared && sched_next(m->sched, &a))
+    while (m->shared && sched_next(m->sched, signals_clock(), &a))
         TRY(send_job(m, &a));
     return OK;
 }
@@ -247,7 +310,7 @@ static enum err keep_final(struct manager *m, int job, const struct job_result *
 static void note_end(struct manager *m, int worker, double t0, double t1)
 {
     struct manage_worker *w = &m->workers[worker];
-    m->busy += t1 - t0;
+    m->busy += (t1 - t0) * manage_job(m, w->job)->job.width;
     m->first_start = fmin(m->first_start, t0);
     m->last_end = fmax(m->last_end, t1);
     w->job = -1;
@@ -312,21 +375,41 @@ static enum err record_end(struct manager *m, const struct sched_assign *a, bool
     return e;
 }
 
+static enum err begin_run(struct manager *m, const struct sched_assign *a, double t0)
+{
+    char text[RECORDS_START_MAX];
+    struct manage_worker *w = &m->workers[a->worker];
+    struct records_attempt at = {
+        manage_job(m, a->job)->job.id, a->attempt, a->worker + 1, manage_time(m, t0), 0, NULL};
+    w->job = a->job;
+    w->t0 = t0;
+    w->step = 0;
+    w->loss = NAN;
+    m->first_start = fmin(m->first_start, t0);
+    note_unsynced(m);
+    return journal_append_text(m->journal, text, records_start(&at, text));
+}
+
 static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
                          const struct link_msg *msg, const json_t *said)
 {
     memcpy(r->id, manage_job(m, a->job)->job.id, sizeof r->id);
     const double offset = m->workers[a->worker].offset;
     double t0 = msg->start + offset, t1 = msg->end + offset;
+    if (m->workers[a->worker].job != a->job && msg->start > 0 && sched_holds(m->sched, *a))
+        TRY(begin_run(m, a, t0));
     if (m->workers[a->worker].job == a->job)
         note_end(m, a->worker, t0, t1);
     enum sched_outcome outcome = outcome_of(r->status);
-    enum sched_verdict verdict = sched_report(m->sched, *a, outcome);
+    enum sched_verdict verdict = sched_report(m->sched, t1, *a, outcome);
     if (verdict == SCHED_STALE)
         return OK;
-    if (r->status == JOB_OK)
+    if (r->status == JOB_OK) {
         runtime_add(&m->runtime, &m->jobs[m->steer_of[a->job]].work, m->workers[a->worker].host,
-                    r->seconds);
+                    r->seconds > 0 ? r->seconds : t1 - t0); // not every trainer tells
+        if ((m->runtime.n & (m->runtime.n - 1)) == 0) // rarely: it takes all that is queued
+            manage_predict(m);
+    }
     json_t *origin = origin_here(m, a->worker);
     enum err e = OK;
     if (verdict == SCHED_FINAL || outcome == SCHED_CRASHED)
@@ -341,6 +424,7 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
 static enum err on_ready(struct manager *m, int worker, const struct link_msg *msg)
 {
     char host[sizeof m->workers->host], *isa = m->workers[worker].isa;
+    ENSURE(!m->workers[worker].ready, ERR_FAILED, "rank %d said READY twice", worker + 1);
     TRY(json_get_str(msg->body, "READY", "host", true, host, sizeof host));
     TRY(json_get_str(msg->body, "READY", "isa", true, isa, sizeof m->workers->isa));
     snprintf(m->workers[worker].host, sizeof host, "%s", host);
@@ -353,7 +437,8 @@ static enum err on_ready(struct manager *m, int worker, const struct link_msg *m
     m->workers[worker].ready = true;
     json_decref(m->workers[worker].terms); // it knows none
     m->workers[worker].terms = NULL;
-    sched_join(m->sched, worker);
+    if (m->shared)
+        enter(m, worker);
     return OK;
 }
 
@@ -384,19 +469,8 @@ static enum err read_assign(const struct manager *m, int worker, const struct li
 static enum err on_started(struct manager *m, int worker, const struct link_msg *msg)
 {
     struct sched_assign a = {0};
-    struct manage_worker *w = &m->workers[worker];
     TRY(read_assign(m, worker, msg, &a));
-    double t0 = msg->start + w->offset;
-    w->job = a.job;
-    w->t0 = t0;
-    w->step = 0;
-    w->loss = NAN;
-    m->first_start = fmin(m->first_start, t0);
-    char text[RECORDS_START_MAX];
-    struct records_attempt at = {manage_job(m, a.job)->job.id, a.attempt, worker + 1,
-                                 manage_time(m, t0),           0,         NULL};
-    note_unsynced(m);
-    return journal_append_text(m->journal, text, records_start(&at, text));
+    return begin_run(m, &a, msg->start + m->workers[worker].offset);
 }
 
 static enum err on_result(struct manager *m, int worker, const struct link_msg *msg)
@@ -413,21 +487,31 @@ static enum err on_result(struct manager *m, int worker, const struct link_msg *
     return e;
 }
 
+static enum err send_word(struct manager *m, int worker, enum link_kind kind)
+{
+    return link_send(m->link, &(struct link_msg){.peer = worker + 1, .kind = kind});
+}
+
+// Its jobs go to others. A worker that runs one with slots of this one must let go of it.
+static enum err leave(struct manager *m, int worker)
+{
+    int lead = sched_leave(m->sched, worker);
+    m->workers[worker].job = -1;
+    if (lead == SCHED_NONE)
+        return OK;
+    m->workers[lead].job = -1;
+    return send_word(m, lead, LINK_DROP);
+}
+
 static enum err on_unfit(struct manager *m, int worker, const struct link_msg *msg)
 {
     struct manage_worker *w = &m->workers[worker];
     TRY(json_get_str(msg->body, "UNFIT", "why", true, m->last_cause, sizeof m->last_cause));
     w->unfit = true;
-    w->job = -1;
-    sched_leave(m->sched, worker);
+    TRY(leave(m, worker));
     manage_say(m, "rank %d (%s) cannot start trainers: %s; its jobs go to others", worker + 1,
                w->host, m->last_cause);
     return OK;
-}
-
-static enum err send_word(struct manager *m, int worker, enum link_kind kind)
-{
-    return link_send(m->link, &(struct link_msg){.peer = worker + 1, .kind = kind});
 }
 
 // A worker that was given up and is heard again: what it does is with others now, it starts
@@ -441,8 +525,8 @@ static enum err welcome_back(struct manager *m, int worker)
     TRY(send_word(m, worker, LINK_DROP));
     if (isfinite(m->drain_since))
         return send_word(m, worker, LINK_STOP);
-    if (!w->unfit)
-        sched_join(m->sched, worker);
+    if (!w->unfit && w->ready && m->shared)
+        enter(m, worker);
     return OK;
 }
 
@@ -459,8 +543,8 @@ enum err manage_take(struct manager *m, const struct link_msg *msg)
     struct manage_worker *w = &m->workers[worker];
     ENSURE(isfinite(msg->now) && isfinite(msg->start) && isfinite(msg->end), ERR_FAILED,
            "rank %d: a %s message without a time", msg->peer, link_kind_name(msg->kind));
-    w->heard = signals_clock();
-    w->offset = fmin(w->offset, w->heard - msg->now);
+    w->heard = m->listened;
+    w->offset = fmin(w->offset, signals_clock() - msg->now);
     if (w->lost && msg->kind != LINK_STARTED && msg->kind != LINK_RESULT)
         TRY(welcome_back(m, worker));
     else if (w->lost)
@@ -488,13 +572,12 @@ static enum err take_messages(struct manager *m)
 
 static enum err check_silence(struct manager *m)
 {
-    double now = signals_clock();
     int lost = 0, unfit = 0;
     for (int i = 0; i < m->n_workers; i++) {
         struct manage_worker *w = &m->workers[i];
-        if (!w->lost && now - w->heard > m->opt.silence) {
+        if (!w->lost && m->listened - w->heard > m->opt.silence) {
             w->lost = true;
-            sched_leave(m->sched, i);
+            TRY(leave(m, i));
             manage_say(m, "rank %d (%s): no sign of life for %.0f s; its jobs go to others",
                        i + 1, w->host, m->opt.silence);
         }
@@ -506,6 +589,18 @@ static enum err check_silence(struct manager *m)
     ENSURE(lost + unfit < m->n_workers, ERR_FAILED, "no worker can start a trainer: %s",
            m->last_cause);
     ENSURE(link_dropped(m->link) == 0, ERR_FAILED, "a message could not be read");
+    return OK;
+}
+
+// A training may last for hours in which a worker has nothing to hear.
+static enum err keep_in_touch(struct manager *m, double now)
+{
+    if (now - m->touched < TOUCH_EVERY)
+        return OK;
+    m->touched = now;
+    for (int w = 0; w < m->n_workers; w++)
+        if (m->workers[w].ready && !m->workers[w].lost)
+            TRY(send_word(m, w, LINK_BEAT));
     return OK;
 }
 
@@ -527,12 +622,28 @@ static enum err begin_drain(struct manager *m)
 {
     m->drain_since = signals_clock();
     sched_drain(m->sched);
-    manage_say(m, "%s: stopping; trainers write checkpoints (a second signal ends at once)",
-               m->why);
+    if (sched_count(m->sched).held == 0)
+        manage_say(m, "%s: stopping", m->why);
+    else
+        manage_say(m, "%s: stopping; trainers write checkpoints (a second signal ends at once)",
+                   m->why);
     for (int w = 0; w < m->n_workers; w++)
         if (m->workers[w].ready && !m->workers[w].lost)
             TRY(send_word(m, w, LINK_STOP));
     return OK;
+}
+
+// Nothing runs, and nothing of what is queued can ever start here.
+static void look_for_dead_end(struct manager *m)
+{
+    struct sched_counts c = sched_count(m->sched);
+    if (!m->shared || m->why[0] || c.held > 0 || c.queued == 0 || c.workers == 0)
+        return;
+    int job = sched_misfit(m->sched, true);
+    if (c.late == c.queued)
+        snprintf(m->why, sizeof m->why, "no run that is left " STATUS_TOO_LATE);
+    else if (job != SCHED_NONE)
+        say_misfit(m, job, m->why, sizeof m->why);
 }
 
 static bool drained(const struct manager *m)
@@ -541,8 +652,18 @@ static bool drained(const struct manager *m)
                          !(signals_clock() - m->drain_since < DRAIN_PATIENCE));
 }
 
+// Silence counts on a clock that stands still while nobody listens: during a fit, and when this
+// process or the machine was stopped, what the workers said waits unread.
+static void listen(struct manager *m)
+{
+    double now = signals_clock();
+    m->listened += fmin(now - m->turned, LISTEN_MOST);
+    m->turned = now;
+}
+
 static enum err turn(struct manager *m)
 {
+    listen(m);
     TRY(take_messages(m));
     look_for_reasons_to_stop(m);
     if (m->why[0] && m->drain_since == INFINITY)
@@ -550,8 +671,10 @@ static enum err turn(struct manager *m)
     TRY(dispatch(m)); // what is queued is on disk
     TRY(steer_on(m));
     TRY(dispatch(m));
+    look_for_dead_end(m);
     TRY(check_silence(m));
     double now = signals_clock();
+    TRY(keep_in_touch(m, now));
     if (now - m->unsynced_since > SYNC_EVERY)
         TRY(sync_journal(m));
     if (now - m->shown > SHOW_EVERY)

@@ -2,7 +2,9 @@
 #include "core/json.h"
 #include "orchestrator/identity.h"
 #include "orchestrator/manage_state.h"
+#include "orchestrator/need.h"
 #include "orchestrator/signals.h"
+#include "orchestrator/slurm.h"
 #include "orchestrator/sweepdir.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -11,9 +13,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-static const double SILENCE =
-    60; // s; jobs may swap or wait for a file system, beats hardly ever
 
 static enum err keep_record(void *ctx, json_t *rec)
 {
@@ -118,6 +117,8 @@ static enum err begin_session(struct manager *m, int64_t torn)
     if (!m->past.done)
         TRY(manage_record(m, records_session(m->past.sessions + 1, m->n_workers, m->wall0)));
     TRY(manage_take_up(m));
+    if (m->runtime.n > 0)
+        manage_predict(m);
     return journal_sync(m->journal);
 }
 
@@ -151,8 +152,7 @@ static enum err open_workers(struct manager *m)
     m->workers = calloc((size_t)m->n_workers, sizeof *m->workers);
     ENSURE(m->workers, ERR_FAILED, "out of memory");
     for (int w = 0; w < m->n_workers; w++)
-        m->workers[w] = (struct manage_worker){
-            .heard = m->clock0, .offset = INFINITY, .job = -1, .loss = NAN};
+        m->workers[w] = (struct manage_worker){.offset = INFINITY, .job = -1, .loss = NAN};
     TRY(slots_create(m->n_workers, &m->slots));
     return sched_create(m->n_workers, m->cfg.retries, &m->sched);
 }
@@ -169,21 +169,20 @@ static enum err check_extended(const char *dir)
 
 static enum err open_all(struct manager *m, const char *config_path, const char *out_dir)
 {
-    char build[128];
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     m->wall0 = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-    m->clock0 = signals_clock();
+    m->clock0 = m->turned = signals_clock();
     m->first_start = m->unsynced_since = m->finals_since = m->drain_since = INFINITY;
     m->shown = -INFINITY;
-    if (!(m->opt.silence > 0))
-        m->opt.silence = SILENCE;
+    double left = m->opt.time_limit > 0 ? m->opt.time_limit : slurm_time_left();
+    m->deadline = left >= 0 ? m->clock0 + left : INFINITY; // NaN: nobody knows
     m->records = json_array();
     m->latest = json_array();
     ENSURE(m->records && m->latest, ERR_FAILED, "out of memory");
     TRY(config_load(config_path, &m->cfg));
     runtime_init(&m->runtime, runtime_guess(&m->cfg.base));
-    TRY(identity_trainer(m->cfg.trainer, build, sizeof build));
+    TRY(need_known(&m->cfg, &m->moetrain));
     TRY(steer_create(&m->cfg, &m->steer));
     TRY(open_workers(m));
     TRY(progress_open(m->opt.progress, stderr, &m->progress));

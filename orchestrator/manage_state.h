@@ -16,7 +16,7 @@
 struct manage_worker {
     char host[64], isa[128];
     bool ready, lost, unfit; // unfit: alive, but cannot start trainers
-    double heard;            // manager's clock
+    double heard;            // on the listening clock
     double offset; // manager's clock - worker's clock: the least seen, so nearest to the truth
     int job;       // number in the scheduler of what it trains, -1: nothing
     double t0;     // when that began, manager's clock
@@ -30,6 +30,7 @@ struct manage_job {
     struct runtime_work work;
     char *text; // job.json, n_text bytes; NULL once the job is final
     size_t n_text;
+    double memory_limit; // bytes of its trainer; 0: none
 };
 
 struct manager {
@@ -41,6 +42,7 @@ struct manager {
     struct steer *steer;
     struct sched *sched;
     struct slots *slots;
+    bool moetrain;          // what a job needs is known
     bool shared;            // what a machine has is shared out: jobs go to workers from then on
     struct runtime runtime; // of all runs so far
     struct progress *progress;
@@ -65,15 +67,21 @@ struct manager {
     int n_ok, n_failed, n_crashes; // final results ok and not; crashed attempts of this session
     char last_cause[256];
     double unsynced_since, finals_since, shown; // infinite: nothing waits
-    double drain_since;                         // infinite: not draining
-    char why[128];                              // of the drain
-    json_t *latest;                             // last things worth reading
+    double touched;          // when the workers last heard from us in any case
+    double listened, turned; // the listening clock (manage.c), s; when it last moved
+    double deadline;         // manager's clock, of the time limit; infinite: none
+    double drain_since;      // infinite: not draining
+    char why[128];           // of the drain
+    json_t *latest;          // last things worth reading
 };
 
 // The steering's record of a scheduler's job.
 const struct steer_job *manage_job(const struct manager *m, int job);
 // Predicted seconds of a whole training.
 double manage_seconds(const struct manager *m, int steer_number);
+// From the runtime model as it is now: the queue's order, the workers' speeds, and what still
+// ends in time.
+void manage_predict(struct manager *m);
 // Time of day of a moment on the manager's clock.
 double manage_time(const struct manager *m, double clock);
 // Appends to the journal; takes the reference.

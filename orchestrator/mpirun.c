@@ -27,7 +27,7 @@ enum err mpirun_find(const char *command, struct mpirun *out)
 {
     char text[4096], *at;
     memset(out, 0, sizeof *out);
-    TRY(command_split(command ? command : "mpirun", "{job}", &out->command));
+    TRY(command_split(command ? command : "mpirun", "{job}", 1, &out->command));
     mpirun_environment();
     if (ask_version(out, text, sizeof text) != OK) {
         mpirun_free(out);

@@ -36,12 +36,12 @@ static void cost_add(struct cost *c, const struct sweep *cfg, const struct steer
                      const struct plan_options *opt)
 {
     const struct job *j = &sj->job;
-    double executed = runtime_work_of(j).x[0];
+    double own = runtime_work_of(j).x[0], executed = own * j->width; // of a worker, of all
     struct executed x = executed_of(j);
     c->flops += (double)sj->counts.M * (double)j->train.tokens;
     c->executed += executed;
     c->seconds += executed / opt->rate;
-    c->longest = fmax(c->longest, executed / opt->rate);
+    c->longest = fmax(c->longest, own / opt->rate);
     c->tokens += (double)j->train.tokens;
     // With a checkpoint folder, as every run of a sweep, all of the data are read.
     c->memory = fmax(c->memory, (double)x.mem_total + (double)cfg->corpus_bytes);
@@ -170,7 +170,8 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
     json_object_set_new(o, "runs", json_integer(runs));
     json_object_set_new(o, "known", json_integer(known));
     json_object_set_new(o, "shared", json_integer(shared));
-    json_object_set_new(o, "more_runs", json_integer(more_runs(ph, runs)));
+    bool over = c->state == CELL_DECIDED && (ph->rounds == 1 || s->phase_closed[c->phase]);
+    json_object_set_new(o, "more_runs", json_integer(over ? 0 : more_runs(ph, runs)));
     json_object_set_new(o, "flops", json_num(cost.flops));
     json_object_set_new(o, "executed_flops", json_num(cost.executed));
     json_object_set_new(o, "tokens", json_num(cost.tokens));

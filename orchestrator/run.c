@@ -31,12 +31,12 @@ static enum err last_word(const struct run_options *opt, enum err e)
     return err_set(OK, "%s", "");
 }
 
-static enum err run_worker(struct link *l)
+static enum err run_worker(struct link *l, double silence)
 {
     enum err e = link_agree(l, OK);
     if (e == OK) {
         bool clean = false;
-        e = supervise_run(l, &clean);
+        e = supervise_run(l, silence, &clean);
         if (e != OK || !clean)
             leave(e);
     }
@@ -67,13 +67,18 @@ static enum err run_manager(struct link *l, const char *config_path, const char 
     return e;
 }
 
-enum err run_sweep(const char *config_path, const char *out_dir, const struct run_options *opt)
+enum err run_sweep(const char *config_path, const char *out_dir,
+                   const struct run_options *options)
 {
     struct link *l = NULL;
+    struct run_options copy = *options, *opt = &copy;
+    if (!(copy.silence > 0))
+        copy.silence = RUN_SILENCE;
     signals_block();
     attempt_tell_start(opt->tell);
     TRY(link_open(&l));
-    return link_rank(l) == 0 ? run_manager(l, config_path, out_dir, opt) : run_worker(l);
+    return link_rank(l) == 0 ? run_manager(l, config_path, out_dir, opt)
+                             : run_worker(l, opt->silence);
 }
 
 // ---- a directory read back

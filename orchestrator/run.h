@@ -9,12 +9,15 @@
 #include "orchestrator/progress.h"
 #include "orchestrator/steer.h"
 
+// s; trainings may swap or wait for a file system, signs of life hardly ever
+#define RUN_SILENCE 60.0
+
 struct run_options {
     bool allow_mixed; // go on although build or instruction set changed since the journal began
     bool extend;      // the directory's sweep goes on under this configuration (extend.h)
     const struct cmd_list *imports; // directories whose results are taken over; NULL: none
     double time_limit;              // s after which the sweep drains as after a signal; 0: none
-    double silence; // s without a sign of life until a worker counts as lost; 0: 60
+    double silence; // s without a sign of life until a worker counts as lost; 0: RUN_SILENCE
     enum progress_mode progress;
     const char *tell; // file for `moesweep launch` (attempt.h); NULL: none
 };

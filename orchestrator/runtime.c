@@ -24,7 +24,7 @@ struct runtime_work runtime_work_of(const struct job *j)
     // A forward pass is a third of forward and backward.
     double D = (double)job_tokens_after(j, steps) + validations * (double)j->val.tokens / 3;
     double L = (double)(a->L_d + a->L_m);
-    return (struct runtime_work){{
+    struct runtime_work w = {{
         e.flops_per_token * D,
         D * (L * (double)a->d + (double)a->V),
         D * (double)(a->L_m * (a->K + a->N_e)),
@@ -32,6 +32,9 @@ struct runtime_work runtime_work_of(const struct job *j)
         (double)steps * (double)e.params,
         D * L,
     }};
+    for (int k = 0; k < RUNTIME_TERMS; k++) // each of several workers does a part of it
+        w.x[k] /= j->width;
+    return w;
 }
 
 double runtime_guess(const struct job *j)
@@ -71,6 +74,12 @@ double runtime_predict(const struct runtime *r, const struct runtime_work *w, co
 {
     int i = class ? find(r, class) : -1;
     return base(r, w) * (i >= 0 ? factor(&r->classes[i]) : 1);
+}
+
+double runtime_speed(const struct runtime *r, const char *class)
+{
+    int i = find(r, class);
+    return i >= 0 ? exp2(round(-8 * log2(factor(&r->classes[i]))) / 8) : 1;
 }
 
 // Minimises sum over runs of (sum_k c_k y_k / s_k - 1)^2 + PULL sum_k (K c_k / share - 1)^2

@@ -24,7 +24,8 @@ enum { RUNTIME_TERMS = 6, RUNTIME_CLASSES = 64 };
 struct runtime_work {
     double x[RUNTIME_TERMS];
 };
-// Of a whole training, intermediate validations included.
+// Of a whole training, intermediate validations included; of one of its workers where it has
+// several.
 struct runtime_work runtime_work_of(const struct job *j);
 
 struct runtime_class {
@@ -57,6 +58,9 @@ void runtime_add(struct runtime *r, const struct runtime_work *w, const char *cl
 // class NULL: a typical one.
 double runtime_predict(const struct runtime *r, const struct runtime_work *w,
                        const char *class);
+// How fast workers of the class are, 1 a typical one, to the nearest eighth of an octave: less
+// is noise.
+double runtime_speed(const struct runtime *r, const char *class);
 // Median of |ln(time / prediction)| of the last predictions; NaN before the tenth.
 double runtime_error(const struct runtime *r);
 #endif

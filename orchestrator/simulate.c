@@ -102,7 +102,13 @@ static enum err add_job(struct simulation *s, const char *id, int priority, doub
     s->seconds[s->n_jobs++] = (float)t;
     s->total += t;
     s->longest = fmax(s->longest, t);
-    return sched_add(s->sched, id, priority, predicted, 0, 0);
+    struct sched_job j = {.id = id, .priority = priority, .seconds = predicted};
+    return sched_add(s->sched, &j);
+}
+
+static double speed_of(const struct simulation *s, int worker)
+{
+    return s->o->n_speeds > 0 ? s->o->speeds[worker % s->o->n_speeds] : 1;
 }
 
 // The worker's first job begins, as soon as it is there.
@@ -110,7 +116,8 @@ static enum err begin(struct simulation *s, int worker)
 {
     struct worker *w = &s->workers[worker];
     w->began = fmax(s->now, w->arrives[0]);
-    return foresee(s, w->began + (double)s->seconds[w->held[0].job], JOB_ENDS, worker);
+    double t = (double)s->seconds[w->held[0].job] / speed_of(s, worker);
+    return foresee(s, w->began + t, JOB_ENDS, worker);
 }
 
 // The manager's time for one message: they queue up.
@@ -124,7 +131,7 @@ static double served(struct simulation *s)
 static enum err dispatch(struct simulation *s)
 {
     struct sched_assign a;
-    while (sched_next(s->sched, &a)) {
+    while (sched_next(s->sched, s->now, &a)) {
         struct worker *w = &s->workers[a.worker];
         s->out->assigned++;
         w->arrives[w->n] = served(s);
@@ -175,7 +182,7 @@ static enum err job_ends(struct simulation *s, int worker)
     if (--w->n > 0)
         TRY(begin(s, worker));
     served(s);
-    ENSURE(sched_report(s->sched, a, SCHED_DONE) == SCHED_FINAL, ERR_FAILED,
+    ENSURE(sched_report(s->sched, s->now, a, SCHED_DONE) == SCHED_FINAL, ERR_FAILED,
            "simulation: a result was not expected");
     return s->steer ? give_result(s, a.job) : OK;
 }
@@ -228,7 +235,12 @@ static enum err play(struct simulation *s)
         TRY(take(s, &e));
         TRY(dispatch(s));
     }
-    s->out->bound = fmax(s->longest, s->total / s->o->workers);
+    double fastest = 0, sum = 0;
+    for (int w = 0; w < s->o->workers; w++) {
+        fastest = fmax(fastest, speed_of(s, w));
+        sum += speed_of(s, w);
+    }
+    s->out->bound = fmax(s->longest / fastest, s->total / sum);
     s->out->manager = s->out->makespan > 0 ? s->manager_busy / s->out->makespan : 0;
     return OK;
 }
@@ -241,8 +253,11 @@ static enum err start(struct simulation *s, const struct sweep *cfg)
     s->workers = calloc((size_t)s->o->workers, sizeof *s->workers);
     ENSURE(s->workers, ERR_FAILED, "out of memory");
     TRY(sched_create(s->o->workers, cfg->retries, &s->sched));
-    for (int w = 0; w < s->o->workers; w++)
+    for (int w = 0; w < s->o->workers; w++) {
+        if (!s->o->blind)
+            sched_speed(s->sched, w, speed_of(s, w));
         sched_join(s->sched, w);
+    }
     return OK;
 }
 

@@ -7,6 +7,8 @@
 #define ORCHESTRATOR_SIMULATE_H
 #include "orchestrator/truth.h"
 
+#define SIMULATE_SPEEDS 64
+
 struct simulate_options {
     int workers;
     double rate;    // executed FLOP/s of a worker; 0: a guess
@@ -14,13 +16,18 @@ struct simulate_options {
     double mtbf;    // s between deaths of some worker; 0: none
     double repair;  // s until a dead worker is back
     double service; // s that the manager needs for one message
+    // Of the workers, in turn: speeds[worker % n_speeds]; n_speeds 0: all are alike. Blind: the
+    // scheduler does not know them.
+    double speeds[SIMULATE_SPEEDS];
+    int n_speeds;
+    bool blind;
     uint64_t seed;
 };
 
 struct simulate_result {
     int64_t jobs, assigned, lost; // jobs done; attempts; attempts lost with their workers
     int64_t deaths;
-    double makespan, bound; // s; bound: max(longest, total / workers)
+    double makespan, bound; // s; bound: max(longest, total / workers), at their speeds
     double busy, wasted; // worker-seconds of trainings that count, and of those that were lost
     double manager;      // share of the time that the manager was busy
 };

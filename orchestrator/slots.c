@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/slots.h"
 #include "core/json.h"
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +13,17 @@ struct worker {
     char *machine, host[64];
     char *seen[N_WHAT];  // lists as "0,64,1" of what it may use; NULL: not there
     char *share[N_WHAT]; // its part; NULL: all that it sees
+    int machine_number;
+    double gpu_memory; // bytes of the smallest GPU; 0: not known
+    int sharers;       // workers on each of its GPUs
 };
 
 struct slots {
     struct worker *workers;
     int n;
-    int *order; // scratch
+    int *order;       // scratch
+    json_t *machines; // name -> number
+    double *memory;   // of a machine, bytes: the least that a worker tells; 0: not known
 };
 
 enum err slots_create(int n_workers, struct slots **out)
@@ -27,7 +33,9 @@ enum err slots_create(int n_workers, struct slots **out)
     s->n = n_workers;
     s->workers = calloc((size_t)n_workers, sizeof *s->workers);
     s->order = calloc((size_t)n_workers, sizeof *s->order);
-    if (!s->workers || !s->order) {
+    s->machines = json_object();
+    s->memory = calloc((size_t)n_workers, sizeof *s->memory);
+    if (!s->workers || !s->order || !s->machines || !s->memory) {
         slots_free(s);
         return err_set(ERR_FAILED, "out of memory");
     }
@@ -35,13 +43,20 @@ enum err slots_create(int n_workers, struct slots **out)
     return OK;
 }
 
+static void forget_shares(struct worker *w)
+{
+    for (int k = 0; k < N_WHAT; k++) {
+        free(w->share[k]);
+        w->share[k] = NULL;
+    }
+}
+
 static void forget(struct worker *w)
 {
     free(w->machine);
-    for (int k = 0; k < N_WHAT; k++) {
+    for (int k = 0; k < N_WHAT; k++)
         free(w->seen[k]);
-        free(w->share[k]);
-    }
+    forget_shares(w);
     *w = (struct worker){0};
 }
 
@@ -53,7 +68,26 @@ void slots_free(struct slots *s)
         forget(&s->workers[i]);
     free(s->workers);
     free(s->order);
+    free(s->memory);
+    json_decref(s->machines);
     free(s);
+}
+
+static enum err find_machine(struct slots *s, struct worker *w, json_t *ready)
+{
+    double memory = 0;
+    TRY(json_get_num(ready, "READY", "memory", false, 0, 1e18, &memory));
+    TRY(json_get_num(ready, "READY", "gpu_memory", false, 0, 1e18, &w->gpu_memory));
+    const json_t *known = json_object_get(s->machines, w->machine);
+    w->machine_number = known ? (int)json_integer_value(known)
+                              : (int)json_object_size(s->machines); // at most one a worker
+    ENSURE(known || json_object_set_new(s->machines, w->machine,
+                                        json_integer(w->machine_number)) == 0,
+           ERR_FAILED, "out of memory");
+    double *least = &s->memory[w->machine_number];
+    if (memory > 0 && (*least == 0 || memory < *least))
+        *least = memory;
+    return OK;
 }
 
 enum err slots_ready(struct slots *s, int worker, const char *host, json_t *ready)
@@ -70,7 +104,19 @@ enum err slots_ready(struct slots *s, int worker, const char *host, json_t *read
         got = got && (w->seen[k] = strdup(json_string_value(list)));
     }
     ENSURE(got, ERR_FAILED, "out of memory");
-    return OK;
+    w->sharers = 1;
+    return find_machine(s, w, ready);
+}
+
+struct sched_place slots_place(const struct slots *s, int worker)
+{
+    const struct worker *w = &s->workers[worker];
+    double memory = s->memory[w->machine_number];
+    return (struct sched_place){
+        .host = w->machine_number,
+        .memory = memory > 0 ? SLOTS_MEMORY * memory : INFINITY,
+        .gpu = w->gpu_memory > 0 ? w->gpu_memory / w->sharers : INFINITY,
+    };
 }
 
 // ---- lists
@@ -178,6 +224,8 @@ static enum err share(struct slots *s, enum what what, int need, char *why, size
             ;
         int have = length(w->seen[what]), want = (k - i) * need;
         bool overlap = json_object_get(overlaps, w->machine) != NULL;
+        for (int at = i; what == GPUS && at < k; at++)
+            s->workers[s->order[at]].sharers = (want + have - 1) / have;
         if (!overlap && want <= have) {
             e = k - i > 1 ? cut(s, what, s->order + i, k - i) : OK;
         } else if (left_out++ == 0 && overlap) {
@@ -194,7 +242,7 @@ static enum err share(struct slots *s, enum what what, int need, char *why, size
     return e;
 }
 
-enum err slots_share(struct slots *s, const struct job *job, char *why, size_t size)
+enum err slots_share(struct slots *s, const struct job *job, bool bind, char *why, size_t size)
 {
     char gpus[256] = "";
     why[0] = '\0';
@@ -202,6 +250,10 @@ enum err slots_share(struct slots *s, const struct job *job, char *why, size_t s
     TRY(share(s, GPUS, 1, gpus, sizeof gpus));
     if (*gpus && job_on_device(job))
         snprintf(why + strlen(why), size - strlen(why), "%s%s", *why ? "; " : "", gpus);
+    for (int i = 0; i < s->n && !bind; i++)
+        forget_shares(&s->workers[i]);
+    if (!bind)
+        why[0] = '\0';
     return OK;
 }
 

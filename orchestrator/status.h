@@ -19,6 +19,10 @@
 // Reads DIR/status.json and checks its shape. ERR_INPUT if there is none.
 enum err status_read(const char *dir, json_t **out);
 // Atomic.
+// What the last line of "latest" holds where a run has stopped unasked: because nothing that is
+// left ends in time, or fits a machine.
+#define STATUS_TOO_LATE "would end within the time limit"
+#define STATUS_MISFIT "no machine here has that"
 enum err status_write(const char *dir, const json_t *status);
 // "42 of about 60 jobs, 1 failed, 3 running, 82 % training, about 1 min 20 s left" into buf.
 void status_line(const json_t *status, char *buf, size_t size);

@@ -267,6 +267,7 @@ static void job_fill(const struct sweep *cfg, const struct wish *w, const struct
     j->train.batch_tokens = (int64_t)t.batch_tokens;
     j->train.lr = t.lr;
     j->train.aux = rule_at(&cfg->aux, C);
+    j->width = (int)rule_at(&cfg->width, C);
     // A single weight divided by itself is 1: the router would get no gradient from the loss.
     j->model.norm_topk = cfg->base.model.norm_topk && sol->arch.K > 1;
 }

@@ -21,12 +21,13 @@ static const double GRACE =
     20; // s from SIGTERM to SIGKILL: a checkpoint of a large model takes a while
 
 struct order {
-    bool set;
+    bool set, told; // told: the manager knows that it runs
     int job, attempt;
     char id[JOB_ID_LEN];
     char *spec; // job.json, n_spec bytes
     size_t n_spec;
-    json_t *terms; // what the manager says of many jobs: dir, command, threads, cpus, gpus
+    json_t *terms; // the manager's besides the job: dir, command, threads, width, cpus, gpus,
+                   // memory_limit, silence
     double start;  // monotonic s
 };
 
@@ -37,6 +38,7 @@ struct supervisor {
     json_t *terms;          // of the next order, unless it brings its own
     bool stopping, quit, clean;
     double heard, beat; // when the manager was last heard, when it last heard from us
+    double silence;     // after which the manager is gone, s
     pid_t parent;
 };
 
@@ -112,19 +114,23 @@ static enum err start_trainer(const struct order *o, struct trainer **out)
 {
     char command[JOB_PATH_MAX], sweep[JOB_PATH_MAX];
     struct jobdir dir;
-    int64_t threads = 1;
+    int64_t threads = 1, width = 1;
     TRY(json_get_str(o->terms, "JOB", "command", true, command, sizeof command));
     TRY(json_get_str(o->terms, "JOB", "dir", true, sweep, sizeof sweep));
     TRY(json_get_i64(o->terms, "JOB", "threads", true, 1, INT32_MAX, &threads));
+    TRY(json_get_i64(o->terms, "JOB", "width", true, 1, INT32_MAX, &width));
     TRY(jobdir_make(sweep, o->id, o->spec, o->n_spec, &dir));
     struct trainer_spec spec = {
         .command = command,
         .job_file = dir.job,
         .stderr_file = dir.err,
         .threads = (int)threads,
+        .width = (int)width,
         .cpus = json_string_value(json_object_get(o->terms, "cpus")),
         .gpus = json_string_value(json_object_get(o->terms, "gpus")),
+        .memory_limit = json_number_value(json_object_get(o->terms, "memory_limit")),
         .grace = GRACE,
+        .silence = json_number_value(json_object_get(o->terms, "silence")),
     };
     return trainer_start(&spec, out);
 }
@@ -142,6 +148,15 @@ static enum err begin(struct supervisor *s)
             s, LINK_UNFIT,
             json_pack("{s:o}", "why", why ? why : json_string("no process can be started")));
     }
+    return OK;
+}
+
+// Once it has run for a moment; that of a job which is shorter is told with its end.
+static enum err tell_start(struct supervisor *s)
+{
+    if (s->run.told)
+        return OK;
+    s->run.told = true;
     return send(s, (struct link_msg){.kind = LINK_STARTED,
                                      .job = s->run.job,
                                      .attempt = s->run.attempt,
@@ -288,8 +303,8 @@ static enum err give_sign_of_life(struct supervisor *s)
 static enum err check_manager(const struct supervisor *s)
 {
     ENSURE(getppid() == s->parent, ERR_FAILED, "the MPI launcher is gone");
-    ENSURE(signals_clock() - s->heard < SUPERVISE_MANAGER_SILENCE, ERR_FAILED,
-           "no sign of life from the manager for %.0f s", SUPERVISE_MANAGER_SILENCE);
+    ENSURE(signals_clock() - s->heard < s->silence, ERR_FAILED,
+           "no sign of life from the manager for %.0f s", s->silence);
     return OK;
 }
 
@@ -302,8 +317,7 @@ static enum err turn(struct supervisor *s)
         s->beat = 0; // tell the manager now
     }
     if (s->trainer) {
-        if (trainer_poll(s->trainer, POLL_MS))
-            TRY(report_end(s));
+        TRY(trainer_poll(s->trainer, POLL_MS) ? report_end(s) : tell_start(s));
     } else if (!s->next.set) {
         link_nap(s->link);
     }
@@ -313,9 +327,12 @@ static enum err turn(struct supervisor *s)
     return check_manager(s);
 }
 
-enum err supervise_run(struct link *l, bool *clean)
+enum err supervise_run(struct link *l, double silence, bool *clean)
 {
-    struct supervisor s = {.link = l, .heard = signals_clock(), .parent = getppid()};
+    struct supervisor s = {.link = l,
+                           .heard = signals_clock(),
+                           .silence = SUPERVISE_MANAGER_SILENCE * silence,
+                           .parent = getppid()};
     enum err e = send_ready(&s);
     while (e == OK && !s.quit)
         e = turn(&s);

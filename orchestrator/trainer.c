@@ -24,15 +24,20 @@
 
 enum { STDERR_LINES = 20, STDERR_BYTES = 4 << 10 };
 
+static const double MEMORY_EVERY = .5; // s between two looks at a trainer's memory
+
 struct trainer {
     pid_t pid;
     int out, err; // pipes; -1 once closed
+    int end;      // readable once it has ended; -1 where the kernel has no such descriptor
     struct protocol said;
     char tail[STDERR_BYTES + 1]; // the end of standard error
     size_t n_tail;
     char *stderr_file;
     double grace, kill_at; // kill_at: monotonic s, infinite unless it must end by then
-    int64_t oom_kills;     // before the start
+    double memory_limit, memory_at, memory; // bytes; next look, s; what was too much, 0: never
+    double silence, silent, polled;         // limit; so far; monotonic s of the last look
+    int64_t oom_kills;                      // before the start
     bool asked_to_stop, killed, ended;
     bool terminated; // by a SIGTERM that was not ours
     struct job_result result;
@@ -47,7 +52,9 @@ static double now(void)
 
 // ---- start
 
-// Between fork and exec: async-signal-safe calls only. MPI's sockets and the journal stay ours.
+// Between vfork and exec: async-signal-safe calls only, and no memory of ours is changed: it is
+// shared until then. (fork would copy the page tables of MPI's shared memory for every run.)
+// MPI's sockets and the journal stay ours.
 static void close_from(int first)
 {
 #ifdef SYS_close_range
@@ -68,7 +75,8 @@ static void say(const char *text)
         return; // nobody listens
 }
 
-static void child(const char *path, char **argv, char **envp, int out, int err, pid_t parent)
+static void __attribute__((noreturn))
+child(const char *path, char **argv, char **envp, int out, int err, pid_t parent)
 {
     setpgid(0, 0);
     // The trainer dies with its supervisor, however that ends; the check closes the gap before
@@ -76,11 +84,11 @@ static void child(const char *path, char **argv, char **envp, int out, int err, 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
+    for (int sig = 1; sig <= SIGSYS; sig++)
+        signal(sig, SIG_DFL); // ignored signals would stay ignored across exec
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    for (int sig = 1; sig < NSIG; sig++)
-        signal(sig, SIG_DFL); // ignored signals would stay ignored across exec
     int null = open("/dev/null", O_RDONLY);
     if (dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
@@ -109,7 +117,7 @@ static enum err spawn(struct trainer *t, const char *path, char **argv, char **e
         return ERR_FAILED;
     }
     pid_t parent = getpid();
-    t->pid = fork();
+    t->pid = vfork();
     if (t->pid == 0)
         child(path, argv, envp, out[1], err[1], parent);
     int cause = errno;
@@ -118,7 +126,10 @@ static enum err spawn(struct trainer *t, const char *path, char **argv, char **e
     t->out = out[0];
     t->err = err[0];
     ENSURE(t->pid > 0, ERR_FAILED, "fork: %s", strerror(cause));
-    setpgid(t->pid, t->pid); // whoever comes first, parent or child
+    setpgid(t->pid, t->pid); // whoever comes first, where vfork is no more than fork
+#ifdef SYS_pidfd_open
+    t->end = (int)syscall(SYS_pidfd_open, t->pid, 0);
+#endif
     return OK;
 }
 
@@ -128,7 +139,7 @@ static enum err start(const struct trainer_spec *spec, struct trainer *t)
     TRY(protocol_init(&t->said));
     t->stderr_file = strdup(spec->stderr_file);
     ENSURE(t->stderr_file, ERR_FAILED, "out of memory");
-    TRY(command_split(spec->command, spec->job_file, &argv));
+    TRY(command_split(spec->command, spec->job_file, spec->width, &argv));
     enum err e = command_find(argv[0], path, sizeof path);
     if (e == OK)
         e = command_environment(spec->threads, spec->gpus, &envp);
@@ -147,9 +158,13 @@ enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
 {
     struct trainer *t = calloc(1, sizeof *t);
     ENSURE(t, ERR_FAILED, "out of memory");
-    t->pid = t->out = t->err = -1;
+    t->pid = t->out = t->err = t->end = -1;
     t->grace = spec->grace;
+    t->silence = spec->silence;
+    t->polled = now();
     t->kill_at = INFINITY;
+    t->memory_limit = spec->memory_limit;
+    t->memory_at = now() + MEMORY_EVERY;
     t->oom_kills = memory_oom_kills();
     enum err e = start(spec, t);
     if (e != OK) {
@@ -218,6 +233,7 @@ static void drain(struct trainer *t, int *fd,
     for (int i = 0; i < 64 && *fd >= 0; i++) {
         ssize_t n = read(*fd, buf, sizeof buf);
         if (n > 0) {
+            t->silent = 0;
             take(t, buf, (size_t)n);
         } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
             close(*fd);
@@ -299,7 +315,10 @@ static const char *signal_name(int sig)
 
 static void judge_signal(struct trainer *t, int sig)
 {
-    if (sig == SIGKILL && !t->killed && memory_oom_kills() > t->oom_kills)
+    if (t->memory > 0)
+        set_failed(t, JOB_OOM, "ended: it had %.4g GB of memory, its limit is %.4g GB",
+                   1e-9 * t->memory, 1e-9 * t->memory_limit);
+    else if (sig == SIGKILL && !t->killed && memory_oom_kills() > t->oom_kills)
         set_failed(t, JOB_OOM, "killed by the kernel: the machine ran out of memory");
     else if (t->asked_to_stop)
         set_failed(t, JOB_STOPPED, "stopped on request%s",
@@ -322,6 +341,8 @@ static void judge_exit(struct trainer *t, int code)
     } else if (t->said.has_result) {
         set_failed(t, JOB_FAILED, "exit code %d after its result%s%.*s", code, n ? ": " : "", n,
                    words);
+    } else if (code == 128 + SIGKILL && memory_oom_kills() > t->oom_kills) {
+        set_failed(t, JOB_OOM, "a part of it was killed by the kernel: out of memory");
     } else if (t->asked_to_stop) {
         set_failed(t, JOB_STOPPED, "stopped on request");
     } else {
@@ -369,21 +390,52 @@ static bool reap(struct trainer *t)
     return true;
 }
 
+static void watch_memory(struct trainer *t)
+{
+    if (!(t->memory_limit > 0) || t->killed || now() < t->memory_at)
+        return;
+    t->memory_at = now() + MEMORY_EVERY;
+    double bytes = memory_of_tree(t->pid);
+    if (bytes > t->memory_limit) {
+        t->memory = bytes;
+        kill_group(t);
+    }
+}
+
+// Only time in which we looked counts, in pieces of a second at most: when this process was
+// stopped or the machine suspended, the trainer was too.
+static void watch_silence(struct trainer *t)
+{
+    double at = now();
+    t->silent += fmin(at - t->polled, 1);
+    t->polled = at;
+    if (!(t->silence > 0) || t->silent < t->silence || t->asked_to_stop || t->said.has_result ||
+        t->killed)
+        return;
+    snprintf(t->said.fault, sizeof t->said.fault, "no sign of life from the trainer for %.0f s",
+             t->silence);
+    kill_group(t);
+}
+
 bool trainer_poll(struct trainer *t, int timeout_ms)
 {
     if (t->ended)
         return true;
-    struct pollfd fds[2] = {{.fd = t->out, .events = POLLIN}, {.fd = t->err, .events = POLLIN}};
-    if (t->out < 0 && t->err < 0 && timeout_ms > 1)
+    struct pollfd fds[3] = {{.fd = t->out, .events = POLLIN},
+                            {.fd = t->err, .events = POLLIN},
+                            {.fd = t->end, .events = POLLIN}};
+    if (t->out < 0 && t->err < 0 && t->end < 0 && timeout_ms > 1)
         timeout_ms = 1; // it is about to end
-    if (poll(fds, 2, timeout_ms) > 0) {
+    if (poll(fds, 3, timeout_ms) > 0) {
         if (fds[0].revents)
             drain(t, &t->out, take_output);
         if (fds[1].revents)
             drain(t, &t->err, take_stderr);
     }
+    watch_silence(t);
     if (now() > t->kill_at && !t->killed)
         kill_group(t);
+    watch_memory(t);
     return reap(t);
 }
 
@@ -432,6 +484,8 @@ void trainer_free(struct trainer *t)
         close(t->out);
     if (t->err >= 0)
         close(t->err);
+    if (t->end >= 0)
+        close(t->end);
     protocol_free(&t->said);
     free(t->stderr_file);
     free(t);

@@ -13,10 +13,12 @@ struct trainer_spec {
     const char *command;  // config's `trainer`
     const char *job_file; // takes the place of {job}
     const char
-        *stderr_file; // gets the last lines of its standard error; removed if there are none
-    int threads;
+        *stderr_file;   // gets the last lines of its standard error; removed if there are none
+    int threads, width; // width takes the place of {width}
     const char *cpus, *gpus; // processors as "0,64,1" and CUDA_VISIBLE_DEVICES; NULL: ours
-    double grace; // s between a request to stop and SIGKILL; also after the result line
+    double memory_limit;     // bytes of it and all that it starts; 0: none
+    double grace;   // s between a request to stop and SIGKILL; also after the result line
+    double silence; // s without any output, after which it is killed as failed; 0: none
 };
 
 // ERR_FAILED: no process, no memory. A program that cannot be executed is a result.
@@ -30,8 +32,8 @@ struct trainer_state trainer_state(const struct trainer *t);
 
 // After trainer_poll returned true.
 //   JOB_OK, JOB_DIVERGED, JOB_OOM as reported (JOB_OOM also when the kernel's out-of-memory
-//   killer came); JOB_STOPPED only after trainer_stop; JOB_FAILED with the cause: signal, exit
-//   code, broken protocol.
+//   killer came or it was over its limit); JOB_STOPPED only after trainer_stop; JOB_FAILED with
+//   the cause: signal, exit code, broken protocol.
 // The id is empty unless the trainer told one.
 const struct job_result *trainer_result(const struct trainer *t);
 // It failed only because somebody other than trainer_stop sent it SIGTERM: batch systems send

@@ -89,8 +89,8 @@ static enum err check_memory(const struct run *r)
                  1e-9 * (double)e->mem_workspace);
     ENSURE(need <= have, ERR_INPUT,
            "arch: needs %.3g GB of %smemory (weights %.3g, gradients %.3g, moments %.3g, "
-           "activations of %" PRId64 " tokens %.3g%s), expected at most the %.3g GB that are "
-           "available%s",
+           "activations of %" PRId64 " tokens at a time (train.micro_tokens) %.3g%s), "
+           "expected at most the %.3g GB that are available%s",
            1e-9 * (double)need, device ? "the device's " : "", 1e-9 * (double)e->mem_weights,
            1e-9 * (double)e->mem_grads, 1e-9 * (double)e->mem_optimizer,
            job_micro_tokens(r->job), 1e-9 * (double)e->mem_activations, workspace,
@@ -164,6 +164,8 @@ static enum err prepare(struct run *r)
 {
     const struct job *j = r->job;
     int64_t batch = j->train.batch_tokens;
+    ENSURE(j->width == 1, ERR_INPUT,
+           "width: expected 1, found %d: moetrain uses one GPU, or threads", j->width);
     ENSURE(j->data.kind != DATA_EXTERNAL, ERR_INPUT,
            "data.kind: external data are for another trainer, not moetrain");
     TRY(choose_backend(r));

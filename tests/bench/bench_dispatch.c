@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the orchestrator's message path reaches, beside what MPI alone does in the same run.
+// What the orchestrator's message path reaches (bench_mpi: what MPI alone does).
 //
 //     mpirun -np WORKERS+1 bench_dispatch SWEEP.cfg DIR ROUNDS SECONDS [PART]
 //
-// Linked with null_trainer.c: raw MPI, link.c alone, the whole manager and supervisor with the
-// journal. Linked as bench_spawn with the real trainer: posix_spawn alone, the whole path with
-// processes. Each round measures everything once, so that what else the machine does meets all
-// alike; rank 0 prints "what rate-of-each-round.." in jobs per second.
+// Linked with null_trainer.c: link.c alone, the whole manager and supervisor with the journal.
+// As bench_spawn, with the real trainer: posix_spawn alone, the whole path with processes. Each
+// round measures everything once, so that what else the machine does meets all alike; rank 0
+// prints "what rate-of-each-round.." in jobs per second.
 #include "bench_dispatch.h"
 #include "orchestrator/journal.h"
 #include "orchestrator/manage.h"
+#include "orchestrator/run.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/supervise.h"
 #include <math.h>
@@ -115,13 +116,13 @@ double bench_whole(struct bench *b)
         bool clean;
         bench_meet(b); // when the jobs are made
         double since = bench_processor_time();
-        bench_check(supervise_run(b->link, &clean));
+        bench_check(supervise_run(b->link, RUN_SILENCE, &clean));
         bench_cost(b, 1, since);
         return 0;
     }
     char dir[4096], journal[4200];
     static int turn;
-    struct run_options opt = {.progress = PROGRESS_NONE};
+    struct run_options opt = {.progress = PROGRESS_NONE, .silence = RUN_SILENCE};
     struct manager *m;
     struct span s = {0, INFINITY, 0};
     timer_t timer;
@@ -168,7 +169,7 @@ static void print(const struct bench *b)
         printf("%d\t%s", b->size - 1, bench_parts[i].name);
         for (int r = 0; r < b->rounds; r++)
             printf("\t%.0f", b->rates[i][r]);
-        if (isfinite(b->manager[i]))
+        if (isfinite(b->worker[i]))
             printf("\tus a job: manager %.1f, workers %.1f", b->manager[i], b->worker[i]);
         putchar('\n');
     }

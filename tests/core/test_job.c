@@ -173,6 +173,8 @@ static void test_id(void)
     } while (0)
     ID_AFTER((void)0, true);
     ID_AFTER(b.threads = 7, false); // other sums: other bits
+    CHECK(!strstr(minimal, "width"));
+    ID_AFTER(b.width = 4, false);
     ID_AFTER(snprintf(b.checkpoint.dir, 8, "else"), true);
     ID_AFTER(b.checkpoint.every_s = 1, true);
     ID_AFTER(b.val.every = 3, true);
@@ -257,6 +259,7 @@ static void test_wrong_values(void)
         {"", "id", "\"0123456789abcdef0\"", "at most 16 bytes"},
         {"", "threads", "0", "threads: expected"},
         {"", "threads", "3000000000", "threads: expected"},
+        {"", "width", "0", "width: expected"},
         {"", "device", "\"a name that is too long\"", "device"},
         {"", "arch", NULL, "arch: expected an object, found nothing"},
         {"", "data", "[]", "data: expected an object, found an array"},

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Trainers and workers that misbehave: retried, given up, replaced; the reason is kept; the rest goes on.
+# Trainers that misbehave: retried, given up; the reason is kept; the rest goes on. (Everything else that
+# goes wrong: tests/faults/campaign.c.)
 . "$(dirname "$0")/lib.sh"
-recovering=()
 
 # One configuration, so that law.json can be compared; the trainer behind it changes.
 fake_config "$work/sweep.cfg" "/bin/sh $work/trainer.sh {job}"
 run() { # NAME [OPTION...]
     local name=$1
     shift
-    "${launch[@]}" "${recovering[@]}" -np 3 "$bin/moesweep" run "$work/sweep.cfg" --out "$work/$name" "$@"
+    "${launch[@]}" -np 3 "$bin/moesweep" run "$work/sweep.cfg" --out "$work/$name" "$@"
 }
 fake_trainer trainer.sh
 expect 0 "$work/log" run good
@@ -46,67 +46,4 @@ check "broken: says why" grep -q "none has worked; the last: .*no such GPU" "$wo
 fake_trainer trainer.sh
 expect 0 "$work/log" run broken
 
-# A worker is stopped for a while: its job goes to the other one, what it says later is dropped.
-fake_trainer trainer.sh "sleep 0.4"
-run slow --silence 1.5 >"$work/log" 2>&1 &
-pid=$!
-for _ in $(seq 400); do
-    [ "$(count start "$work/slow")" -ge 3 ] && break
-    sleep 0.05
-done
-worker=$(grep -l "^moesweep" /proc/[0-9]*/comm 2>/dev/null | while read -r f; do
-    p=${f#/proc/}
-    p=${p%/comm}
-    { tr '\0' '\n' <"/proc/$p/environ"; } 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=2 &&
-        { tr '\0' ' ' <"/proc/$p/cmdline"; } 2>/dev/null | grep -qF "$work/sweep.cfg" && echo "$p"
-done)
-check "slow: found rank 2" [ -n "$worker" ]
-kill -STOP "$worker"
-sleep 2.5
-kill -CONT "$worker"
-wait $pid
-check "slow: done" [ $? -eq 0 ]
-check "slow: the silence was noticed" grep -q "rank 2 .*no sign of life" "$work/log"
-check "slow: and its end" grep -q "rank 2 .*is back" "$work/log"
-check "slow: each job once" each_once "$work/slow"
-check "slow: losses" [ "$(losses "$work/slow")" = "$(losses "$work/good")" ]
-check "slow: law" cmp "$work/good/law.json" "$work/slow/law.json"
-
-# A worker rank is killed: by default mpirun ends everything; with --enable-recovery the other one goes on.
-killed=1
-recovering=(--enable-recovery)
-run dead --silence 1.5 >"$work/log" 2>&1 &
-pid=$!
-for _ in $(seq 400); do
-    [ "$(count start "$work/dead")" -ge 3 ] && break
-    sleep 0.05
-done
-for p in $(tree $pid); do
-    { tr '\0' '\n' <"/proc/$p/environ"; } 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=2 &&
-        [ "$(cat "/proc/$p/comm")" = moesweep ] && kill -9 "$p"
-done
-wait $pid # its exit code means nothing then (docs/clusters.md)
-check "dead: the status says done" grep -q '"state": "done"' "$work/dead/status.json"
-check "dead: each job once" each_once "$work/dead"
-check "dead: law" cmp "$work/good/law.json" "$work/dead/law.json"
-
-# The disk is full: exit code 1, a valid journal, resumed once there is room.
-mkdir "$work/tiny"
-if mount -t tmpfs -o size=200k none "$work/tiny" 2>/dev/null; then
-    head -c 150000 /dev/zero >"$work/tiny/ballast"
-    full() {
-        "${launch[@]}" -np 3 "$bin/moesweep" run "$work/sweep.cfg" --out "$work/tiny/out"
-    }
-    fake_trainer trainer.sh
-    expect 1 "$work/log" full
-    check "full: says so" grep -q "No space left on device" "$work/log"
-    rm "$work/tiny/ballast"
-    mount -o remount,size=20m "$work/tiny"
-    expect 0 "$work/log" full
-    check "full: each job once" each_once "$work/tiny/out"
-    check "full: law" cmp "$work/good/law.json" "$work/tiny/out/law.json"
-    umount "$work/tiny"
-else
-    echo "cannot mount a small file system here: a full disk is left to test_journal" >&2
-fi
 finish

@@ -100,6 +100,16 @@ if [ "${1:-}" != quick ]; then
     check "mpirun: each job once" each_once "$work/mpirun"
 fi
 
+if [ "${1:-}" != quick ]; then
+    # A training is longer than the manager may be silent (30 times --silence): it gives signs of life.
+    fake_trainer trainer.sh '[ -e "$0.slow" ] && rm "$0.slow" && sleep 50'
+    touch "$work/trainer.sh.slow"
+    expect 0 "$work/log" "$bin/moesweep" launch "$work/sweep.cfg" -n 2 --out "$work/long" --silence 1.5
+    check "long: one session" [ "$(count session "$work/long")" = 1 ]
+    check "long: the worker stayed" [ "$(count failure "$work/long")" = 0 ]
+    check "long: and was never missed" [ "$(grep -c "no sign of life" "$work/log")" = 0 ]
+fi
+
 # Failures, each with one line of advice.
 expect 2 "$work/log" "${command[@]}" --out "$work" # holds other files
 check "input: says where to look" grep -q "moesweep plan" "$work/log"

@@ -157,6 +157,9 @@ static const struct bad bads[] = {
     {"around = \"adopted\"", "around = \"found\"", NULL, "phases[0].axes[0].around",
      "\"adopted\""},
     {"points = 3", "points = 65", NULL, "phases[0].axes[0].points", "found 65"},
+    {"seed = 3000000000L;", "seed = 3; width = 2;", NULL, "width", "moetrain uses one GPU"},
+    {"seed = 3000000000L;", "seed = 3; width = 1.5;", NULL, "width",
+     "an integer from 1 to 4096"},
     {"breaks = [2e8]; values = [0.01, 0.005]", "breaks = [2e8]; values = [0.01]", NULL,
      "phases[1].set.lr", "1 breaks and 1 values"},
     // the rest
@@ -537,8 +540,15 @@ static void test_hash(void)
     uint64_t h = hash_of("seed", "seed");
     CHECK(h != 0);
     CHECK(hash_of("seed =", "# why\nseed  =") == h);
-    CHECK(hash_of("seed =",
-                  "retries = 7; price_per_hour = 2; checkpoint_every_s = 1; seed =") == h);
+    CHECK(hash_of("seed =", "retries = 7; trainer_silence_s = 9; price_per_hour = 2; "
+                            "checkpoint_every_s = 1; seed =") == h);
+    // A width of 1 is none: sweeps are what they were before there was one.
+    CHECK(hash_of("seed =", "width = 1; pin = false; checkpoints = false; memory_limit = 2.0; "
+                            "seed =") == h);
+    uint64_t foreign = hash_of("seed =", "trainer = \"x {job}\"; seed =");
+    CHECK(hash_of("seed =", "trainer = \"x {job}\"; width = 2; seed =") != foreign);
+    CHECK(hash_of("seed =", "trainer = \"x {job}\"; "
+                            "width = { breaks = [2e8]; values = [1, 2]; }; seed =") != foreign);
     CHECK(hash_of("seeds = 2", "seeds = 3") != h);
     CHECK(hash_of("lr = 0.01", "lr = 0.011") != h);
     CHECK(hash_of("d_m = [1, 64]", "d_m = [1, 63]") != h);

@@ -204,12 +204,38 @@ static void test_second_writer(void)
         char holder[32];
         snprintf(holder, sizeof holder, "process %ld", (long)getppid());
         enum err e = journal_open(path, NULL, NULL, NULL, &k);
-        _exit(e == ERR_INPUT && strstr(err_message(), holder) ? 0 : 1);
+        bool told = journal_writer(path) == (long)getppid();
+        _exit(e == ERR_INPUT && strstr(err_message(), holder) && told ? 0 : 1);
     }
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(!journal_locked(j) || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
     journal_close(j);
+    CHECK(journal_writer(path) == 0);
+    CHECK(journal_writer("/nonexistent/journal") == 0);
+}
+
+// A record given as text is the record; what is read once more through the writer is what is on
+// disk, and the lock stays.
+static void test_text(void)
+{
+    struct journal *j = NULL;
+    json_t *list = json_array();
+    write_all(2);
+    json_t *rec = record(2);
+    char *text = json_dumps(rec, JSON_COMPACT);
+    CHECK(journal_open(path, NULL, NULL, NULL, &j) == OK);
+    CHECK(journal_append_text(j, text, strlen(text)) == OK);
+    CHECK(journal_again(j, collect, list) == OK && json_array_size(list) == 2);
+    CHECK(journal_sync(j) == OK);
+    json_array_clear(list);
+    CHECK(journal_again(j, collect, list) == OK && json_array_size(list) == 3);
+    CHECK(json_equal(json_array_get(list, 2), rec));
+    journal_close(j);
+    check_content(3);
+    free(text);
+    json_decref(rec);
+    json_decref(list);
 }
 
 // Room for one byte more each time, from one record to all: whatever a write that runs out of
@@ -286,6 +312,7 @@ int main(void)
     test_zero_tail();
     test_foreign_file();
     test_second_writer();
+    test_text();
     test_disk_full();
     test_callback_error();
     unlink(path);

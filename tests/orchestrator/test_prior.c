@@ -18,7 +18,7 @@ static const char config[] =
     "train = { batch_tokens = 256; lr = 0.005; };\n"
     "bootstrap = 200;\n"
     "trainer = \"/bin/sh train.sh {job}\";\n"
-    "prior = { table = \"%s\"; %s };\n"
+    "prior = { %s };\n"
     "phases = ( { name = \"allocation\"; seeds = 2;\n"
     "  axes = ( { var = \"M\"; around = \"adopted\"; factor = 1.3; points = 5; } );\n"
     "  fits = ( { axis = \"M\"; form = \"logquad\"; } ); } );\n";
@@ -63,7 +63,9 @@ static enum err load(const char *keys, struct sweep *cfg)
     int fd = mkstemp(path);
     FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
     CHECK(f != NULL);
-    fprintf(f, config, table, keys);
+    char all[600];
+    snprintf(all, sizeof all, "table = \"%s\"; %s", table, keys);
+    fprintf(f, config, *keys == '!' ? keys + 1 : all); // !: without a table
     fclose(f);
     enum err e = config_load(path, cfg);
     unlink(path);
@@ -210,6 +212,8 @@ static void test_refused(void)
     refused("map = \"C=flops,M=active*\"; phase = \"allocation\";", "", "at character 18");
     refused("phase = \"width\";", "", "prior.phase: expected the name of a phase with a fit");
     refused("", "", "prior.phase");
+    refused("!phase = \"allocation\";", "",
+            "prior.table: expected path of a CSV file, found nothing");
     struct sweep cfg;
     unlink(table);
     CHECK(load(columns, &cfg) == ERR_INPUT);

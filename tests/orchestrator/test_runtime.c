@@ -128,11 +128,13 @@ static double packed(int P, int n, struct rng *r)
         run[i] = (int)rng_below(r, (uint64_t)n_runs);
         total += seconds[run[i]];
         longest = fmax(longest, seconds[run[i]]);
-        sched_add(s, id, 0, runtime_predict(&rt, &work[run[i]], NULL), 0, 0);
+        const struct sched_job j = {.id = id,
+                                    .seconds = runtime_predict(&rt, &work[run[i]], NULL)};
+        CHECK(sched_add(s, &j) == OK);
     }
     while (left > 0) {
         struct sched_assign a;
-        while (sched_next(s, &a)) {
+        while (sched_next(s, now, &a)) {
             struct running *q = &on[a.worker][held[a.worker]++];
             *q = (struct running){now + seconds[run[a.job]], a};
             if (held[a.worker] == 2) // starts when the first ends
@@ -143,7 +145,7 @@ static double packed(int P, int n, struct rng *r)
             if (held[w] > 0 && (first < 0 || on[w][0].ends < on[first][0].ends))
                 first = w;
         now = on[first][0].ends;
-        sched_report(s, on[first][0].a, SCHED_DONE);
+        sched_report(s, now, on[first][0].a, SCHED_DONE);
         on[first][0] = on[first][1];
         held[first]--;
         left--;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Who gets what of a machine, from what workers say of theirs.
+#include "core/executed.h"
+#include "orchestrator/need.h"
 #include "orchestrator/place.h"
 #include "orchestrator/slots.h"
 #include "tests/test.h"
+#include <math.h>
 #include <sched.h>
 
 static struct slots *s;
@@ -29,7 +32,7 @@ static void share(int threads, const char *device)
     job_init(&j);
     j.threads = threads;
     snprintf(j.device, sizeof j.device, "%s", device);
-    CHECK(slots_share(s, &j, why, sizeof why) == OK);
+    CHECK(slots_share(s, &j, true, why, sizeof why) == OK);
     job_free(&j);
 }
 
@@ -117,6 +120,66 @@ static void test_too_few(void)
     slots_free(s);
 }
 
+static void add_memory(const char *machine, double memory, double gpu)
+{
+    json_t *ready = json_pack("{s:s, s:s, s:s, s:f, s:f}", "machine", machine, "cpus", "0",
+                              "gpus", "GPU-1,GPU-2", "memory", memory, "gpu_memory", gpu);
+    CHECK(slots_ready(s, n++, machine, ready) == OK);
+    json_decref(ready);
+}
+
+static void test_memory(void)
+{
+    begin(5);
+    add_memory("a", 100, 0);
+    add_memory("b", 300, 50);
+    add_memory("a", 80, 40);
+    add_memory("a", 90, 40);
+    add("c", "0", "");
+    share(1, "cuda");
+    const int hosts[] = {0, 1, 0, 0, 2};
+    const double memory[] = {76, 285, 76, 76, INFINITY};
+    const double gpu[] = {INFINITY, 50, 20, 20, INFINITY}; // three on two: two on one of them
+    for (int i = 0; i < 5; i++) {
+        struct sched_place p = slots_place(s, i);
+        CHECK(p.host == hosts[i]);
+        CHECK(isinf(memory[i]) ? isinf(p.memory) : fabs(p.memory - memory[i]) < 1e-9);
+        CHECK(isinf(gpu[i]) ? isinf(p.gpu) : fabs(p.gpu - gpu[i]) < 1e-9);
+    }
+    slots_free(s);
+}
+
+static void test_need(void)
+{
+    struct job j;
+    struct sched_job a = {0}, b = {0};
+    struct sweep cfg = {.memory_limit = 0};
+    char text[160];
+    job_init(&j);
+    j.arch =
+        (struct arch){.L_d = 1, .d = 64, .d_qkv = 16, .N_q = 4, .N_kv = 2, .S = 64, .V = 64};
+    j.arch.d_d = 192;
+    j.train.batch_tokens = 1024;
+    double bytes = (double)executed_of(&j).mem_total;
+    need_of(&j, &a);
+    CHECK(a.memory >= 1.1 * bytes && a.memory <= 1.1 * bytes * exp2(.125) + 1);
+    CHECK(!(a.gpu > 0) && a.memory - floor(a.memory) < 1e-9);
+    CHECK_REL(need_limit(&cfg, true, &j), 2 * bytes + 1e9, 1e-12);
+    CHECK(!(need_limit(&cfg, false, &j) > 0));
+    cfg.memory_limit = 3;
+    CHECK_REL(need_limit(&cfg, false, &j), 3e9, 1e-12);
+    snprintf(j.device, sizeof j.device, "cuda");
+    snprintf(j.id, sizeof j.id, "abc");
+    need_of(&j, &b);
+    CHECK(b.gpu > EXECUTED_CUDA && b.memory > 0);
+    b.width = 2;
+    need_misfit(&j, &b, text, sizeof text);
+    CHECK(strstr(text, "job abc needs 2 workers of one machine, ") && strstr(text, "of a GPU"));
+    cfg.memory_limit = 0;
+    CHECK(!(need_limit(&cfg, true, &j) > 0));
+    job_free(&j);
+}
+
 static void test_input(void)
 {
     begin(1);
@@ -154,6 +217,8 @@ int main(void)
     test_equal_parts();
     test_own();
     test_too_few();
+    test_memory();
+    test_need();
     test_input();
     test_facts();
     return test_summary();

@@ -201,7 +201,8 @@ static void *work(void *ctx)
 {
     struct worker *w = ctx;
     struct stage *s = w->stage;
-    s->ends[w->rank] = supervise_run(fake_net_link(s->net, w->rank), &s->clean[w->rank]);
+    s->ends[w->rank] =
+        supervise_run(fake_net_link(s->net, w->rank), silence, &s->clean[w->rank]);
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Trainers of every kind of misconduct, as shell scripts.
 #include "orchestrator/command.h"
+#include "orchestrator/memory.h"
 #include "orchestrator/trainer.h"
 #include "tests/test.h"
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 static char folder[] = "/tmp/moesweep-test-XXXXXX", script[64], err_file[64], note[64];
 static const char *cpus, *gpus; // of the next trainers
+static double memory_limit;
 
 static double now(void)
 {
@@ -24,7 +26,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static struct trainer *start(const char *text, double grace)
+static struct trainer *start_watched(const char *text, double grace, double silence)
 {
     FILE *f = fopen(script, "w");
     CHECK(f && fputs(text, f) >= 0);
@@ -36,12 +38,20 @@ static struct trainer *start(const char *text, double grace)
                                 .job_file = note,
                                 .stderr_file = err_file,
                                 .threads = 3,
+                                .width = 2,
                                 .cpus = cpus,
                                 .gpus = gpus,
-                                .grace = grace};
+                                .memory_limit = memory_limit,
+                                .grace = grace,
+                                .silence = silence};
     struct trainer *t = NULL;
     CHECK(trainer_start(&spec, &t) == OK);
     return t;
+}
+
+static struct trainer *start(const char *text, double grace)
+{
+    return start_watched(text, grace, 0);
 }
 
 static void finish(struct trainer *t)
@@ -201,6 +211,32 @@ static void test_stop(void)
     CHECK(now() < limit);
 }
 
+// Output of any kind is a sign of life; a trainer that has ended its work may be silent.
+static void test_silence(void)
+{
+    double from = now();
+    struct trainer *t = start_watched(HELLO "sleep 1000\n", 20, .5);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_FAILED);
+    CHECK(strstr(trainer_result(t)->cause, "no sign of life from the trainer") != NULL);
+    CHECK(now() - from >= .5 && now() - from < 15);
+    trainer_free(t);
+    t = start_watched(HELLO "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo $i >&2; sleep 0.1; "
+                            "done\n" RESULT,
+                      20, 2);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_OK);
+    trainer_free(t);
+    // Time in which nobody looked is not the trainer's silence.
+    t = start_watched(HELLO "sleep 3\n" RESULT, 20, 2.5);
+    while (trainer_state(t).lines == 0)
+        trainer_poll(t, 10);
+    sleep(2);
+    finish(t);
+    CHECK(trainer_result(t)->status == JOB_OK);
+    trainer_free(t);
+}
+
 static bool gone(pid_t pid)
 {
     char path[64], text[256] = "";
@@ -320,22 +356,39 @@ static void test_bound(void)
     unsetenv("CUDA_VISIBLE_DEVICES");
 }
 
+// What it starts counts; what it only reads does not matter here.
+static void test_memory(void)
+{
+    memory_limit = 60e6;
+    double from = now();
+    check(HELLO "(head -c 150000000 /dev/zero; sleep 1000) | tail -c 150000000 >$1\n", JOB_OOM,
+          "its limit is 0.06 GB");
+    CHECK(now() - from < 500);
+    check(HELLO "(head -c 20000000 /dev/zero; sleep 1) | tail -c 20000000 >/dev/null\n" RESULT,
+          JOB_OK, "");
+    memory_limit = 0;
+    CHECK(memory_of_host() > 1e6);
+    CHECK(memory_of_tree(getpid()) > 1e4 && memory_of_tree(getpid()) < memory_of_host());
+}
+
 static void test_command(void)
 {
     char **argv = NULL;
-    CHECK(command_split("a  'b c'\td\"e 'f\"g \\\"h\\ i --job={job},{job} '{job}' {jo}", "J K",
-                        &argv) == OK);
-    const char *want[] = {"a", "b c", "de 'fg", "\"h i", "--job=J K,J K", "J K", "{jo}"};
-    for (int i = 0; i < 7 && argv[i]; i++)
+    CHECK(command_split(
+              "a  'b c'\td\"e 'f\"g \\\"h\\ i --job={job},{job} '{job}' {jo} -w{width}x", "J K",
+              16, &argv) == OK);
+    const char *want[] = {"a",   "b c",  "de 'fg", "\"h i", "--job=J K,J K",
+                          "J K", "{jo}", "-w16x"};
+    for (int i = 0; i < 8 && argv[i]; i++)
         CHECK_STR(argv[i], want[i]);
-    CHECK(argv[7] == NULL);
+    CHECK(argv[8] == NULL);
     free(argv);
-    CHECK(command_split("$(rm -rf x) `y` ;z", "J", &argv) == OK); // no shell anywhere
+    CHECK(command_split("$(rm -rf x) `y` ;z", "J", 1, &argv) == OK); // no shell anywhere
     CHECK_STR(argv[0], "$(rm");
     CHECK_STR(argv[4], ";z");
     free(argv);
-    CHECK(command_split("  ", "J", &argv) == ERR_INPUT);
-    CHECK(command_split("a 'b", "J", &argv) == ERR_INPUT);
+    CHECK(command_split("  ", "J", 1, &argv) == ERR_INPUT);
+    CHECK(command_split("a 'b", "J", 1, &argv) == ERR_INPUT);
     char path[4096];
     CHECK(command_find("sh", path, sizeof path) == OK && path[0] == '/');
     CHECK(command_find("/bin/sh", path, sizeof path) == OK);
@@ -358,9 +411,11 @@ int main(void)
     test_protocol();
     test_crashes();
     test_stop();
+    test_silence();
     test_leftovers();
     test_environment();
     test_bound();
+    test_memory();
     unlink(script);
     unlink(err_file);
     unlink(note);

@@ -47,7 +47,7 @@ licence() {
     done < <(find "$@" -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp')
 }
 licence Apache-2.0 core kernels worker tests/core tests/cuda tests/kernels tests/worker
-licence GPL-3.0-or-later fit orchestrator tests/fit tests/orchestrator tests/integration
+licence GPL-3.0-or-later fit orchestrator tests/fit tests/orchestrator tests/integration tests/faults
 
 unfinished=$(grep -rnE '\b(TODO|FIXME|XXX)\b' --include='*.[ch]' --include='*.cu' --include='*.cuh' --include='*.cfg' \
     core kernels worker fit orchestrator configs)

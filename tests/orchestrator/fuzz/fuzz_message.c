@@ -52,11 +52,15 @@ static void begin(struct manager *m)
     m->why[0] = '\0';
     runtime_init(&m->runtime, runtime_guess(&m->cfg.base));
     MUST(journal_open(fuzz_file("", 0), NULL, NULL, NULL, &m->journal) == OK);
-    MUST(sched_create(WORKERS, 1, &m->sched) == OK);
+    MUST(sched_create(WORKERS, 1, &m->sched) == OK && slots_create(WORKERS, &m->slots) == OK);
+    m->shared = true;
+    m->listened = 0;
     for (int i = 0; i < m->n_sched; i++) {
         const struct steer_job *sj = steer_job_at(m->steer, i);
         m->steer_of[i] = i;
-        MUST(sched_add(m->sched, sj->job.id, sj->priority, i, 0, 0) == OK);
+        MUST(sched_add(m->sched, &(struct sched_job){.id = sj->job.id,
+                                                     .priority = sj->priority,
+                                                     .seconds = i + 1}) == OK);
     }
     for (int w = 0; w < WORKERS; w++)
         m->workers[w] = (struct manage_worker){.offset = INFINITY, .job = -1, .loss = NAN};
@@ -78,6 +82,7 @@ static void end(struct manager *m)
     MUST(journal_again(m->journal, count_result, &results) == OK && results == c.final);
     journal_close(m->journal);
     sched_free(m->sched);
+    slots_free(m->slots);
     json_decref(m->latest);
 }
 
@@ -104,7 +109,7 @@ static bool take(struct manager *m, const char *p, size_t n)
     enum err e = manage_take(m, &msg);
     json_decref(msg.body);
     struct sched_assign a;
-    while (e == OK && sched_next(m->sched, &a))
+    while (e == OK && sched_next(m->sched, 3, &a))
         MUST(a.job >= 0 && a.job < m->n_sched && a.worker >= 0 && a.worker < WORKERS);
     return e == OK;
 }
