@@ -17,6 +17,7 @@ isal|ISA-L|libisal-dev|isa-l-devel|isa-l|ISA-L
 onednn|oneDNN (or OpenBLAS)|libdnnl-dev|onednn-devel|onednn|oneDNN
 gnuplot|gnuplot|gnuplot-nox|gnuplot-minimal|gnuplot|gnuplot
 clang|clang|clang|clang|llvm|Clang
+valgrind|valgrind|valgrind|valgrind|valgrind|Valgrind
 debootstrap|debootstrap|debootstrap|debootstrap|-|-
 slurm|Slurm with its daemons, and munge|slurm-client slurmctld slurmd munge|slurm-slurmctld slurm-slurmd munge|slurm|-
 '

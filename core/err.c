@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char message[1024]; // the one mutable global of the project
+static _Thread_local char message[1024]; // the one mutable global of the project
 
 enum err err_set(enum err code, const char *fmt, ...)
 {

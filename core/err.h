@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors: functions that can fail return enum err; the text that goes with it is kept per
-// process. Only main.c prints it and exits. Divergence, out-of-memory of a trainer and the like
+// thread. Only main.c prints it and exits. Divergence, out-of-memory of a trainer and the like
 // are RESULTS with a status, not errors.
 #ifndef CORE_ERR_H
 #define CORE_ERR_H
@@ -23,7 +23,7 @@ enum err {
 enum err err_set(enum err code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 // Puts "prefix: " (printf-style) before the recorded message; returns code unchanged.
 enum err err_prefix(enum err code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-// The message of the last err_set in this process; "" if none.
+// The message of the last err_set in this thread; "" if none.
 const char *err_message(void);
 
 // Propagates an error to the caller.

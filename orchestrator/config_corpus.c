@@ -53,6 +53,11 @@ static enum err check_paths(struct sweep *s, const struct places *p)
                                : S_ISREG(st.st_mode) ? "an empty file"
                                                      : "no regular file");
         }
+        if (!text_is_utf8(real)) {
+            free(real);
+            return places_fail(p, key, "a path in UTF-8", "%s in a folder whose name is none",
+                               path);
+        }
         free(s->base.data.paths[i]);
         s->base.data.paths[i] = real;
     }

@@ -56,7 +56,12 @@ enum err check_init(struct sweep *s, const struct places *p)
         return places_fail(p, "init.from", "a path of less than 4096 bytes", "%s",
                            j->init.from);
     }
-    snprintf(j->init.from, sizeof j->init.from, "%s", real);
+    bool utf8 = text_is_utf8(real);
+    if (utf8)
+        snprintf(j->init.from, sizeof j->init.from, "%s", real);
     free(real);
+    if (!utf8)
+        return places_fail(p, "init.from", "a path in UTF-8",
+                           "%s in a folder whose name is none", j->init.from);
     return OK;
 }

@@ -100,7 +100,10 @@ enum err node_child(struct tree *t, const struct node *n, int i, struct node *ou
 const char *node_name(const struct node *n);
 // The file that the setting stands in.
 void node_file(const struct tree *t, const struct node *n, char buf[JOB_PATH_MAX]);
-// Values; false (text: NULL) for another type. A whole number may be written 2e5, never 2.7.
+// Jobs, records and messages are JSON, so what is no UTF-8 could be in none of them.
+bool text_is_utf8(const char *text);
+// Values; false (text: NULL) for another type, and for text that is no UTF-8. A whole number
+// may be written 2e5, never 2.7.
 bool node_num(const struct node *n, double *v);
 bool node_i64(const struct node *n, int64_t *v);
 bool node_bool(const struct node *n, bool *v);

@@ -195,10 +195,19 @@ bool node_bool(const struct node *n, bool *v)
     return true;
 }
 
+bool text_is_utf8(const char *text)
+{
+    json_t *s = json_string(text);
+    json_decref(s);
+    return s != NULL;
+}
+
 const char *node_text(const struct node *n)
 {
     const config_setting_t *s = n->set;
-    return config_setting_type(s) == CONFIG_TYPE_STRING ? config_setting_get_string(s) : NULL;
+    bool text = config_setting_type(s) == CONFIG_TYPE_STRING;
+    return text && text_is_utf8(config_setting_get_string(s)) ? config_setting_get_string(s)
+                                                              : NULL;
 }
 
 enum err node_fail(const struct tree *t, const struct node *n, const char *expected)
@@ -212,6 +221,8 @@ enum err node_fail(const struct tree *t, const struct node *n, const char *expec
     case CONFIG_TYPE_FLOAT:
         return places_fail(p, n->path, expected, "%.15g", config_setting_get_float(s));
     case CONFIG_TYPE_STRING:
+        if (!text_is_utf8(config_setting_get_string(s)))
+            return places_fail(p, n->path, expected, "a string that is no UTF-8");
         return places_fail(p, n->path, expected, "\"%.200s\"", config_setting_get_string(s));
     case CONFIG_TYPE_BOOL:
         return places_fail(p, n->path, expected, "%s",

@@ -129,6 +129,8 @@ static enum err read_resamples(json_t *doc, const char *ctx, struct law_fit *f)
     const size_t n = json_array_size(boot), m = json_array_size(res);
     ENSURE(n <= MAX_BOOT && m <= MAX_RESIDUALS, ERR_INPUT,
            "%s: expected at most %d resamples and %d residuals", ctx, MAX_BOOT, MAX_RESIDUALS);
+    ENSURE(n == 0 || m > 0, ERR_INPUT,
+           "%s: residuals: expected some beside resamples, found none", ctx);
     f->boot = malloc((n * p + 1) * sizeof *f->boot);
     f->residual = malloc((m + 1) * sizeof *f->residual);
     ENSURE(f->boot && f->residual, ERR_FAILED, "out of memory");
@@ -167,15 +169,21 @@ static enum err read_doc(json_t *doc, const char *ctx, struct fit_file *out)
     return OK;
 }
 
+enum err fit_file_from_json(json_t *doc, const char *ctx, struct fit_file *out)
+{
+    memset(out, 0, sizeof *out);
+    enum err e = read_doc(doc, ctx, out);
+    if (e != OK)
+        fit_file_free(out);
+    return e;
+}
+
 enum err fit_file_read(const char *path, struct fit_file *out)
 {
     json_t *doc;
-    memset(out, 0, sizeof *out);
     TRY(json_read_file(path, &doc));
-    enum err e = read_doc(doc, path, out);
+    enum err e = fit_file_from_json(doc, path, out);
     json_decref(doc);
-    if (e != OK)
-        fit_file_free(out);
     return e;
 }
 

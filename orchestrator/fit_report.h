@@ -21,6 +21,8 @@ struct fit_file {
 };
 // ERR_INPUT: not such a file, with the key and what was expected.
 enum err fit_file_read(const char *path, struct fit_file *out);
+// The same of a document; ctx names it in messages.
+enum err fit_file_from_json(json_t *doc, const char *ctx, struct fit_file *out);
 void fit_file_free(struct fit_file *f);
 
 // One line a law: name, formula, source.

@@ -424,6 +424,7 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
 static enum err on_ready(struct manager *m, int worker, const struct link_msg *msg)
 {
     char host[sizeof m->workers->host], *isa = m->workers[worker].isa;
+    ENSURE(!m->workers[worker].ready, ERR_FAILED, "rank %d said READY twice", worker + 1);
     TRY(json_get_str(msg->body, "READY", "host", true, host, sizeof host));
     TRY(json_get_str(msg->body, "READY", "isa", true, isa, sizeof m->workers->isa));
     snprintf(m->workers[worker].host, sizeof host, "%s", host);
@@ -480,6 +481,8 @@ static enum err on_result(struct manager *m, int worker, const struct link_msg *
     json_t *said = json_loadb(msg->text, msg->n_text, JSON_REJECT_DUPLICATES, NULL);
     ENSURE(said, ERR_FAILED, "rank %d: an unreadable result", worker + 1);
     enum err e = job_result_from_json(said, "RESULT", &r);
+    if (e == OK && !records_fits(msg->text, msg->n_text, said))
+        e = err_set(ERR_FAILED, "rank %d: a result that cannot be recorded", worker + 1);
     if (e == OK)
         e = take_end(m, &a, &r, msg, said);
     json_decref(said);
@@ -529,7 +532,7 @@ static enum err welcome_back(struct manager *m, int worker)
     return OK;
 }
 
-static enum err take(struct manager *m, const struct link_msg *msg)
+enum err manage_take(struct manager *m, const struct link_msg *msg)
 {
     static enum err (*const handlers[N_LINK_KINDS])(struct manager *, int,
                                                     const struct link_msg *) = {
@@ -560,7 +563,7 @@ static enum err take_messages(struct manager *m)
         TRY(link_poll(m->link, &msg, &got));
         if (!got)
             return OK;
-        enum err e = take(m, &msg);
+        enum err e = manage_take(m, &msg);
         json_decref(msg.body);
         TRY(e);
     }

@@ -90,6 +90,8 @@ enum err manage_record(struct manager *m, json_t *rec);
 enum err manage_reread(struct manager *m);
 // Journals what the steering has newly decided and created, and queues the jobs.
 enum err manage_take_up(struct manager *m);
+// What a worker says.
+enum err manage_take(struct manager *m, const struct link_msg *msg);
 // manage_past.c: adds to the records, before they are replayed, that this configuration extends
 // another one, and results of other sweeps; once that went well, to the journal.
 enum err manage_past(struct manager *m, const char *journal);

@@ -68,8 +68,7 @@ size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX
     return (size_t)n;
 }
 
-// Whether the text, which is this object, can be the rest of a record.
-static bool fits(const char *said, size_t n, const json_t *object)
+bool records_fits(const char *said, size_t n, const json_t *object)
 {
     static const char *const own[] = {"t",  "id",    "attempt", "worker", "t0",
                                       "t1", "build", "isa",     "source"};
@@ -86,7 +85,7 @@ enum err records_end(const struct records_attempt *a, bool final, const char *sa
     char t0[40], t1[40], *origin = a->origin ? json_dumps(a->origin, JSON_COMPACT) : NULL;
     size_t n_origin = origin ? strlen(origin) - 1 : 0; // without the bracket that ends it
     size_t size = RECORDS_START_MAX + n + n_origin, at;
-    char *text = fits(said, n, object) ? malloc(size) : NULL;
+    char *text = records_fits(said, n, object) ? malloc(size) : NULL;
     if (!text) {
         free(origin);
         return err_set(ERR_FAILED, "job %s: rank %d's result cannot be recorded", a->id,

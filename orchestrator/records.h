@@ -30,6 +30,9 @@ struct records_attempt {
 enum { RECORDS_START_MAX = 256 };
 // Returns its length.
 size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX]);
+// Whether `said`, n bytes of text with the object `object` in it, can be a part of such a
+// record.
+bool records_fits(const char *said, size_t n, const json_t *object);
 // An attempt's end: `said`, n bytes of text with the object `object` in it, and the attempt.
 // final: a result, else a failure that will be tried again. *out is the caller's. ERR_FAILED: a
 // text that cannot go into a record as it is.

@@ -75,6 +75,9 @@ enum err sweepdir_open(const char *dir, char *abs, size_t size)
     int n = snprintf(abs, size, "%s", found);
     ENSURE(n > 0 && (size_t)n < size, ERR_INPUT, "output directory %s: the path is too long",
            dir);
+    json_t *text = json_string(abs); // as which workers and trainers are told it
+    ENSURE(text, ERR_INPUT, "output directory %s: expected a path in UTF-8", dir);
+    json_decref(text);
     TRY(sweepdir_path(abs, "jobs", jobs, sizeof jobs));
     ENSURE(mkdir(jobs, 0777) == 0 || errno == EEXIST, code_of(errno), "%s: %s", jobs,
            strerror(errno));

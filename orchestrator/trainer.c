@@ -22,26 +22,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    LINE_MAX_BYTES = 64 << 10, // of one protocol line
-    STDERR_LINES = 20,
-    STDERR_BYTES = 4 << 10,
-    CURVE_MAX = 64
-};
+enum { STDERR_LINES = 20, STDERR_BYTES = 4 << 10 };
 
 static const double MEMORY_EVERY = .5; // s between two looks at a trainer's memory
-
-struct point {
-    int64_t step;
-    double loss;
-};
 
 struct trainer {
     pid_t pid;
     int out, err; // pipes; -1 once closed
     int end;      // readable once it has ended; -1 where the kernel has no such descriptor
-    char *line;   // LINE_MAX_BYTES, the part of a line that has come
-    size_t n_line;
+    struct protocol said;
     char tail[STDERR_BYTES + 1]; // the end of standard error
     size_t n_tail;
     char *stderr_file;
@@ -49,15 +38,8 @@ struct trainer {
     double memory_limit, memory_at, memory; // bytes; next look, s; what was too much, 0: never
     double silence, silent, polled;         // limit; so far; monotonic s of the last look
     int64_t oom_kills;                      // before the start
-    bool asked_to_stop, killed, ended, hello, has_result;
+    bool asked_to_stop, killed, ended;
     bool terminated; // by a SIGTERM that was not ours
-    char fault[256]; // first breach of the protocol
-    char backend[64];
-    struct trainer_state state;
-    struct point curve[CURVE_MAX];
-    int n_curve;
-    int64_t stride, n_progress;
-    json_t *own_curve;
     struct job_result result;
 };
 
@@ -154,9 +136,9 @@ static enum err spawn(struct trainer *t, const char *path, char **argv, char **e
 static enum err start(const struct trainer_spec *spec, struct trainer *t)
 {
     char **argv = NULL, **envp = NULL, path[PATH_MAX];
-    t->line = malloc(LINE_MAX_BYTES);
+    TRY(protocol_init(&t->said));
     t->stderr_file = strdup(spec->stderr_file);
-    ENSURE(t->line && t->stderr_file, ERR_FAILED, "out of memory");
+    ENSURE(t->stderr_file, ERR_FAILED, "out of memory");
     TRY(command_split(spec->command, spec->job_file, spec->width, &argv));
     enum err e = command_find(argv[0], path, sizeof path);
     if (e == OK)
@@ -181,8 +163,6 @@ enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
     t->silence = spec->silence;
     t->polled = now();
     t->kill_at = INFINITY;
-    t->stride = 1;
-    t->state.loss = t->state.tok_s = NAN;
     t->memory_limit = spec->memory_limit;
     t->memory_at = now() + MEMORY_EVERY;
     t->oom_kills = memory_oom_kills();
@@ -220,138 +200,15 @@ void trainer_stop(struct trainer *t)
     end_by(t, t->grace);
 }
 
-// ---- its lines
-
-static void __attribute__((format(printf, 2, 3))) fault(struct trainer *t, const char *fmt, ...)
-{
-    if (t->fault[0])
-        return;
-    int n = snprintf(t->fault, sizeof t->fault,
-                     "line %" PRId64 " of the trainer: ", t->state.lines);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(t->fault + n, sizeof t->fault - (size_t)n, fmt, ap);
-    va_end(ap);
-    kill_group(t);
-}
-
-static void take_hello(struct trainer *t, json_t *line)
-{
-    int64_t v = 0;
-    if (json_get_i64(line, "hello", "v", true, 1, 1, &v) != OK)
-        fault(t, "%s", err_message());
-    const char *backend = json_string_value(json_object_get(line, "backend"));
-    snprintf(t->backend, sizeof t->backend, "%s", backend ? backend : "");
-    t->hello = true;
-}
-
-// Every stride-th point; when there is no room, every other one goes and the stride doubles.
-static void curve_add(struct trainer *t, int64_t step, double loss)
-{
-    if (!isfinite(loss) || t->n_progress++ % t->stride != 0)
-        return;
-    if (t->n_curve == CURVE_MAX) {
-        for (int i = 0; i < CURVE_MAX / 2; i++)
-            t->curve[i] = t->curve[2 * i];
-        t->n_curve = CURVE_MAX / 2;
-        t->stride *= 2;
-    }
-    t->curve[t->n_curve++] = (struct point){step, loss};
-}
-
-static double number_or_nan(const json_t *obj, const char *key)
-{
-    const json_t *v = json_object_get(obj, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
-static void take_progress(struct trainer *t, json_t *line)
-{
-    int64_t tokens = t->state.tokens;
-    if (json_get_i64(line, "progress", "step", true, 0, INT64_MAX, &t->state.step) != OK ||
-        json_get_i64(line, "progress", "tokens", false, 0, INT64_MAX, &tokens) != OK) {
-        fault(t, "%s", err_message());
-        return;
-    }
-    t->state.tokens = tokens;
-    t->state.loss = number_or_nan(line, "loss");
-    t->state.tok_s = number_or_nan(line, "tok_s");
-    curve_add(t, t->state.step, t->state.loss);
-}
-
-// Its own learning curve: [[step, loss or null], ..].
-static bool curve_valid(const json_t *curve)
-{
-    if (!json_is_array(curve) || json_array_size(curve) > CURVE_MAX)
-        return false;
-    size_t i;
-    json_t *p;
-    json_array_foreach(curve, i, p)
-    {
-        const json_t *loss = json_array_get(p, 1);
-        if (json_array_size(p) != 2 || !json_is_integer(json_array_get(p, 0)) ||
-            !(json_is_number(loss) || json_is_null(loss)))
-            return false;
-    }
-    return true;
-}
-
-static void take_result(struct trainer *t, json_t *line)
-{
-    if (job_result_from_json(line, "result", &t->result) != OK) {
-        fault(t, "%s", err_message());
-        return;
-    }
-    t->has_result = true;
-    json_t *curve = json_object_get(line, "curve");
-    if (curve_valid(curve))
-        t->own_curve = json_incref(curve);
-    end_by(t, t->grace); // it has nothing left to do
-}
-
-static void take_line(struct trainer *t, const char *text, size_t n)
-{
-    t->state.lines++;
-    json_error_t je;
-    json_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
-    const char *type = json_string_value(json_object_get(line, "t"));
-    if (!type)
-        fault(t, "expected a JSON object with \"t\", found \"%.*s\"", n < 80 ? (int)n : 80,
-              text);
-    else if (t->has_result)
-        fault(t, "expected nothing after the result, found \"%s\"", type);
-    else if (strcmp(type, "hello") == 0)
-        take_hello(t, line);
-    else if (!t->hello)
-        fault(t, "expected hello first, found \"%s\"", type);
-    else if (strcmp(type, "progress") == 0)
-        take_progress(t, line);
-    else if (strcmp(type, "result") == 0)
-        take_result(t, line);
-    else if (strcmp(type, "checkpoint") != 0 && strcmp(type, "val") != 0)
-        fault(t, "unknown type \"%.80s\"", type);
-    json_decref(line);
-}
+// ---- its output
 
 static void take_output(struct trainer *t, const char *data, size_t n)
 {
-    while (n > 0 && !t->fault[0]) {
-        const char *nl = memchr(data, '\n', n);
-        size_t part = nl ? (size_t)(nl - data) : n;
-        if (t->n_line + part > LINE_MAX_BYTES) {
-            t->state.lines++;
-            fault(t, "longer than %d bytes", LINE_MAX_BYTES);
-            return;
-        }
-        memcpy(t->line + t->n_line, data, part);
-        t->n_line += part;
-        if (nl) {
-            take_line(t, t->line, t->n_line);
-            t->n_line = 0;
-        }
-        data += part + (nl != NULL);
-        n -= part + (nl != NULL);
-    }
+    protocol_take(&t->said, data, n);
+    if (t->said.fault[0])
+        kill_group(t);
+    else if (t->said.has_result)
+        end_by(t, t->grace); // it has nothing left to do
 }
 
 // Only the end of what it says is kept, however much that is.
@@ -476,12 +333,12 @@ static void judge_exit(struct trainer *t, int code)
     int n = 0;
     const char *words = last_words(t, &n);
     t->terminated = !t->asked_to_stop &&
-                    ((t->has_result && t->result.status == JOB_STOPPED) ||
-                     (!t->has_result && code == 128 + SIGTERM)); // a shell's way to say it
-    if (t->has_result && (code == 0 || t->result.status != JOB_OK)) {
+                    ((t->said.has_result && t->result.status == JOB_STOPPED) ||
+                     (!t->said.has_result && code == 128 + SIGTERM)); // a shell's way to say it
+    if (t->said.has_result && (code == 0 || t->result.status != JOB_OK)) {
         if (t->result.status == JOB_STOPPED && !t->asked_to_stop)
             set_failed(t, JOB_FAILED, "stopped by somebody else");
-    } else if (t->has_result) {
+    } else if (t->said.has_result) {
         set_failed(t, JOB_FAILED, "exit code %d after its result%s%.*s", code, n ? ": " : "", n,
                    words);
     } else if (code == 128 + SIGKILL && memory_oom_kills() > t->oom_kills) {
@@ -496,20 +353,18 @@ static void judge_exit(struct trainer *t, int code)
 
 static void judge(struct trainer *t, int status, const struct rusage *usage)
 {
-    if (t->n_line > 0 && !t->fault[0]) {
-        t->state.lines++;
-        if (WIFEXITED(status))
-            fault(t, "the last line does not end");
-    }
+    if (WIFEXITED(status))
+        protocol_end(&t->said);
     keep_stderr(t);
-    if (!t->has_result)
-        t->result = (struct job_result){
-            .loss = NAN, .loss_per_byte = NAN, .balance = NAN, .epochs = NAN};
+    t->result = t->said.has_result
+                    ? t->said.result
+                    : (struct job_result){
+                          .loss = NAN, .loss_per_byte = NAN, .balance = NAN, .epochs = NAN};
     if (t->result.peak_bytes == 0)
         t->result.peak_bytes = (int64_t)usage->ru_maxrss * 1024;
-    if (t->fault[0])
-        set_failed(t, JOB_FAILED, "%s", t->fault);
-    else if (WIFSIGNALED(status) && !(t->has_result && t->killed))
+    if (t->said.fault[0])
+        set_failed(t, JOB_FAILED, "%s", t->said.fault);
+    else if (WIFSIGNALED(status) && !(t->said.has_result && t->killed))
         judge_signal(t, WTERMSIG(status));
     else
         judge_exit(t, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
@@ -554,10 +409,10 @@ static void watch_silence(struct trainer *t)
     double at = now();
     t->silent += fmin(at - t->polled, 1);
     t->polled = at;
-    if (!(t->silence > 0) || t->silent < t->silence || t->asked_to_stop || t->has_result ||
+    if (!(t->silence > 0) || t->silent < t->silence || t->asked_to_stop || t->said.has_result ||
         t->killed)
         return;
-    snprintf(t->fault, sizeof t->fault, "no sign of life from the trainer for %.0f s",
+    snprintf(t->said.fault, sizeof t->said.fault, "no sign of life from the trainer for %.0f s",
              t->silence);
     kill_group(t);
 }
@@ -586,7 +441,7 @@ bool trainer_poll(struct trainer *t, int timeout_ms)
 
 struct trainer_state trainer_state(const struct trainer *t)
 {
-    return t->state;
+    return t->said.state;
 }
 
 const struct job_result *trainer_result(const struct trainer *t)
@@ -603,7 +458,7 @@ bool trainer_terminated(const struct trainer *t)
 
 const char *trainer_backend(const struct trainer *t)
 {
-    return t->backend;
+    return t->said.backend;
 }
 
 const char *trainer_stderr(const struct trainer *t)
@@ -613,13 +468,7 @@ const char *trainer_stderr(const struct trainer *t)
 
 json_t *trainer_curve(const struct trainer *t)
 {
-    if (t->own_curve)
-        return json_incref(t->own_curve);
-    json_t *curve = json_array();
-    for (int i = 0; i < t->n_curve; i++)
-        json_array_append_new(
-            curve, json_pack("[I, f]", (json_int_t)t->curve[i].step, t->curve[i].loss));
-    return curve;
+    return protocol_curve(&t->said);
 }
 
 void trainer_free(struct trainer *t)
@@ -637,8 +486,7 @@ void trainer_free(struct trainer *t)
         close(t->err);
     if (t->end >= 0)
         close(t->end);
-    json_decref(t->own_curve);
-    free(t->line);
+    protocol_free(&t->said);
     free(t->stderr_file);
     free(t);
 }

@@ -4,7 +4,7 @@
 // of ours. No MPI here.
 #ifndef ORCHESTRATOR_TRAINER_H
 #define ORCHESTRATOR_TRAINER_H
-#include "core/job.h"
+#include "orchestrator/protocol.h"
 #include <stdbool.h>
 
 struct trainer;
@@ -19,13 +19,6 @@ struct trainer_spec {
     double memory_limit;     // bytes of it and all that it starts; 0: none
     double grace;   // s between a request to stop and SIGKILL; also after the result line
     double silence; // s without any output, after which it is killed as failed; 0: none
-};
-
-// What the lines have told so far.
-struct trainer_state {
-    int64_t step, tokens;
-    double loss, tok_s; // NaN before the first
-    int64_t lines;
 };
 
 // ERR_FAILED: no process, no memory. A program that cannot be executed is a result.

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The trainer's lines. However they are cut into reads, the same is taken in; what was taken in
+// can be sent on and journalled; a result comes back from JSON as it went.
+#include "core/json.h"
+#include "orchestrator/protocol.h"
+#include "orchestrator/records.h"
+#include "tests/orchestrator/fuzz/fuzz.h"
+#include <math.h>
+#include <string.h>
+
+static bool same_number(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
+static bool same(const struct protocol *a, const struct protocol *b)
+{
+    return a->hello == b->hello && a->has_result == b->has_result &&
+           strcmp(a->fault, b->fault) == 0 && strcmp(a->backend, b->backend) == 0 &&
+           a->state.lines == b->state.lines && a->state.step == b->state.step &&
+           a->state.tokens == b->state.tokens && a->n_curve == b->n_curve &&
+           same_number(a->state.loss, b->state.loss) &&
+           same_number(a->state.tok_s, b->state.tok_s);
+}
+
+static void check_sendable(const struct protocol *p)
+{
+    struct job_result r = {
+        .status = JOB_FAILED, .loss = NAN, .loss_per_byte = NAN, .balance = NAN, .epochs = NAN};
+    if (p->has_result)
+        r = p->result;
+    if (p->fault[0])
+        snprintf(r.cause, sizeof r.cause, "%s", p->fault);
+    json_t *words = records_words(&r), *curve = protocol_curve(p);
+    MUST(json_is_array(curve) && json_array_size(curve) <= PROTOCOL_CURVE_MAX);
+    json_object_set_new(words, "backend", json_string(p->backend));
+    json_object_set_new(words, "curve", curve);
+    char *said = json_dumps(words, JSON_COMPACT), *text;
+    struct records_attempt at = {.id = "0", .attempt = 1, .worker = 1, .t1 = 1};
+    size_t n;
+    MUST(said && records_end(&at, true, said, strlen(said), words, &text, &n) == OK);
+    MUST(n < 65536 && !memchr(text, '\n', n));
+    json_t *back = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+    struct job_result again;
+    MUST(back && job_result_from_json(back, "again", &again) == OK);
+    MUST(again.status == r.status && same_number(again.loss, r.loss) &&
+         again.tokens == r.tokens && strcmp(again.id, "0") == 0);
+    json_decref(back);
+    json_decref(words);
+    free(text);
+    free(said);
+}
+
+bool fuzz_one(const uint8_t *in, size_t size)
+{
+    struct protocol whole, parts;
+    const char *text = (const char *)in;
+    MUST(protocol_init(&whole) == OK && protocol_init(&parts) == OK);
+    protocol_take(&whole, text, size);
+    for (size_t at = 0, n; at < size; at += n) {
+        n = 1 + (in[at] & 31);
+        n = n < size - at ? n : size - at;
+        protocol_take(&parts, text + at, n);
+    }
+    protocol_end(&whole);
+    protocol_end(&parts);
+    MUST(same(&whole, &parts));
+    MUST(whole.fault[0] || size == 0 || whole.hello);
+    if (whole.has_result || size % 8 == 0)
+        check_sendable(&whole);
+    bool accepted = !whole.fault[0] && whole.has_result;
+    protocol_free(&whole);
+    protocol_free(&parts);
+    return accepted;
+}
