@@ -2,8 +2,6 @@
 #include "orchestrator/truth_score.h"
 #include "core/json.h"
 #include "orchestrator/candidate.h"
-#include <gsl/gsl_sort.h>
-#include <gsl/gsl_statistics_double.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,12 +93,18 @@ double truth_score_honest(const struct truth_score *s, bool whole)
     return all > 0 ? (double)(all - (whole ? s->missed_whole : s->missed)) / all : NAN;
 }
 
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 double truth_score_width(struct truth_score *s)
 {
     if (s->n_width == 0)
         return NAN;
-    gsl_sort(s->width, 1, (size_t)s->n_width);
-    return gsl_stats_median_from_sorted_data(s->width, 1, (size_t)s->n_width);
+    qsort(s->width, (size_t)s->n_width, sizeof *s->width, ascending);
+    return .5 * (s->width[(s->n_width - 1) / 2] + s->width[s->n_width / 2]);
 }
 
 void truth_scores_free(struct truth_score *scores)

@@ -41,11 +41,11 @@ run 2 free
 check "pin = false" [ "$(cat cpus.all)" = "$ours" ]
 # Time: a trainer that cannot go on where it was stopped starts nothing that would not end in time, and
 # the sweep stops as soon as nothing else is left to start. (One scale: all runs take as long.)
-fake_trainer slow.sh "sleep 1"
+fake_trainer slow.sh "sleep 2"
 fake_config slow.cfg "/bin/sh $work/slow.sh {job}" 8
 sed -i 's/^scales = .*/scales = [2e10];/' slow.cfg
 echo "checkpoints = false;" >>slow.cfg
-expect 3 log "${launch[@]}" -np 3 "$bin/moesweep" run slow.cfg --out late --time-limit 5
+expect 3 log "${launch[@]}" -np 3 "$bin/moesweep" run slow.cfg --out late --time-limit 8
 says "late" "stopped \(no run that is left would end within the time limit\) with [1-9]"
 check "late: nothing was cut off" [ "$(count start late)" = "$(count result late)" ]
 
@@ -54,9 +54,9 @@ check "late: nothing was cut off" [ "$(count start late)" = "$(count result late
 real_config real.cfg 1
 expect 0 log env SLURM_MEM_PER_NODE=16 "${launch[@]}" -np 3 "$bin/moesweep" run real.cfg --out tight
 check "each job once" each_once tight
-sed -n 's/.*"t":"result".*"t0":\([0-9.]*\).*"t1":\([0-9.]*\).*/\1 \2/p' tight/journal | sort -n >times
-check "there are times" [ "$(wc -l <times)" -gt 20 ]
-check "never two at a time" awk 'NR > 1 && $1 < end - 0.01 { bad = 1 } { end = $2 } END { exit bad }' times
+sed -n 's/.*"t":"result".*"t0":\([0-9.]*\).*"t1":\([0-9.]*\).*/\1 \2/p' tight/journal | sort -n >spans
+check "there are times" [ "$(wc -l <spans)" -gt 20 ]
+check "never two at a time" awk 'NR > 1 && $1 < end - 0.01 { bad = 1 } { end = $2 } END { exit bad }' spans
 expect 3 log env SLURM_MEM_PER_NODE=5 "${launch[@]}" -np 3 "$bin/moesweep" run real.cfg --out none
 says "nothing fits" "job [0-9a-f]+ needs 0.0[0-9]+ GB of memory: no machine here has that; the others are trained"
 says "nothing fits" "stopped \(job [0-9a-f]+ needs .*with 0 of"

@@ -30,7 +30,7 @@ check "calibrated: two or three structures" [ "$(grep -c '"at_a_time"' plan.json
 check "plan leaves nothing behind" [ -z "$(find . "$work/tmp" -name 'moesweep-calibrate-*' -print -quit)" ]
 expect 0 log "${launch[@]}" -np 3 "$bin/moesweep" run sweep.cfg --out sweep
 # Worker-hours: from the start of each trainer to its end.
-actual=$(sed -n '/"t":"result"/s/.*"t0":\([^,]*\),"t1":\([^,]*\),.*/\1 \2/p' sweep/journal |
+actual=$(sed -n '/"t":"result"/s/.*"t0":\([^,]*\),"t1":\([^,}]*\).*/\1 \2/p' sweep/journal |
     awk '{ s += $2 - $1 } END { printf "%.9f", s / 3600 }')
 lo=$(number plan.json forecast worker_hours lo) hi=$(number plan.json forecast worker_hours hi)
 echo "worker-hours: forecast $(number plan.json forecast worker_hours value) ($lo to $hi), took $actual"

@@ -69,7 +69,7 @@ refused "compare: two without it" 'expected two directories' "$bin/moesweep" rep
 expect 0 log "$bin/moesweep" replay sweep --speed 0
 says "replay" "$(count result sweep) of $(count result sweep) jobs"
 check "replay: elsewhere than on a terminal once, at the end" [ "$(grep -c '^fake:' log)" = 1 ]
-expect 0 log env TERM=xterm script -qec "stty cols 80 rows 24; '$bin/moesweep' replay sweep --speed 2" /dev/null
+expect 0 log env TERM=xterm script -qec "stty cols 80 rows 24; '$bin/moesweep' replay live --speed 1" /dev/null
 check "replay: frames" [ "$(grep -c 'fake:' log)" -gt 2 ]
 says "replay: drawn in place" $'\e\\[[0-9]+A\r\e\\[J'
 check "replay: no line is wider than the terminal" \
