@@ -132,7 +132,7 @@ static enum err fit_group(const struct run *run, int n, uint64_t seed, struct ra
             fresh = fresh && fabs(run[k].r / run[i].r - 1) > 1e-3;
         levels += fresh;
         group += i > 0 && run[i].D > 1.1 * run[i - 1].D;
-        obs[i] = (struct curve_obs){run[i].r, run[i].loss, group};
+        obs[i] = (struct curve_obs){.t = run[i].r, .loss = run[i].loss, .group = group};
         ln_C += log(run[i].C) / n;
         density += log(1 - run[i].z) / n;
     }

@@ -23,16 +23,17 @@ struct row {
     double t, loss;
     int group;     // compact, 0..n_groups
     int label, at; // caller's group and index
+    const struct curve_obs *obs;
 };
 
 struct work {
     struct curve_shape shape;
     const struct curve_options *opt;
-    int n, p, n_groups, reference;
+    int n, p, n_groups, n_along, n_beside, reference;
     struct row *rows;
     double *y, *fitted, *residual, *pool; // n each; n_pool residuals to draw from
     int n_pool;
-    double *coef; // p: two of the basis, then the groups' intercepts
+    double *coef; // p: two of the basis, the groups' intercepts, along, beside
     struct robust reg;
 };
 
@@ -65,6 +66,19 @@ static bool usable(const struct curve_shape *s, const struct curve_obs *o)
     return isfinite(o->loss) && curve_shape_valid(s, o->t);
 }
 
+// What goes beside the curve and along what its optimum may move: only with more different
+// points than all that takes.
+static void work_extras(struct work *w, int n_along, int n_beside)
+{
+    int points = 0, p = w->n_groups + 2;
+    for (int i = 0; i < w->n; i++)
+        points += i == 0 || w->rows[i].label != w->rows[i - 1].label ||
+                  w->rows[i].t != w->rows[i - 1].t;
+    w->n_along = points > p + n_along ? n_along : 0;
+    w->n_beside = points > p + w->n_along + n_beside ? n_beside : 0;
+    w->p = p + w->n_along + w->n_beside;
+}
+
 // Sorted usable rows, compact groups, reference group, range.
 static enum err work_rows(struct work *w, const struct curve_obs *obs, int n)
 {
@@ -72,8 +86,13 @@ static enum err work_rows(struct work *w, const struct curve_obs *obs, int n)
     w->y = calloc(4 * (size_t)n + 1, sizeof *w->y);
     ENSURE(w->rows && w->y, ERR_FAILED, "out of memory for a fit of %d points", n);
     for (int i = 0; i < n; i++)
-        if (usable(&w->shape, &obs[i]))
-            w->rows[w->n++] = (struct row){obs[i].t, obs[i].loss, 0, obs[i].group, i};
+        if (usable(&w->shape, &obs[i])) {
+            w->rows[w->n++] = (struct row){.t = obs[i].t,
+                                           .loss = obs[i].loss,
+                                           .label = obs[i].group,
+                                           .at = i,
+                                           .obs = &obs[i]};
+        }
     w->fitted = w->y + w->n;
     w->residual = w->fitted + w->n;
     w->pool = w->residual + w->n;
@@ -93,7 +112,7 @@ static enum err work_rows(struct work *w, const struct curve_obs *obs, int n)
         w->shape.hi = i == 0 ? r->t : fmax(w->shape.hi, r->t);
         w->y[i] = r->loss;
     }
-    w->p = w->n_groups + 2;
+    work_extras(w, w->opt->n_along, w->opt->n_beside);
     return OK;
 }
 
@@ -121,6 +140,10 @@ static enum err work_design(struct work *w)
         double *row = X + (size_t)i * p;
         curve_shape_basis(&w->shape, w->rows[i].t, row);
         row[2 + w->rows[i].group] = 1;
+        for (int k = 0; k < w->n_along; k++)
+            row[2 + w->n_groups + k] = row[0] * w->rows[i].obs->along[k];
+        for (int k = 0; k < w->n_beside; k++)
+            row[2 + w->n_groups + w->n_along + k] = w->rows[i].obs->beside[k];
     }
     e = robust_create(&w->reg, X, w->n, w->p);
 done:
@@ -270,6 +293,8 @@ static enum err fit_make(struct work *w, struct curve_fit *out)
     out->sigma = res.sigma;
     memcpy(out->coef, w->coef, sizeof out->coef);
     out->intercept = w->coef[2 + w->reference];
+    out->n_along = w->n_along;
+    memcpy(out->along, w->coef + 2 + w->n_groups, (size_t)w->n_along * sizeof *out->along);
     curve_shape_uncentre(&w->shape, out->coef, &out->intercept);
     raw_minimum(w, w->coef + 2, out);
     keep_residuals(w, res.scale, out);
@@ -355,6 +380,12 @@ enum err curve_fit_run(enum curve_form form, const struct curve_obs *obs, int n,
         goto done;
     work_centre(&w);
     e = work_design(&w);
+    if (e == OK && w.n_along + w.n_beside > 0 && !(w.reg.condition < ROBUST_MAX_CONDITION)) {
+        work_extras(&w, 0, 0);
+        free(w.coef);
+        robust_free(&w.reg);
+        e = work_design(&w);
+    }
     if (e != OK)
         goto done;
     out->condition = w.reg.condition;

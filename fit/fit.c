@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fit/fit.h"
+#include <gsl/gsl_cdf.h>
 #include <gsl/gsl_errno.h>
 #include <gsl/gsl_sort.h>
 #include <gsl/gsl_statistics_double.h>
@@ -37,4 +38,9 @@ double fit_student_factor(struct rng *r, int df)
         chi2 += z * z;
     }
     return sqrt(df / fmax(chi2, 1e-12)); // one normal in 1e6 is that close to zero at df = 1
+}
+
+double fit_student_quantile(int df)
+{
+    return gsl_cdf_tdist_Pinv(.975, df);
 }

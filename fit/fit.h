@@ -20,4 +20,6 @@ void fit_interval(const double *v, int n, double *lo, double *hi);
 // data the percentile interval becomes Student's exactly, which at df = 7 is 20 % wider than
 // the plain one.
 double fit_student_factor(struct rng *r, int df);
+// Half a 95 % interval of a mean, in its standard errors, at df > 0 degrees of freedom.
+double fit_student_quantile(int df);
 #endif

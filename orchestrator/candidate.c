@@ -2,6 +2,7 @@
 #include "orchestrator/candidate.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void wish_init(struct wish *w)
 {
@@ -127,8 +128,35 @@ static int64_t whole(double wish)
     return (int64_t)(wish >= 0 && wish < DIM_LIMIT ? wish : DIM_LIMIT);
 }
 
-enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct solution *out,
-                    double *fraction, int64_t *median)
+void feasible_free(struct feasible *known)
+{
+    free(known->list);
+    *known = (struct feasible){0};
+}
+
+// Padding may make equal specs look different, which costs time alone.
+static enum err feasible_of(const struct solve_spec *s, struct feasible *known)
+{
+    if (known->list && memcmp(&known->of, s, sizeof *s) == 0)
+        return OK;
+    feasible_free(known);
+    memcpy(&known->of, s, sizeof *s);
+    return solve_feasible(s, &known->list, &known->n);
+}
+
+// The structure at a place in a list, or at the d of it that is nearest to d.
+static enum err solve_in(const struct solve_spec *s, const struct wish *w,
+                         const struct feasible *in, struct solution *out)
+{
+    double d = w->dim[DIM_d];
+    if (in->n == 0 || !isnan(d)) // without any, solve_nearest words the reason
+        return solve_nearest(s, isnan(d) ? 1.0 : d, out);
+    double f = isnan(w->d_fraction) ? 0.5 : fmin(fmax(w->d_fraction, 0), 1);
+    return solve_at(s, in->list[(int)floor(f * (in->n - 1) + 0.5 - 1e-9)], out);
+}
+
+enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct feasible *known,
+                    struct solution *out, double *fraction, int64_t *median)
 {
     struct solve_spec s = *spec;
     for (int i = 0; i < N_DIMS; i++)
@@ -138,27 +166,17 @@ enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct 
             spec_fix(&s, (enum arch_dim)i, whole(w->last[i]));
     for (int i = 0; i < N_COORDS; i++)
         s.want[i] = w->coord[i];
-    double d = w->dim[DIM_d];
-    if (!isnan(d) && !fraction && !median)
-        return solve_nearest(&s, d, out);
-    int64_t *list = NULL;
-    int n = 0;
-    TRY(solve_feasible(&s, &list, &n));
-    enum err e;
-    if (n == 0) { // solve_nearest words the reason
-        e = solve_nearest(&s, isnan(d) ? 1.0 : d, out);
-        ASSERT(e != OK);
-    } else if (!isnan(d)) {
-        e = solve_nearest(&s, d, out);
-    } else {
-        double f = isnan(w->d_fraction) ? 0.5 : fmin(fmax(w->d_fraction, 0), 1);
-        e = solve_at(&s, list[(int)floor(f * (n - 1) + 0.5 - 1e-9)], out);
-    }
+    if (!isnan(w->dim[DIM_d]) && !fraction && !median)
+        return solve_nearest(&s, w->dim[DIM_d], out);
+    struct feasible own = {.list = NULL}, *in = known ? known : &own;
+    TRY(feasible_of(&s, in));
+    enum err e = solve_in(&s, w, in, out);
+    ASSERT(in->n > 0 || e != OK);
     if (e == OK && fraction)
-        *fraction = fraction_in(list, n, out->arch.d);
+        *fraction = fraction_in(in->list, in->n, out->arch.d);
     if (e == OK && median)
-        *median = list[(n - 1) / 2];
-    free(list);
+        *median = in->list[(in->n - 1) / 2];
+    feasible_free(&own);
     return e;
 }
 

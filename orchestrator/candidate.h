@@ -25,12 +25,21 @@ void wish_settings(struct wish *w, const struct setting *list, int n, double C);
 // n_shared; width: d).
 void wish_layer(struct wish *lower, const struct wish *upper);
 
+// A list of feasible d, kept because the next point often asks for another place in the same
+// one. All zero: none yet.
+struct feasible {
+    struct solve_spec of;
+    int64_t *list; // owned
+    int n;
+};
+void feasible_free(struct feasible *known);
+
 // The structure nearest to the wish. Without a wish for d: the median of the feasible list.
 // ERR_INPUT "infeasible: .." when there is none within tolerance. *fraction (may be NULL)
 // receives the position of the chosen d in the feasible list, *median (may be NULL) the list's
-// median.
-enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct solution *out,
-                    double *fraction, int64_t *median);
+// median. known (may be NULL): a list that is used if it is the one, else replaced.
+enum err wish_solve(const struct solve_spec *spec, const struct wish *w, struct feasible *known,
+                    struct solution *out, double *fraction, int64_t *median);
 struct training {
     double tokens, batch_tokens; // D = C/M of the structure that was built; whole sequences
     double lr;

@@ -73,6 +73,39 @@ static json_t *curve_json(const struct curve_fit *fit)
     return list;
 }
 
+json_t *decide_fit_at(const struct steer *s, const struct cell *c, int f)
+{
+    static const char *const names[] = {"M", "x", "y", "d"};
+    const struct curve_fit *fit = &c->fits[f];
+    json_t *at = json_object();
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        struct var var;
+        double sum = 0;
+        int n = 0;
+        ASSERT(var_find(names[k], &var));
+        for (int i = 0; i < fit->n && fit->residual; i++) {
+            if (isnan(fit->residual[i]) || c->fit_entry[f][i] < 0) // a prior run: not of ours
+                continue;
+            const struct steer_job *sj = s->jobs[c->entries[c->fit_entry[f][i]].job];
+            sum += log(var_value(&var, &sj->job.arch, &sj->counts, 0, 0));
+            n++;
+        }
+        json_object_set_new(at, names[k], json_num(n > 0 ? exp(sum / n) : NAN));
+    }
+    return at;
+}
+
+// How the first coefficient goes with the other axes.
+static json_t *along_json(const struct phase *ph, const struct cell *c, int f)
+{
+    const struct curve_fit *fit = &c->fits[f];
+    json_t *along = json_object();
+    for (int k = 0; k < fit->n_along; k++)
+        json_object_set_new(along, ph->axes[c->along_axis[f][k]].var.name,
+                            json_num(fit->along[k]));
+    return along;
+}
+
 static json_t *fit_json(const struct steer *s, const struct cell *c, int f, bool full)
 {
     const struct fit_spec *fs = &s->cfg->phases[c->phase].fits[f];
@@ -107,7 +140,9 @@ static json_t *fit_json(const struct steer *s, const struct cell *c, int f, bool
     json_object_set_new(j, "outliers", outliers);
     if (priors_in(c, f) > 0)
         json_object_set_new(j, "prior", json_integer(priors_in(c, f)));
-    if (full) {
+    if (full) { // not in the journal: records of older builds have none of these
+        json_object_set_new(j, "along", along_json(&s->cfg->phases[c->phase], c, f));
+        json_object_set_new(j, "at", decide_fit_at(s, c, f));
         json_object_set_new(j, "points", points_json(s, c, f));
         json_object_set_new(j, "curve", curve_json(fit));
     }

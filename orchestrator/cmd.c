@@ -59,8 +59,10 @@ enum err cmd_parse(int argc, char **argv, const struct cmd_option *options)
                o->name);
         seen |= bit;
         if (o->flag) {
-            ENSURE(!eq, ERR_INPUT, "%s: %s takes no value", argv[0], o->name);
+            ENSURE(!eq || o->number, ERR_INPUT, "%s: %s takes no value", argv[0], o->name);
             *o->flag = 1;
+            if (eq)
+                TRY(option(argv[0], o, eq + 1));
             continue;
         }
         const char *value = eq ? eq + 1 : i + 1 < argc ? argv[++i] : NULL;

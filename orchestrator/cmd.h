@@ -14,6 +14,7 @@ enum err cmd_launch(int argc, char **argv);
 enum err cmd_submit(int argc, char **argv);
 enum err cmd_doctor(int argc, char **argv);
 enum err cmd_status(int argc, char **argv);
+enum err cmd_replay(int argc, char **argv);
 enum err cmd_report(int argc, char **argv);
 enum err cmd_export(int argc, char **argv);
 enum err cmd_journal(int argc, char **argv);
@@ -40,7 +41,7 @@ struct cmd_option {
     const char *name;  // "--out", or "DIR" for the next positional argument
     const char **text; // receives the value; NULL: not a text
     double *number;    // receives a finite positive number
-    int *flag;         // set to 1
+    int *flag;         // set to 1; with number too: --option or --option=NUMBER
     struct cmd_list *list;
     int required;
 };

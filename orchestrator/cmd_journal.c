@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A journal looked at, printed, and cut back to what is intact. docs/journal.md.
+// A journal looked at, printed, and made whole again. docs/journal.md.
 #include "core/job.h"
 #include "core/json.h"
 #include "orchestrator/cmd.h"
 #include "orchestrator/journal.h"
+#include "orchestrator/repair.h"
 #include "orchestrator/sweepdir.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -55,15 +56,19 @@ enum err cmd_journal(int argc, char **argv)
     const char *what = NULL, *dir = NULL;
     char path[JOB_PATH_MAX + 32];
     struct tally c = {0};
-    const struct cmd_option options[] = {{"check|dump", .text = &what, .required = 1},
+    int dry = 0;
+    const struct cmd_option options[] = {{"check|dump|repair", .text = &what, .required = 1},
                                          {"DIR", .text = &dir, .required = 1},
+                                         {"--dry-run", .flag = &dry},
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
     c.print = strcmp(what, "dump") == 0;
-    ENSURE(c.print || strcmp(what, "check") == 0, ERR_INPUT,
-           "journal: expected check or dump, found '%s'", what);
+    bool repair = strcmp(what, "repair") == 0;
+    ENSURE(c.print || repair || strcmp(what, "check") == 0, ERR_INPUT,
+           "journal: expected check, dump or repair, found '%s'", what);
+    ENSURE(repair || !dry, ERR_INPUT, "journal: --dry-run: expected with repair alone");
     TRY(sweepdir_path(dir, "journal", path, sizeof path));
-    TRY(check(path, &c));
+    TRY(repair ? repair_journal(dir, dry, stdout) : check(path, &c));
     ENSURE(fflush(stdout) == 0, ERR_FAILED, "cannot write to standard output: %s",
            strerror(errno));
     return OK;

@@ -6,6 +6,7 @@
 #include "orchestrator/origin.h"
 #include "orchestrator/outputs.h"
 #include "orchestrator/run.h"
+#include "orchestrator/versus.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -34,11 +35,50 @@ static void unload(struct loaded *l)
     config_free(&l->cfg);
 }
 
+// Two sweeps side by side: on standard output, and as a page.
+static enum err report_two(const char *dir_a, const char *dir_b, const char *out, int json)
+{
+    struct loaded a, b;
+    json_t *doc = NULL;
+    TRY(load(dir_a, &a));
+    enum err e = load(dir_b, &b);
+    if (e != OK) {
+        unload(&a);
+        return e;
+    }
+    e = versus_json(&(struct versus_side){dir_a, &a.cfg, a.steer, a.records},
+                    &(struct versus_side){dir_b, &b.cfg, b.steer, b.records}, &doc);
+    if (e == OK && out)
+        e = versus_page(doc, out);
+    if (e == OK && !json)
+        versus_print(doc, stdout);
+    unload(&a);
+    unload(&b);
+    if (e == OK && json)
+        return cmd_print_json(doc);
+    json_decref(doc);
+    return e;
+}
+
 enum err cmd_report(int argc, char **argv)
 {
-    const char *dir = NULL, *why = "";
-    const struct cmd_option options[] = {{"DIR", .text = &dir, .required = 1}, {0}};
+    const char *dir = NULL, *other = NULL, *out = NULL, *why = "";
+    int two = 0, json = 0, force = 0;
+    const struct cmd_option options[] = {{"DIR", .text = &dir, .required = 1},
+                                         {"DIR", .text = &other},
+                                         {"--compare", .flag = &two},
+                                         {"--out", .text = &out},
+                                         {"--force", .flag = &force},
+                                         {"--json", .flag = &json},
+                                         {0}};
     TRY(cmd_parse(argc, argv, options));
+    ENSURE(!two == !other, ERR_INPUT, "report: --compare: expected two directories, found %s",
+           two ? "one" : "two without it");
+    ENSURE(two || (!out && !json && !force), ERR_INPUT,
+           "report: --out, --force and --json: expected with --compare");
+    TRY(cmd_new_file("report", "--out", out, force));
+    if (two)
+        return report_two(dir, other, out, json);
     struct loaded l;
     TRY(load(dir, &l));
     enum err e = outputs_write(dir, l.steer, l.records, &why);
@@ -52,19 +92,9 @@ enum err cmd_report(int argc, char **argv)
 
 // ---- export
 
-// A field that is empty where there is no number.
-static void csv_number(FILE *f, double v, int digits)
-{
-    if (isfinite(v))
-        fprintf(f, ",%.*g", digits, v);
-    else
-        fputc(',', f);
-}
-
 // A text, in quotes where it needs them.
 static void csv_text(FILE *f, const char *text)
 {
-    fputc(',', f);
     if (!strpbrk(text, ",\"\n")) {
         fputs(text, f);
         return;
@@ -78,62 +108,106 @@ static void csv_text(FILE *f, const char *text)
     fputc('"', f);
 }
 
-static void csv_row(FILE *f, const struct sweep *cfg, const struct steer_job *sj)
+// One run as a row: the columns of the CSV, the keys of a JSON line; null where there is no
+// number.
+static json_t *run_row(const struct sweep *cfg, const struct steer_job *sj)
 {
     const struct job *j = &sj->job;
     const struct counts *c = &sj->counts;
     const struct job_result *r = &sj->result;
-    fprintf(f, "%s,%s,%.17g,%lld,%lld,%lld,%lld,%.17g,%.17g,%.17g,%.17g,%.17g,%.17g", j->id,
-            cfg->phases[sj->phase].name, sj->C, (long long)c->M, (long long)c->N_a,
-            (long long)c->N, (long long)j->train.tokens, c->x, c->y, c->r, c->G, c->s, c->z);
+    json_t *row = json_pack("{s:s, s:s, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+                            "job", j->id, "phase", cfg->phases[sj->phase].name, "C", sj->C, "M",
+                            (json_int_t)c->M, "N_a", (json_int_t)c->N_a, "N", (json_int_t)c->N,
+                            "D", (json_int_t)j->train.tokens, "x", json_num(c->x), "y",
+                            json_num(c->y), "r", json_num(c->r), "G", json_num(c->G), "s",
+                            json_num(c->s), "z", json_num(c->z));
     for (int i = 0; i < N_DIMS; i++)
-        fprintf(f, ",%lld", (long long)arch_dim_get(&j->arch, (enum arch_dim)i));
-    fprintf(f, ",%.17g,%lld,%lld,%s", j->train.lr, (long long)j->train.batch_tokens,
-            (long long)j->train.seed, sj->final ? job_status_name(r->status) : "open");
+        json_object_set_new(row, arch_dim_name((enum arch_dim)i),
+                            json_integer(arch_dim_get(&j->arch, (enum arch_dim)i)));
     bool ok = sj->final && isfinite(r->loss);
-    csv_number(f, ok ? r->loss : NAN, 17);
-    csv_number(f, ok ? r->loss_per_byte : NAN, 17);
-    csv_number(f, ok ? r->seconds : NAN, 6);
-    csv_number(f, ok ? r->flops : NAN, 6);
-    csv_number(f, ok ? (double)r->peak_bytes : NAN, 17);
-    csv_number(f, ok ? r->balance : NAN, 6);
-    csv_number(f, ok ? r->epochs : NAN, 6);
-    csv_number(f, sj->final ? (double)r->init_tokens : NAN, 17);
+    json_t *rest = json_pack(
+        "{s:f, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "lr", j->train.lr,
+        "batch_tokens", (json_int_t)j->train.batch_tokens, "seed", (json_int_t)j->train.seed,
+        "status", sj->final ? job_status_name(r->status) : "open", "loss",
+        json_num(ok ? r->loss : NAN), "loss_per_byte", json_num(ok ? r->loss_per_byte : NAN),
+        "seconds", json_num(ok ? r->seconds : NAN), "flops", json_num(ok ? r->flops : NAN),
+        "peak_bytes", ok ? json_integer(r->peak_bytes) : json_null(), "balance",
+        json_num(ok ? r->balance : NAN), "epochs", json_num(ok ? r->epochs : NAN), "D1",
+        sj->final ? json_integer(r->init_tokens) : json_null());
+    json_object_update(row, rest);
     static const char *const keys[] = {"source", "build", "isa"};
     for (int i = 0; i < 3; i++)
-        csv_text(f, sj->final ? jstr(sj->origin, keys[i]) : "");
+        json_object_set_new(row, keys[i],
+                            json_string(sj->final ? jstr(sj->origin, keys[i]) : ""));
+    json_decref(rest);
+    return row;
+}
+
+static void csv_value(FILE *f, const json_t *v)
+{
+    if (json_is_string(v))
+        csv_text(f, json_string_value(v));
+    else if (json_is_integer(v))
+        fprintf(f, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+    else if (json_is_real(v))
+        fprintf(f, "%.17g", json_real_value(v));
+}
+
+static void csv_line(FILE *f, json_t *row, bool names)
+{
+    const char *name, *comma = "";
+    json_t *v;
+    json_object_foreach(row, name, v)
+    {
+        fputs(comma, f);
+        comma = ",";
+        if (names)
+            fputs(name, f);
+        else
+            csv_value(f, v);
+    }
     fputc('\n', f);
 }
 
-static enum err csv_jobs(FILE *f, const struct loaded *l)
+enum table { TABLE_CSV, TABLE_JSONL, TABLE_CURVES, N_TABLES };
+static const char *const table_options[N_TABLES] = {"--csv", "--jsonl", "--curves"};
+
+static enum err runs_write(FILE *f, const struct loaded *l, enum table kind)
 {
-    fputs("job,phase,C,M,N_a,N,D,x,y,r,G,s,z", f);
-    for (int i = 0; i < N_DIMS; i++)
-        fprintf(f, ",%s", arch_dim_name((enum arch_dim)i));
-    fputs(",lr,batch_tokens,seed,status,loss,loss_per_byte,seconds,flops,peak_bytes,balance,"
-          "epochs,D1,source,build,isa\n",
-          f);
-    for (int i = 0; i < steer_n_jobs(l->steer); i++)
-        csv_row(f, &l->cfg, steer_job_at(l->steer, i));
+    struct steer_job none = {0};
+    json_t *row = kind == TABLE_CSV ? run_row(&l->cfg, &none) : NULL;
+    if (row)
+        csv_line(f, row, true);
+    json_decref(row);
+    for (int i = 0; i < steer_n_jobs(l->steer); i++) {
+        row = run_row(&l->cfg, steer_job_at(l->steer, i));
+        ENSURE(row, ERR_FAILED, "export: out of memory");
+        if (kind == TABLE_CSV)
+            csv_line(f, row, false);
+        else if (json_dumpf(row, f, JSON_COMPACT) == 0)
+            fputc('\n', f);
+        json_decref(row);
+    }
     return OK;
 }
 
-static enum err csv_write(FILE *f, const struct loaded *l, bool curves, const char *path)
+static enum err table_write(FILE *f, const struct loaded *l, enum table kind, const char *path)
 {
-    TRY(curves ? curve_table_write(f, l->steer, l->records) : csv_jobs(f, l));
+    TRY(kind == TABLE_CURVES ? curve_table_write(f, l->steer, l->records)
+                             : runs_write(f, l, kind));
     ENSURE(fflush(f) == 0 && !ferror(f), ERR_FAILED, "export: cannot write %s: %s", path,
            strerror(errno));
     return OK;
 }
 
-static enum err csv_file(const struct loaded *l, bool curves, const char *path)
+static enum err table_file(const struct loaded *l, enum table kind, const char *path)
 {
     if (strcmp(path, "-") == 0)
-        return csv_write(stdout, l, curves, "standard output");
+        return table_write(stdout, l, kind, "standard output");
     FILE *f = fopen(path, "wx");
-    ENSURE(f, ERR_INPUT, "export: %s %s: %s", curves ? "--curves" : "--csv", path,
+    ENSURE(f, ERR_INPUT, "export: %s %s: %s", table_options[kind], path,
            errno == EEXIST ? "exists already; expected a new file" : strerror(errno));
-    enum err e = csv_write(f, l, curves, path);
+    enum err e = table_write(f, l, kind, path);
     if (fclose(f) != 0 && e == OK)
         e = err_set(ERR_FAILED, "export: cannot write %s: %s", path, strerror(errno));
     return e;
@@ -141,18 +215,21 @@ static enum err csv_file(const struct loaded *l, bool curves, const char *path)
 
 enum err cmd_export(int argc, char **argv)
 {
-    const char *dir = NULL, *path = NULL, *curves = NULL;
+    const char *dir = NULL, *path[N_TABLES] = {NULL};
     const struct cmd_option options[] = {{"DIR", .text = &dir, .required = 1},
-                                         {"--csv", .text = &path},
-                                         {"--curves", .text = &curves},
+                                         {"--csv", .text = &path[TABLE_CSV]},
+                                         {"--jsonl", .text = &path[TABLE_JSONL]},
+                                         {"--curves", .text = &path[TABLE_CURVES]},
                                          {0}};
     TRY(cmd_parse(argc, argv, options));
-    ENSURE(path || curves, ERR_INPUT, "export: expected --csv OUT or --curves OUT");
+    ENSURE(path[TABLE_CSV] || path[TABLE_JSONL] || path[TABLE_CURVES], ERR_INPUT,
+           "export: expected --csv OUT, --jsonl OUT or --curves OUT");
     struct loaded l;
     TRY(load(dir, &l));
-    enum err e = path ? csv_file(&l, false, path) : OK;
-    if (e == OK && curves)
-        e = csv_file(&l, true, curves);
+    enum err e = OK;
+    for (int kind = 0; kind < N_TABLES && e == OK; kind++)
+        if (path[kind])
+            e = table_file(&l, (enum table)kind, path[kind]);
     unload(&l);
     return e;
 }

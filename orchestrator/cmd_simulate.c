@@ -2,6 +2,7 @@
 #include "core/json.h"
 #include "orchestrator/cmd.h"
 #include "orchestrator/simulate.h"
+#include "orchestrator/truth_score.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,45 +14,10 @@
 #define SPREAD .15   // of times about their predictions
 #define REPAIR 60    // s
 
-// What the sweeps' laws said of one planted optimum.
-struct score {
-    int inside, unresolved, missed, absent;
-};
-
 static double number(const json_t *j, const char *key)
 {
     const json_t *v = json_object_get(j, key);
     return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
-// One adopted value of a law: its interval holds the planted one, or it claims nothing. At an
-// edge it claims a side.
-static void judge(const json_t *point, double planted, struct score *s)
-{
-    const char *verdict = json_string_value(json_object_get(point, "verdict"));
-    double lo = number(point, "lo"), hi = number(point, "hi");
-    if (!verdict || strcmp(verdict, "unresolved") == 0 || strcmp(verdict, "failed") == 0)
-        s->unresolved++;
-    else if ((planted >= lo || strcmp(verdict, "edge_low") == 0) &&
-             (planted <= hi || strcmp(verdict, "edge_high") == 0))
-        s->inside++;
-    else
-        s->missed++;
-}
-
-static void judge_law(const json_t *law, const struct truth *t, struct score *scores)
-{
-    const json_t *laws = json_object_get(law, "laws");
-    for (int i = 0; i < t->n; i++) {
-        const json_t *points =
-            json_object_get(json_object_get(laws, t->optima[i].var.name), "points");
-        if (json_array_size(points) == 0)
-            scores[i].absent++;
-        for (size_t k = 0; k < json_array_size(points); k++) {
-            const json_t *point = json_array_get(points, k);
-            judge(point, truth_at(&t->optima[i], t, number(point, "C")), &scores[i]);
-        }
-    }
 }
 
 static json_t *result_json(const struct simulate_result *r, int workers)
@@ -69,17 +35,19 @@ static json_t *result_json(const struct simulate_result *r, int workers)
     return j;
 }
 
-static json_t *scores_json(const struct truth *t, const struct score *scores)
+static json_t *scores_json(const struct truth *t, struct truth_score *scores)
 {
     json_t *list = json_array();
     for (int i = 0; i < t->n; i++) {
-        const struct score *s = &scores[i];
-        int claimed = s->inside + s->missed, all = claimed + s->unresolved;
-        json_array_append_new(
-            list, json_pack("{s:s, s:i, s:i, s:i, s:i, s:o}", "quantity", t->optima[i].var.name,
-                            "inside", s->inside, "unresolved", s->unresolved, "missed",
-                            s->missed, "sweeps_without", s->absent, "honest",
-                            json_num(all > 0 ? (double)(all - s->missed) / all : NAN)));
+        struct truth_score *s = &scores[i];
+        json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:i, s:i, s:o, s:i, s:o, s:o}",
+                                              "quantity", t->optima[i].var.name, "inside",
+                                              s->inside, "unresolved", s->unresolved, "missed",
+                                              s->missed, "sweeps_without", s->absent, "honest",
+                                              json_num(truth_score_honest(s, false)),
+                                              "missed_whole", s->missed_whole, "honest_whole",
+                                              json_num(truth_score_honest(s, true)), "width",
+                                              json_num(truth_score_width(s))));
     }
     return list;
 }
@@ -111,34 +79,44 @@ static void print_text(const json_t *j)
                number(blind, "makespan_s"), 100 * number(blind, "over_bound"));
     for (size_t i = 0; i < json_array_size(scores); i++) {
         const json_t *s = json_array_get(scores, i);
-        printf(
-            "%-4s planted inside the interval %.0f times, unresolved %.0f, missed %.0f: honest "
-            "in %.1f %%\n",
-            json_string_value(json_object_get(s, "quantity")), number(s, "inside"),
-            number(s, "unresolved"), number(s, "missed"), 100 * number(s, "honest"));
+        printf("%-4s planted inside the interval %.0f times, unresolved %.0f, missed %.0f: "
+               "honest in %.1f %% (%.1f %% of the whole surface's); half of the intervals "
+               "inside the grid are narrower than %.3g in ln\n",
+               json_string_value(json_object_get(s, "quantity")), number(s, "inside"),
+               number(s, "unresolved"), number(s, "missed"), 100 * number(s, "honest"),
+               100 * number(s, "honest_whole"), number(s, "width"));
     }
     printf("simulated in %.2f s, %.0f MiB\n", number(j, "wall_s"),
            number(j, "peak_bytes") / 1048576);
+}
+
+static enum err each_sweep(const struct sweep *cfg, const struct truth *t, int sweeps,
+                           struct simulate_options *o, struct truth_score *scores, json_t *out)
+{
+    for (int k = 0; k < sweeps; k++, o->seed++) {
+        struct simulate_result r;
+        json_t *law;
+        TRY(simulate_sweep(cfg, t, o, &r, &law));
+        enum err e = truth_score_add(t, cfg, law, scores);
+        json_decref(law);
+        TRY(e);
+        if (k == 0)
+            json_object_set_new(out, "first", result_json(&r, o->workers));
+    }
+    return OK;
 }
 
 static enum err many_sweeps(const struct sweep *cfg, const char *path, int sweeps,
                             struct simulate_options *o, json_t *out)
 {
     struct truth t;
-    struct score scores[TRUTH_MAX] = {0};
+    struct truth_score scores[TRUTH_MAX] = {0};
     TRY(truth_read(path, &t));
-    for (int k = 0; k < sweeps; k++, o->seed++) {
-        struct simulate_result r;
-        json_t *law;
-        TRY(simulate_sweep(cfg, &t, o, &r, &law));
-        judge_law(law, &t, scores);
-        json_decref(law);
-        if (k == 0)
-            json_object_set_new(out, "first", result_json(&r, o->workers));
-    }
+    enum err e = each_sweep(cfg, &t, sweeps, o, scores, out);
     json_object_set_new(out, "sweeps", json_integer(sweeps));
     json_object_set_new(out, "optima", scores_json(&t, scores));
-    return OK;
+    truth_scores_free(scores);
+    return e;
 }
 
 static enum err simulate(const struct sweep *cfg, const char *truth, double jobs, double sweeps,

@@ -159,7 +159,8 @@ static enum err optima(const struct sweep *s, const struct fit_spec *fs,
     for (int i = 0, k; e == OK && i < pr->n && *n < CONFIG_MAX_SCALES; i = k) {
         struct curve_fit fit;
         for (k = i; k < pr->n && prior_same_scale(run[k].C, run[i].C); k++) {
-            obs[k - i] = (struct curve_obs){run[k].t, run[k].loss, run[k].group};
+            obs[k - i] =
+                (struct curve_obs){.t = run[k].t, .loss = run[k].loss, .group = run[k].group};
             opt.t_max_form = fmax(opt.t_max_form, 2 * run[k].t); // expansion: beyond them all
         }
         e = curve_fit_run(fs->form, obs, k - i, &opt, &fit);

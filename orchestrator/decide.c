@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What a cell says once all its jobs are final: fits along its axes, the values adopted from
 // them, the rank-preservation test and the fairness analysis.
+#include "fit/curve_form.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
 #include <stdio.h>
@@ -89,6 +90,51 @@ static void adopt(struct cell *c, int f, int grow, int grown)
     }
 }
 
+// Where the n runs of fit f stand on the phase's other axes that they vary on: ln of the value,
+// less its mean. The fit's optimum may move along with these; how many there are.
+static int along_axes(const struct steer *s, struct cell *c, int f, int n,
+                      struct curve_obs *obs)
+{
+    const struct phase *ph = &s->cfg->phases[c->phase];
+    int found = 0;
+    for (int a = 0; a < ph->n_axes && found < CURVE_MAX_ALONG; a++) {
+        double mean = 0;
+        bool varies = false;
+        for (int i = 0; i < n; i++) {
+            const struct entry *en = &c->entries[c->fit_entry[f][i]];
+            obs[i].along[found] = log(entry_value(s, c, en, a));
+            mean += obs[i].along[found] / n;
+            varies = varies || en->at[a] != c->entries[c->fit_entry[f][0]].at[a];
+        }
+        for (int i = 0; i < n; i++)
+            obs[i].along[found] -= mean;
+        c->along_axis[f][found] = a;
+        found += varies && isfinite(mean) && a != ph->fits[f].axis;
+    }
+    return found;
+}
+
+// The forms of the phase's other fits at what the n runs of fit f have on their axes: runs that
+// were asked for one value there differ by up to the tolerances.
+static int beside_fits(const struct steer *s, const struct cell *c, int f, int n,
+                       double t_max_form, struct curve_obs *obs)
+{
+    const struct phase *ph = &s->cfg->phases[c->phase];
+    int found = 0;
+    for (int g = 0; g < ph->n_fits && found + 2 <= CURVE_MAX_BESIDE; g++) {
+        struct curve_shape shape = {.form = ph->fits[g].form, .t_max_form = t_max_form};
+        bool valid = g != f;
+        for (int i = 0; i < n && valid; i++) {
+            double t = entry_value(s, c, &c->entries[c->fit_entry[f][i]], ph->fits[g].axis);
+            valid = curve_shape_valid(&shape, t);
+            if (valid)
+                curve_shape_basis(&shape, t, &obs[i].beside[found]);
+        }
+        found += valid ? 2 : 0;
+    }
+    return found;
+}
+
 static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *group,
                          struct curve_obs *obs)
 {
@@ -111,16 +157,20 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
         opt.t_max_form =
             fmax(opt.t_max_form, (double)(a->N_e + a->n_shared) / (double)(a->K + a->n_shared));
         c->fit_entry[f][n] = i;
-        obs[n++] = (struct curve_obs){entry_value(s, c, &c->entries[i], fs->axis),
-                                      sj->result.loss, group[i]};
+        obs[n++] = (struct curve_obs){.t = entry_value(s, c, &c->entries[i], fs->axis),
+                                      .loss = sj->result.loss,
+                                      .group = group[i]};
     }
-    for (int i = 0; i < prior_runs(s->cfg, c->phase, f); i++) {
+    opt.n_along = along_axes(s, c, f, n, obs);
+    opt.n_beside = beside_fits(s, c, f, n, opt.t_max_form, obs);
+    for (int i = 0; i < prior_runs(s->cfg, c->phase, f); i++) { // elsewhere as the mean is
         const struct prior_run *run = &s->cfg->prior.run[i];
         if (!prior_same_scale(run->C, c->C))
             continue;
         opt.own = c->n_entries; // numbers of the cell's own groups are below
         c->fit_entry[f][n] = -1 - i;
-        obs[n++] = (struct curve_obs){run->t, run->loss, c->n_entries + run->group};
+        obs[n++] = (struct curve_obs){
+            .t = run->t, .loss = run->loss, .group = c->n_entries + run->group};
     }
     curve_fit_free(&c->fits[f]);
     TRY(curve_fit_run(fs->form, obs, n, &opt, &c->fits[f]));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/doctor.h"
 #include "orchestrator/signals.h"
+#include "orchestrator/sweepdir.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -40,24 +41,6 @@ static const char *type_name(unsigned long magic, char *buf, size_t size)
             return types[i].name;
     snprintf(buf, size, "type 0x%lx", magic);
     return buf;
-}
-
-// The folder itself, or the nearest one above that exists.
-static bool existing(const char *dir, char *path, size_t size)
-{
-    struct stat st;
-    if (snprintf(path, size, "%s", dir) >= (int)size)
-        return false;
-    while (stat(path, &st) != 0) {
-        char *slash = strrchr(path, '/');
-        if (!slash)
-            snprintf(path, size, ".");
-        else if (slash == path)
-            path[1] = '\0';
-        else
-            *slash = '\0';
-    }
-    return S_ISDIR(st.st_mode);
 }
 
 // Whether another process is refused a lock that we hold: 1, 0, or -1 for no locks at all.
@@ -138,7 +121,7 @@ void doctor_check_folder(json_t *f, const char *dir)
 {
     char path[PATH_MAX], file[PATH_MAX + 32], unknown[32];
     struct statfs fs;
-    if (!existing(dir, path, sizeof path) || statfs(path, &fs) != 0) {
+    if (!sweepdir_existing(dir, path, sizeof path) || statfs(path, &fs) != 0) {
         doctor_add(f, "folder", DOCTOR_BAD, "name another with --out", "%s: not a folder", dir);
         return;
     }

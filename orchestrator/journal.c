@@ -44,7 +44,7 @@ uint32_t journal_crc32c(const void *data, size_t size)
     return crc ^ UINT32_MAX;
 }
 
-static bool hex8(const char *p, uint32_t *out)
+bool journal_hex8(const char *p, uint32_t *out)
 {
     uint32_t v = 0;
     for (int i = 0; i < 8; i++) {
@@ -64,8 +64,8 @@ static bool hex8(const char *p, uint32_t *out)
 static bool line_intact(const char *line, size_t n)
 {
     uint32_t crc;
-    return n > PREFIX && n <= RECORD_MAX && hex8(line, &crc) && line[PREFIX - 1] == ' ' &&
-           journal_crc32c(line + PREFIX, n - PREFIX) == crc;
+    return n > PREFIX && n <= RECORD_MAX && journal_hex8(line, &crc) &&
+           line[PREFIX - 1] == ' ' && journal_crc32c(line + PREFIX, n - PREFIX) == crc;
 }
 
 static enum err read_all(int fd, const char *path, char **text, size_t *size)
@@ -131,8 +131,8 @@ static enum err scan(const char *path, const char *text, size_t size,
                            "%s: line %" PRId64
                            ", byte %zu: the record is corrupt (its CRC does "
                            "not match) and intact data follows; nothing was changed. "
-                           "`truncate -s %zu` on a copy keeps the records before it",
-                           path, number, at, at);
+                           "moesweep journal repair keeps what is intact",
+                           path, number, at);
         }
         TRY(one_record(path, number, at, line, n, on_record, ctx));
         at += n + 1;
@@ -182,6 +182,11 @@ static enum err lock(struct journal *j)
 {
     struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(j->fd, F_SETLK, &fl) == 0) {
+        struct stat held, named; // a repair may have put another file in its place
+        ENSURE(fstat(j->fd, &held) == 0 && stat(j->path, &named) == 0 &&
+                   held.st_ino == named.st_ino && held.st_dev == named.st_dev,
+               ERR_INPUT, "%s: was replaced at this moment; run the same command again",
+               j->path);
         j->locked = true;
         return OK;
     }
@@ -263,6 +268,24 @@ enum err journal_open(const char *path, journal_on_record *on_record, void *ctx,
         sync_folder(path);
     *out = j;
     return OK;
+}
+
+enum err journal_hold(const char *path, struct journal **out, char **text, size_t *size)
+{
+    struct journal *j = calloc(1, sizeof *j);
+    ENSURE(j, ERR_FAILED, "%s: out of memory", path);
+    j->fd = open(path, O_RDWR | O_CLOEXEC);
+    j->path = strdup(path);
+    enum err e = j->fd < 0  ? err_set(ERR_INPUT, "%s: %s", path, strerror(errno))
+                 : !j->path ? err_set(ERR_FAILED, "%s: out of memory", path)
+                            : lock(j);
+    if (e == OK)
+        e = read_all(j->fd, path, text, size);
+    if (e == OK)
+        *out = j;
+    else
+        journal_close(j);
+    return e;
 }
 
 bool journal_locked(const struct journal *j)

@@ -37,6 +37,21 @@ enum err journal_append_text(struct journal *j, const char *text, size_t n);
 // Writes and fdatasyncs what was appended. ERR_FAILED (disk full, I/O) leaves a valid prefix,
 // says so, and refuses everything later.
 enum err journal_sync(struct journal *j);
+// Locks a journal as journal_open does without changing or understanding it, and reads all of
+// it: *text is the caller's. For repair. ERR_INPUT also when there is none.
+enum err journal_hold(const char *path, struct journal **out, char **text, size_t *size);
+// A stretch of a journal: an intact record (rec, borrowed), or bytes that are none (rec NULL).
+struct journal_piece {
+    const char *text; // size bytes, a record's without its newline
+    size_t size;
+    int64_t line, offset; // where it begins: lines count from 1
+    json_t *rec;
+};
+typedef enum err journal_on_piece(void *ctx, const struct journal_piece *p);
+// All pieces in order, whatever lies between intact records; empty lines are none.
+// brief: results may come without their learning curves, in half the time. journal_salvage.c.
+enum err journal_pieces(const char *text, size_t size, bool brief, journal_on_piece *on_piece,
+                        void *ctx);
 // Reads what is on disk once more, through the descriptor that holds the lock.
 enum err journal_again(struct journal *j, journal_on_record *on_record, void *ctx);
 // Unsynced records are dropped. Accepts NULL.
@@ -44,4 +59,6 @@ void journal_close(struct journal *j);
 
 // CRC-32C (Castagnoli) as RFC 3720 defines it: "123456789" has e3069283.
 uint32_t journal_crc32c(const void *data, size_t size);
+// The number that eight lower-case hexadecimal digits at p stand for; false: they are none.
+bool journal_hex8(const char *p, uint32_t *out);
 #endif

@@ -78,14 +78,19 @@ struct law_point {
     bool sound; // an interior optimum, or a closed edge of its band
     bool top;   // still falling at the largest value tried
     const char *verdict;
+    const struct cell *cell;
+    int fit;
 };
 
 static struct law_point law_point_of(const struct quantity *q, int i, enum part part)
 {
     const struct curve_fit *f = &q->cell[i]->fits[q->fit[i]];
     bool interior = f->verdict == CURVE_INTERIOR;
-    struct law_point p = {
-        .C = q->cell[i]->C, .n_boot = f->n_boot, .verdict = curve_verdict_name(f->verdict)};
+    struct law_point p = {.C = q->cell[i]->C,
+                          .n_boot = f->n_boot,
+                          .verdict = curve_verdict_name(f->verdict),
+                          .cell = q->cell[i],
+                          .fit = q->fit[i]};
     switch (part) {
     case PART_OPTIMUM:
         p.value = q->cell[i]->adopted[q->fit[i]];
@@ -181,9 +186,10 @@ static enum err law_of(const struct steer *s, const struct quantity *q, enum par
             continue;
         pts[n++] = p;
         sound += p.sound;
-        json_array_append_new(points, json_pack("{s:f, s:o, s:o, s:o, s:s}", "C", p.C, "value",
-                                                json_num(p.value), "lo", json_num(p.lo), "hi",
-                                                json_num(p.hi), "verdict", p.verdict));
+        json_array_append_new(
+            points, json_pack("{s:f, s:o, s:o, s:o, s:s, s:o}", "C", p.C, "value",
+                              json_num(p.value), "lo", json_num(p.lo), "hi", json_num(p.hi),
+                              "verdict", p.verdict, "at", decide_fit_at(s, p.cell, p.fit)));
     }
     *out = NULL;
     if (n == 0 || (part != PART_OPTIMUM && n < 2)) {
@@ -282,7 +288,7 @@ static void fractions_of_d(const struct steer *s, const struct quantity *q, json
         struct solution sol;
         double fraction = NAN;
         w.dim[DIM_d] = d[i];
-        if (isnan(d[i]) || wish_solve(&s->cfg->solve, &w, &sol, &fraction, NULL) != OK)
+        if (isnan(d[i]) || wish_solve(&s->cfg->solve, &w, NULL, &sol, &fraction, NULL) != OK)
             fraction = NAN;
         json_object_set_new(law, names[i], json_num(fraction));
     }

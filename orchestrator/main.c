@@ -28,9 +28,15 @@ static const struct command commands[] = {
      "  --tied                  unembedding = embedding\n"
      "  --json                  one JSON document\n",
      cmd_arch},
-    {"plan", "SWEEP.cfg", "what a sweep would run and cost; trains nothing",
+    {"plan", "SWEEP.cfg", "what a sweep would run, take and cost, with intervals",
      "  --workers N             for the predicted time; default: the cores of this machine\n"
      "  --rate FLOPS            executed FLOP/s of one worker; default: a stated guess\n"
+     "  --calibrate[=SECONDS]   runs short pieces of its jobs on this machine for so long "
+     "(30), and "
+     "plans\n"
+     "                          from their speed; elsewhere than in the sweep's directory\n"
+     "  --price P               of a worker's hour, in place of the configuration's\n"
+     "  --out DIR               where the sweep would go: is there room? Default: here\n"
      "  --extend DIR            as an extension of the sweep in DIR: what is left to train\n"
      "  --import DIR            with the results of the sweep in DIR; may repeat\n"
      "  --gpu-memory GB         names the runs that do not fit one GPU of so many 1e9 bytes\n"
@@ -97,20 +103,47 @@ static const struct command commands[] = {
      "  SIGINT, SIGTERM, SIGHUP and SIGUSR1 drain; a second one stops at once\n",
      cmd_launch},
     {"status", "DIR", "how a sweep stands, from its directory alone",
-     "  --watch                 again every second, until it has ended\n"
+     "  --watch                 again every second, until it has ended; in place on a "
+     "terminal\n"
      "  --json                  one JSON document\n",
      cmd_status},
-    {"report", "DIR", "writes DIR/report.html (and law.json, architecture.json) anew", "",
+    {"replay", "DIR [--speed X]",
+     "the sweep once more, from its journal, as status --watch shows it",
+     "  --speed X               seconds of the sweep a second, 0: as fast as possible; default "
+     "60\n"
+     "  --json                  one JSON document, of the end\n",
+     cmd_replay},
+    {"report", "DIR | --compare A B [--out FILE.html]",
+     "writes DIR/report.html (and law.json, architecture.json) anew; or sets two sweeps side "
+     "by "
+     "side",
+     "  --compare A B           two directories: what was asked differently, optima and laws "
+     "and "
+     "whether\n"
+     "                          they agree, losses of what both trained, cost\n"
+     "  --out FILE.html         that as a page too\n"
+     "  --force                 write over what --out names\n"
+     "  --json                  that as one JSON document\n",
      cmd_report},
-    {"export", "DIR --csv OUT | --curves OUT",
-     "all results, or learning curves, as CSV (OUT: a file, or - for standard output)",
+    {"export", "DIR --csv OUT | --jsonl OUT | --curves OUT",
+     "all results, or learning curves, as a table (OUT: a file, or - for standard output)",
      "  --csv OUT               a line a job; an existing file is not overwritten\n"
+     "  --jsonl OUT             the same as JSON Lines\n"
      "  --curves OUT            a line a point of a learning curve, for moesweep curve\n",
      cmd_export},
-    {"journal", "check|dump DIR", "whether a journal is intact; its records as JSON Lines",
+    {"journal", "check|dump|repair DIR [--dry-run]",
+     "whether a journal is intact; its records as JSON Lines; what is intact saved",
      "  check                   counts its records; a damaged one is named with line and byte, "
      "exit code 2\n"
-     "  dump                    every record up to a damaged one, one JSON object a line\n",
+     "  dump                    every record up to a damaged one, one JSON object a line\n"
+     "  repair                  keeps every intact record that follows from those before it, "
+     "says "
+     "what is\n"
+     "                          dropped and which jobs are trained again; the damaged file "
+     "stays "
+     "as\n"
+     "                          journal.damaged-1, -2, ..; on the machine that ran the sweep\n"
+     "  --dry-run               says it, writes nothing\n",
      cmd_journal},
     {"recommend", "DIR|LAW.json [--compute C] [constraints] [outputs]",
      "a complete architecture for a budget, within constraints, and what each of them costs",

@@ -481,6 +481,8 @@ static enum err on_result(struct manager *m, int worker, const struct link_msg *
     json_t *said = json_loadb(msg->text, msg->n_text, JSON_REJECT_DUPLICATES, NULL);
     ENSURE(said, ERR_FAILED, "rank %d: an unreadable result", worker + 1);
     enum err e = job_result_from_json(said, "RESULT", &r);
+    if (e == OK && !records_fits(msg->text, msg->n_text, said))
+        e = err_set(ERR_FAILED, "rank %d: a result that cannot be recorded", worker + 1);
     if (e == OK)
         e = take_end(m, &a, &r, msg, said);
     json_decref(said);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/json.h"
+#include "orchestrator/forecast.h"
 #include "orchestrator/identity.h"
 #include "orchestrator/manage_state.h"
 #include "orchestrator/need.h"
@@ -90,6 +91,20 @@ static enum err write_resolved(struct manager *m, const char *path)
     return OK;
 }
 
+// A disk that fills up stops the sweep; better to know now.
+static void check_room(struct manager *m)
+{
+    char found[JOB_PATH_MAX];
+    int left = steer_expected_jobs(m->steer) - m->n_ok - m->n_failed;
+    struct forecast_disk d = forecast_disk(&m->cfg, m->steer, left, left, m->n_workers);
+    double room = forecast_free(m->dir, found, sizeof found);
+    if (left > 0 && room < d.hi)
+        manage_say(m,
+                   "disk: %.3g MB are free in %s, and what is left of this sweep may take %.3g "
+                   "to %.3g MB: it stops when the disk is full, and goes on when there is room",
+                   1e-6 * room, m->dir, 1e-6 * d.lo, 1e-6 * d.hi);
+}
+
 static enum err begin_session(struct manager *m, int64_t torn)
 {
     if (torn > 0)
@@ -114,6 +129,7 @@ static enum err begin_session(struct manager *m, int64_t torn)
     else
         manage_say(m, "%s: %d jobs to begin with, about %d in all, %d workers", m->cfg.name,
                    steer_n_jobs(m->steer), steer_expected_jobs(m->steer), m->n_workers);
+    check_room(m);
     if (!m->past.done)
         TRY(manage_record(m, records_session(m->past.sessions + 1, m->n_workers, m->wall0)));
     TRY(manage_take_up(m));

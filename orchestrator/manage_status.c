@@ -31,6 +31,10 @@ static json_t *worker_json(const struct manager *m, int w, double now)
     json_object_set_new(j, "fraction", json_num(share_done(&sj->job, wk->step)));
     json_object_set_new(j, "loss", json_num(wk->loss));
     json_object_set_new(j, "seconds", json_num(now - wk->t0));
+    json_object_set_new(j, "step", json_integer(wk->step));
+    json_object_set_new(j, "steps", json_integer(job_steps(&sj->job)));
+    json_object_set_new(j, "tokens", json_integer(job_tokens_after(&sj->job, wk->step)));
+    json_object_set_new(j, "predicted_s", json_num(manage_seconds(m, m->steer_of[wk->job])));
     return j;
 }
 
@@ -79,24 +83,10 @@ static struct left work_left(const struct manager *m)
     return left;
 }
 
-// Seconds to the end: work shared evenly, or the longest job if that takes longer. The
-// interval: the predictions' own error (median to two standard deviations: 2.9; what jobs have
-// in common does not average out, taken as a third of it), and above, the last job's worker
-// working alone.
-struct eta {
-    double at, lo, hi;
-};
-
-static struct eta eta_of(const struct manager *m, int workers)
+static struct runtime_eta eta_of(const struct manager *m, int workers)
 {
     struct left left = work_left(m);
-    double error = 2.9 * runtime_error(&m->runtime), even = left.seconds / workers;
-    if (m->runtime.n == 0 || workers == 0 || left.jobs == 0)
-        return (struct eta){NAN, NAN, NAN};
-    double sd = error * (1. / 3 + 1 / sqrt((double)left.jobs));
-    double late = left.longest * (1 - 1. / workers);
-    return (struct eta){fmax(even, left.longest), fmax(0, even * (1 - sd)),
-                        (even + late) * (1 + sd)};
+    return runtime_eta(&m->runtime, left.seconds, left.longest, left.jobs, workers);
 }
 
 enum err manage_show(struct manager *m, const char *state)
@@ -104,7 +94,7 @@ enum err manage_show(struct manager *m, const char *state)
     double now = signals_clock();
     bool over = strcmp(state, "running") != 0 && strcmp(state, "draining") != 0;
     struct sched_counts c = sched_count(m->sched);
-    struct eta eta = over ? (struct eta){NAN, NAN, NAN} : eta_of(m, c.workers);
+    struct runtime_eta eta = over ? (struct runtime_eta){NAN, NAN, NAN} : eta_of(m, c.workers);
     json_t *workers = json_array();
     int running = 0;
     for (int w = 0; w < m->n_workers; w++) {

@@ -5,6 +5,7 @@
 #include "orchestrator/plan.h"
 #include "core/executed.h"
 #include "core/json.h"
+#include "orchestrator/calibrate.h"
 #include "orchestrator/records.h"
 #include "orchestrator/runtime.h"
 #include "orchestrator/steer_state.h"
@@ -225,6 +226,33 @@ static enum err cells_plan(const struct sweep *cfg, const struct steer *s, const
     return OK;
 }
 
+// The phases by the speed that is known, and what they take in all.
+static enum err forecast(const struct sweep *cfg, const struct steer *s, const bool *waits,
+                         struct plan_options *opt, json_t *out)
+{
+    struct forecast_basis b;
+    json_t *tried = json_array();
+    forecast_begin(&b, cfg, opt->rate, opt->workers);
+    enum err e = opt->calibrate > 0 ? calibrate(cfg, s, opt->calibrate, &b, tried) : OK;
+    double executed = 0, seconds = 0;
+    for (int i = 0; i < s->n_jobs; i++) {
+        if (s->jobs[i]->final)
+            continue;
+        executed += runtime_work_of(&s->jobs[i]->job).x[0];
+        seconds += forecast_seconds(&b, &s->jobs[i]->job);
+    }
+    opt->rate = opt->calibrate > 0 && seconds > 0 ? executed / seconds : b.runtime.rate;
+    json_object_set_new(out, "rate", json_num(opt->rate));
+    json_object_set_new(out, "rate_guessed", json_boolean(strcmp(b.from, "guess") == 0));
+    json_object_set(out, "calibration", opt->calibrate > 0 ? tried : json_null());
+    json_decref(tried);
+    TRY(e);
+    TRY(cells_plan(cfg, s, waits, opt, out));
+    double more = jnum(json_object_get(out, "total"), "more_runs");
+    json_object_set_new(out, "forecast", forecast_json(&b, cfg, s, (int64_t)more));
+    return OK;
+}
+
 // All cells opened, and which of them wait for others.
 static enum err open_all(struct steer *s, const json_t *past, bool **waits)
 {
@@ -241,7 +269,6 @@ static enum err open_all(struct steer *s, const json_t *past, bool **waits)
 enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, json_t **out)
 {
     struct plan_options known = *opt;
-    known.rate = opt->rate > 0 ? opt->rate : runtime_guess(&cfg->base);
     struct steer *s = NULL;
     bool *waits = NULL;
     enum err e = steer_create(cfg, &s);
@@ -251,11 +278,9 @@ enum err plan_sweep(const struct sweep *cfg, const struct plan_options *opt, jso
     json_object_set_new(*out, "name", json_string(cfg->name));
     json_object_set_new(*out, "question", json_string(cfg->question));
     json_object_set_new(*out, "workers", json_integer(opt->workers));
-    json_object_set_new(*out, "rate", json_num(known.rate));
-    json_object_set_new(*out, "rate_guessed", json_boolean(!(opt->rate > 0)));
     json_object_set_new(*out, "gpu_memory", opt->gpu > 0 ? json_num(opt->gpu) : json_null());
     if (e == OK)
-        e = cells_plan(cfg, s, waits, &known, *out);
+        e = forecast(cfg, s, waits, &known, *out);
     steer_free(s);
     free(waits);
     if (e != OK) {

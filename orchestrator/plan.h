@@ -13,6 +13,7 @@ struct plan_options {
     double rate;        // executed FLOP/s of one worker; 0: a guess by device, said so
     double gpu;         // bytes that one GPU has; 0: not known
     const json_t *past; // plan_past's records; NULL: nothing has been trained
+    double calibrate;   // s to measure this machine's speed in (calibrate.h); 0: none
 };
 
 // {"name","question","workers","rate","rate_guessed","gpu_memory",
@@ -23,7 +24,8 @@ struct plan_options {
 //                            "gpu_bytes","gpu_state_bytes"}],
 //             "infeasible":[{"point","why"}]}],
 //  "total":{"runs_now","runs_later","known","unused","more_runs","flops","executed_flops",
-//           "worker_hours","hours_at_best","memory_bytes","gpu_bytes","too_large","cost"}}
+//           "worker_hours","hours_at_best","memory_bytes","gpu_bytes","too_large","cost"},
+//  "calibration":[..] of calibrate.h or null, "forecast": forecast.h}
 // flops are the paper's (C a run); executed_flops count all that runs, validation included.
 // waits: for phases that have not decided. runs: to be trained; known: those of which past has
 // a result (they cost nothing); unused: results of past that nothing asks for so far; shared:

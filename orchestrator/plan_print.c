@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/plan.h"
 #include "core/json.h"
+#include <math.h>
+#include <string.h>
 
 static const char *hours(double h, char buf[32])
 {
@@ -90,6 +92,49 @@ static void print_gpu(const json_t *total, double gpu, FILE *f)
         fputc('\n', f);
 }
 
+typedef const char *show_number(double v, char buf[32]);
+
+static const char *plain(double v, char buf[32])
+{
+    snprintf(buf, 32, "%.4g", v);
+    return buf;
+}
+
+// "name: value (lo to hi)"; nothing where there is none
+static void print_interval(const json_t *forecast, const char *key, const char *name, double by,
+                           show_number *show, FILE *f)
+{
+    char v[32], lo[32], hi[32];
+    const json_t *i = json_object_get(forecast, key);
+    if (json_is_object(i))
+        fprintf(f, "  %-14s %s (%s to %s)\n", name, show(by * jnum(i, "value"), v),
+                show(by * jnum(i, "lo"), lo), show(by * jnum(i, "hi"), hi));
+}
+
+static void print_forecast(const json_t *plan, FILE *f)
+{
+    const json_t *c = json_object_get(plan, "forecast"), *disk = json_object_get(plan, "disk");
+    const char *from = jstr(c, "from");
+    char room[32];
+    fprintf(f, "\nforecast, with 95 %% intervals, from %s:\n",
+            strcmp(from, "calibrated") == 0 ? "runs of its trainer on this machine"
+            : strcmp(from, "given") == 0    ? "the given rate"
+                                            : "a guessed rate (--calibrate measures it)");
+    print_interval(c, "runs", "runs", 1, plain, f);
+    print_interval(c, "makespan_s", "time", 1. / 3600, hours, f);
+    print_interval(c, "core_hours", "cores", 1, hours, f);
+    print_interval(c, "gpu_hours", "GPUs", 1, hours, f);
+    print_interval(c, "memory_bytes", "memory", 1, bytes, f);
+    print_interval(c, "disk_bytes", "disk", 1, bytes, f);
+    print_interval(c, "cost", "cost", 1, plain, f);
+    if (isfinite(jnum(disk, "free_bytes")))
+        fprintf(f, "  %s free in %s%s\n", bytes(jnum(disk, "free_bytes"), room),
+                jstr(disk, "folder"),
+                jnum(disk, "free_bytes") < jnum(json_object_get(c, "disk_bytes"), "hi")
+                    ? ": may not be enough"
+                    : "");
+}
+
 void plan_print(const json_t *plan, FILE *f)
 {
     char h[32], l[32], m[32];
@@ -116,8 +161,11 @@ void plan_print(const json_t *plan, FILE *f)
     print_gpu(t, gpu, f);
     fprintf(f, "%s of a worker at %.2g executed FLOP/s (%s); %.0f workers need at least %s\n",
             hours(jnum(t, "worker_hours"), h), jnum(plan, "rate"),
-            jtrue(plan, "rate_guessed") ? "a guess; give --rate" : "as given",
+            jtrue(plan, "rate_guessed")                           ? "a guess; give --rate"
+            : json_is_array(json_object_get(plan, "calibration")) ? "as measured"
+                                                                  : "as given",
             jnum(plan, "workers"), hours(jnum(t, "hours_at_best"), l));
     if (json_is_number(json_object_get(t, "cost")))
         fprintf(f, "cost: %.6g at the given price of a worker's hour\n", jnum(t, "cost"));
+    print_forecast(plan, f);
 }

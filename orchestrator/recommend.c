@@ -152,7 +152,7 @@ static void ask_for_d(const struct recommend_spec *s, const struct wish *w, json
         d[i] = NAN;
         at.dim[DIM_d] = NAN;
         at.d_fraction = json_number_value(f);
-        if (json_is_number(f) && wish_solve(&s->solve, &at, &sol, NULL, NULL) == OK)
+        if (json_is_number(f) && wish_solve(&s->solve, &at, NULL, &sol, NULL, NULL) == OK)
             d[i] = (double)sol.arch.d;
     }
     if (isfinite(d[0]))
@@ -165,7 +165,7 @@ static enum err nearest(struct recommend_spec *s, const struct wish *w, struct s
 {
     enum { MAX_DOUBLINGS = 3 };
     for (int i = 0; i <= MAX_DOUBLINGS; i++) {
-        enum err e = wish_solve(&s->solve, w, sol, NULL, NULL);
+        enum err e = wish_solve(&s->solve, w, NULL, sol, NULL, NULL);
         if (e != ERR_INPUT || i == MAX_DOUBLINGS)
             return e;
         for (int c = 0; c < N_COORDS; c++)

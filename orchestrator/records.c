@@ -68,8 +68,7 @@ size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX
     return (size_t)n;
 }
 
-// Whether the text, which is this object, can be the rest of a record.
-static bool fits(const char *said, size_t n, const json_t *object)
+bool records_fits(const char *said, size_t n, const json_t *object)
 {
     static const char *const own[] = {"t",  "id",    "attempt", "worker", "t0",
                                       "t1", "build", "isa",     "source"};
@@ -86,7 +85,7 @@ enum err records_end(const struct records_attempt *a, bool final, const char *sa
     char t0[40], t1[40], *origin = a->origin ? json_dumps(a->origin, JSON_COMPACT) : NULL;
     size_t n_origin = origin ? strlen(origin) - 1 : 0; // without the bracket that ends it
     size_t size = RECORDS_START_MAX + n + n_origin, at;
-    char *text = fits(said, n, object) ? malloc(size) : NULL;
+    char *text = records_fits(said, n, object) ? malloc(size) : NULL;
     if (!text) {
         free(origin);
         return err_set(ERR_FAILED, "job %s: rank %d's result cannot be recorded", a->id,
@@ -335,25 +334,54 @@ static enum err replay_one(struct replay *r, json_t *rec, bool old, struct recor
     return know_record(r->steer, rec, r->path);
 }
 
+struct records_fold {
+    struct replay r;
+    struct records_past *past;
+};
+
+enum err records_fold_open(const struct sweep *cfg, const char *path, struct steer *s,
+                           struct records_past *past, struct records_fold **out)
+{
+    *past = (struct records_past){json_object(), json_object(), json_object(), 0, false};
+    struct records_fold *f = malloc(sizeof *f);
+    ENSURE(f, ERR_FAILED, "out of memory");
+    f->past = past;
+    f->r = (struct replay){
+        cfg,           path, s, json_object(), json_object(), past->jobs, past->decisions,
+        past->attempts};
+    *out = f;
+    return OK;
+}
+
+enum err records_fold_take(struct records_fold *f, json_t *rec, bool old)
+{
+    return replay_one(&f->r, rec, old, f->past);
+}
+
+void records_fold_close(struct records_fold *f)
+{
+    if (!f)
+        return;
+    json_decref(f->r.job_of);
+    json_decref(f->r.decision_of);
+    free(f);
+}
+
 enum err records_replay(const json_t *records, const struct sweep *cfg, const char *path,
                         struct steer *s, struct records_past *past)
 {
     struct records_past unwanted = {0};
     bool keep = past != NULL;
     past = past ? past : &unwanted;
-    *past = (struct records_past){json_object(), json_object(), json_object(), 0, false};
-    struct replay r = {
-        cfg,           path, s, json_object(), json_object(), past->jobs, past->decisions,
-        past->attempts};
-    enum err e = OK;
+    struct records_fold *f = NULL;
     size_t extension;
     last_extension(records, &extension);
+    enum err e = records_fold_open(cfg, path, s, past, &f);
     for (size_t i = 0; e == OK && i < json_array_size(records); i++)
-        e = replay_one(&r, json_array_get(records, i), i < extension, past);
+        e = records_fold_take(f, json_array_get(records, i), i < extension);
     if (e == OK)
         e = steer_advance(s);
-    json_decref(r.job_of);
-    json_decref(r.decision_of);
+    records_fold_close(f);
     if (e != OK || !keep)
         records_past_free(past);
     return e;

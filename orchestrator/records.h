@@ -30,6 +30,9 @@ struct records_attempt {
 enum { RECORDS_START_MAX = 256 };
 // Returns its length.
 size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX]);
+// Whether `said`, n bytes of text with the object `object` in it, can be a part of such a
+// record.
+bool records_fits(const char *said, size_t n, const json_t *object);
 // An attempt's end: `said`, n bytes of text with the object `object` in it, and the attempt.
 // final: a result, else a failure that will be tried again. *out is the caller's. ERR_FAILED: a
 // text that cannot go into a record as it is.
@@ -63,6 +66,14 @@ enum err records_head(const json_t *records, const char *path, struct records_id
 // advanced as far as the results allow. past may be NULL.
 enum err records_replay(const json_t *records, const struct sweep *cfg, const char *path,
                         struct steer *s, struct records_past *past);
+// The same record by record, for a journal from which some are missing. ERR_INPUT from _take:
+// the record does not follow from those before it; nothing has changed, and the next may be
+// tried; old: an extension follows. past as above, not NULL; records_past_free releases it.
+struct records_fold;
+enum err records_fold_open(const struct sweep *cfg, const char *path, struct steer *s,
+                           struct records_past *past, struct records_fold **out);
+enum err records_fold_take(struct records_fold *f, json_t *rec, bool old);
+void records_fold_close(struct records_fold *f); // accepts NULL
 void records_past_free(struct records_past *p);
 // Gives s every result and import of a journal's records, without their jobs and decisions.
 enum err records_know(const json_t *records, const char *path, struct steer *s);

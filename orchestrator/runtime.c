@@ -157,3 +157,16 @@ double runtime_error(const struct runtime *r)
     qsort(sorted, (size_t)n, sizeof *sorted, by_value);
     return sorted[n / 2];
 }
+
+struct runtime_eta runtime_eta(const struct runtime *r, double left, double longest, int jobs,
+                               int workers)
+{
+    // Median to two standard deviations: 2.9.
+    double error = 2.9 * runtime_error(r), even = left / workers;
+    if (r->n == 0 || workers == 0 || jobs == 0)
+        return (struct runtime_eta){NAN, NAN, NAN};
+    double sd = error * (1. / 3 + 1 / sqrt((double)jobs));
+    double late = longest * (1 - 1. / workers);
+    return (struct runtime_eta){fmax(even, longest), fmax(0, even * (1 - sd)),
+                                (even + late) * (1 + sd)};
+}

@@ -63,4 +63,15 @@ double runtime_predict(const struct runtime *r, const struct runtime_work *w,
 double runtime_speed(const struct runtime *r, const char *class);
 // Median of |ln(time / prediction)| of the last predictions; NaN before the tenth.
 double runtime_error(const struct runtime *r);
+
+// Seconds to the end of what is left: work shared evenly, or the longest job if that takes
+// longer. NaN where nothing is known or left.
+struct runtime_eta {
+    double at, lo, hi; // 95 %
+};
+// left: predicted worker-seconds of `jobs` jobs, the longest of them `longest`. The interval:
+// the predictions' own error, of which what jobs have in common does not average out (taken as
+// a third of it), and above, the last job's worker working alone.
+struct runtime_eta runtime_eta(const struct runtime *r, double left, double longest, int jobs,
+                               int workers);
 #endif

@@ -39,9 +39,11 @@ static double number(const json_t *j, const char *key)
     return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
-static void duration(double s, char *buf, size_t size)
+void status_duration(double s, char *buf, size_t size)
 {
-    if (s < 100)
+    if (!isfinite(s))
+        snprintf(buf, size, "-");
+    else if (s < 100)
         snprintf(buf, size, "%.0f s", s);
     else if (s < 3600)
         snprintf(buf, size, "%.0f min %02.0f s", floor(s / 60), fmod(s, 60));
@@ -78,13 +80,13 @@ void status_line(const json_t *status, char *buf, size_t size)
         add(buf, size, ", workers train %.0f %% of the time", 100 * share);
     if (isfinite(eta)) {
         char left[64];
-        duration(eta, left, sizeof left);
+        status_duration(eta, left, sizeof left);
         add(buf, size, ", about %s left", left);
         double lo = number(status, "eta_lo_s"), hi = number(status, "eta_hi_s");
         if (isfinite(lo) && isfinite(hi)) {
             char from[64], to[64];
-            duration(lo, from, sizeof from);
-            duration(hi, to, sizeof to);
+            status_duration(lo, from, sizeof from);
+            status_duration(hi, to, sizeof to);
             add(buf, size, " (%s to %s)", from, to);
         }
     }

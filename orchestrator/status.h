@@ -9,8 +9,8 @@
 //  predicted times or null, "training_share": share of
 //  the workers' time since this session's first start in which they trained, or null,
 //  "workers": [{"rank", "host", "state": "training|idle|lost|unfit|absent", "job", "phase",
-//  "C", "fraction", "loss", "seconds"}, ..] (from "job" on only when training), "latest":
-//  [text, ..] newest last}
+//  "C", "fraction", "loss", "seconds", "step", "steps", "tokens": so far, "predicted_s": of the
+//  whole training}, ..] (from "job" on only when training), "latest": [text, ..] newest last}
 #ifndef ORCHESTRATOR_STATUS_H
 #define ORCHESTRATOR_STATUS_H
 #include "core/err.h"
@@ -26,6 +26,8 @@ enum err status_read(const char *dir, json_t **out);
 enum err status_write(const char *dir, const json_t *status);
 // "42 of about 60 jobs, 1 failed, 3 running, 82 % training, about 1 min 20 s left" into buf.
 void status_line(const json_t *status, char *buf, size_t size);
+// "42 s", "4 min 05 s", "2 h 05 min".
+void status_duration(double s, char *buf, size_t size);
 // One worker's line: "  2  training 3f2a..  allocation 1e11   45 %  loss 1.93".
 void status_worker_line(const json_t *worker, char *buf, size_t size);
 #endif

@@ -114,6 +114,7 @@ void steer_free(struct steer *s)
     free(s->cells);
     json_decref(s->decisions);
     steer_known_free(s);
+    feasible_free(&s->solved);
     free(s);
 }
 
@@ -204,7 +205,7 @@ static enum err wish_center(const struct sweep *cfg, const struct wish *w,
         return OK;
     }
     struct solution sol;
-    TRY(wish_solve(&cfg->solve, w, &sol, NULL, NULL));
+    TRY(wish_solve(&cfg->solve, w, NULL, &sol, NULL, NULL));
     struct training t = wish_training(w, &cfg->lr, &cfg->batch_tokens, &sol, C);
     *center = var_value(var, &sol.arch, &sol.counts, t.lr, t.batch_tokens);
     return OK;
@@ -345,7 +346,8 @@ static enum err point_add(struct steer *s, struct cell *c, const struct wish *be
     struct solution sol;
     int64_t median = 0;
     bool need_median = has_d && ph->analysis == ANALYSIS_RANK;
-    enum err e = wish_solve(&s->cfg->solve, &w, &sol, NULL, need_median ? &median : NULL);
+    enum err e =
+        wish_solve(&s->cfg->solve, &w, &s->solved, &sol, NULL, need_median ? &median : NULL);
     if (e == ERR_INPUT) {
         json_array_append_new(c->infeasible,
                               json_pack("{s:s, s:s}", "point", what, "why", err_message()));

@@ -46,6 +46,9 @@ bool steer_done(const struct steer *s);
 // Jobs known plus an estimate of those not yet created (phases that wait), for progress and
 // ETA.
 int steer_expected_jobs(const struct steer *s);
+// What cells that wait for results would say now, for the eye: an array of decisions in short
+// form, of cells with at least three usable results. Nothing is decided. The caller's.
+enum err steer_provisional(const struct steer *s, json_t **out);
 // The sweep's law as law.json (docs/method.md); from final results alone. Caller owns.
 enum err steer_law(const struct steer *s, json_t **out);
 #endif

@@ -36,7 +36,8 @@ struct cell {
     // Observation i of fit f is entry fit_entry[f][i], or below 0 run -1 - fit_entry[f][i] of
     // the table of prior runs.
     int *fit_entry[CONFIG_MAX_AXES];
-    double adopted[CONFIG_MAX_AXES]; // by fit; NaN: nothing
+    int along_axis[CONFIG_MAX_AXES][CURVE_MAX_ALONG]; // axes of fit f's `along`
+    double adopted[CONFIG_MAX_AXES];                  // by fit; NaN: nothing
     char rule[CONFIG_MAX_AXES][160];
     bool has_rank, has_spread;
     struct rank_stats rank;
@@ -59,6 +60,7 @@ struct steer {
     int n_cells, cap_cells;
     struct cell *cells;
     bool phase_closed[CONFIG_MAX_PHASES]; // every round that will be is decided
+    struct feasible solved;               // of the last point
     int n_known, cap_known;
     struct known *known;
     json_t *known_at; // id -> index into known
@@ -81,5 +83,8 @@ bool steer_is_before(const struct sweep *cfg, int q, int p);
 enum err decide_cell(const struct steer *s, struct cell *c);
 // The cell as JSON; full adds points and curves (law.json), otherwise the journal's short form.
 enum err decide_cell_json(const struct steer *s, const struct cell *c, bool full, json_t **out);
+// Where the others were: {"M","x","y","d"}, geometric means over the runs of a fit. It is there
+// that its optimum holds.
+json_t *decide_fit_at(const struct steer *s, const struct cell *c, int f);
 void decide_cell_free(struct cell *c);
 #endif

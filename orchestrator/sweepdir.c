@@ -90,3 +90,20 @@ enum err sweepdir_path(const char *dir, const char *name, char *buf, size_t size
     ENSURE(n > 0 && (size_t)n < size, ERR_INPUT, "%s/%s: the path is too long", dir, name);
     return OK;
 }
+
+bool sweepdir_existing(const char *dir, char *path, size_t size)
+{
+    struct stat st;
+    if (snprintf(path, size, "%s", dir) >= (int)size)
+        return false;
+    while (stat(path, &st) != 0) {
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            snprintf(path, size, ".");
+        else if (slash == path)
+            path[1] = '\0';
+        else
+            *slash = '\0';
+    }
+    return S_ISDIR(st.st_mode);
+}

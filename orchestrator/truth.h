@@ -4,8 +4,11 @@
 //
 //     ln L = ln(E + A (C / C0)^-alpha) + sum_v c_v bowl_v(v) + sd z
 //     v* = k_v (C / C0)^p_v prod_w (w / w*)^q_vw
-//     bowl = ln(v / v*)^2, or "density": (u*^2 / u + u - 2 u*) / u*, u = v - 6 (arXiv
-//     2603.21862)
+//     bowl, by form as in fit/curve.h:
+//         logquad    ln(v / v*)^2
+//         quad       (v / v* - 1)^2
+//         density    (u*^2 / u + u - 2 u*) / u*, u = v - 6
+//         expansion  ((v* - 1)^2 / (v - 1) + (T - v*)^2 / (T - v)) / (T - 1) - 1, T = "max"
 //
 // z a standard normal number of the job's id and the seed: the same job has the same loss. q:
 // what goes along with others, as the best width does with M, x and y (a feasible d depends on
@@ -13,6 +16,7 @@
 // without it a bowl in d would move the other optima on the way of feasible structures.
 #ifndef ORCHESTRATOR_TRUTH_H
 #define ORCHESTRATOR_TRUTH_H
+#include "fit/curve.h"
 #include "orchestrator/steer.h"
 
 enum { TRUTH_MAX = 8 };
@@ -21,7 +25,10 @@ struct truth_optimum {
     struct var var; // a coordinate or a dimension
     double k, p, curvature;
     double along[TRUTH_MAX]; // exponents q of the other optima's variables
-    bool density;
+    enum curve_form form;
+    double max;   // T of CURVE_expansion
+    double dense; // of d, 0: no; goes along with the width at which this share of the layers
+                  // is dense (what "along" says of x, y and M then adds to it)
 };
 struct truth {
     double E, A, C0, alpha, sd;
@@ -36,5 +43,9 @@ struct truth {
 //  key.
 enum err truth_read(const char *path, struct truth *out);
 double truth_loss(const struct truth *t, const struct steer_job *sj, uint64_t seed);
+// By how much, in ln, an optimum lies elsewhere where the others are v (in the order of
+// optima). a: heads, experts and S of the structures.
+double truth_moved(const struct truth *t, int of, const struct arch *a, double C,
+                   const double v[TRUTH_MAX]);
 double truth_at(const struct truth_optimum *o, const struct truth *t, double C);
 #endif

@@ -26,7 +26,8 @@ static int bowl(struct curve_obs *obs, const double *t, int n_t, double c0, doub
     rng_seed(&r, 2026, stream);
     for (int i = 0; i < 2 * n_t; i++) {
         double u = log(t[i / 2] / t0);
-        obs[i] = (struct curve_obs){t[i / 2], c0 + c1 * u * u + sd * rng_normal(&r), 0};
+        obs[i] =
+            (struct curve_obs){t[i / 2], c0 + c1 * u * u + sd * rng_normal(&r), 0, {0}, {0}};
     }
     return 2 * n_t;
 }
@@ -58,7 +59,8 @@ static void exact_recovery(enum curve_form form, const double t[6], double c, do
             default:
                 b0 = 1 / (x - 1), b1 = 1 / (t_max_form - x);
             }
-            obs[n++] = (struct curve_obs){x, c + (g == 0 ? .25 : 0) + a * b0 + b * b1, g + 5};
+            obs[n++] = (struct curve_obs){
+                x, c + (g == 0 ? .25 : 0) + a * b0 + b * b1, g + 5, {0}, {0}};
         }
     struct curve_fit f = fit(form, obs, n, &opt);
     CHECK(f.verdict == CURVE_INTERIOR);
@@ -262,15 +264,15 @@ static void test_bad_input(void)
     int n = bowl(obs, five, 5, 1.8, .15, 5.5e4, .01, 21);
     struct curve_fit clean = fit(CURVE_logquad, obs, n, opt);
     // What is not finite or outside the form's domain is left out and says so.
-    obs[10] = (struct curve_obs){(double)NAN, 1.8, 0};
-    obs[11] = (struct curve_obs){-5, 1.8, 0};
+    obs[10] = (struct curve_obs){(double)NAN, 1.8, 0, {0}, {0}};
+    obs[11] = (struct curve_obs){-5, 1.8, 0, {0}, {0}};
     struct curve_fit f = fit(CURVE_logquad, obs, 12, opt);
     CHECK(f.n == 12 && f.n_used == 10 && same(&f.opt, &clean.opt, 1));
     CHECK(f.outlier[10] && f.outlier[11] && isnan(f.residual[10]) && isnan(f.residual[11]));
     curve_fit_free(&f);
     // A group of one run says nothing on the axis.
-    obs[10] = (struct curve_obs){3e4, 9.9, 7};
-    obs[11] = (struct curve_obs){4e4, (double)INFINITY, 0};
+    obs[10] = (struct curve_obs){3e4, 9.9, 7, {0}, {0}};
+    obs[11] = (struct curve_obs){4e4, (double)INFINITY, 0, {0}, {0}};
     f = fit(CURVE_logquad, obs, 12, opt);
     CHECK_REL(f.opt, clean.opt, 1e-9);
     CHECK(!f.outlier[10] && f.outlier[11]);

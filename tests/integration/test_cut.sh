@@ -49,5 +49,25 @@ check "check: names the damaged record" grep -q "line $((line + 1)), byte $at: .
 check "check: changes nothing" [ "$before" = "$(cksum <"$work/whole/journal")" ]
 expect 2 "$work/log" "${journal[@]}" dump "$work/whole"
 check "dump: what is before it" [ "$(grep -c '^{' "$work/log")" = "$line" ]
-expect 2 "$work/log" "${journal[@]}" repair "$work/whole"
+
+# Made whole again: a decision that is lost costs nothing, a result its training and what followed from it.
+cp "$work/whole/law.json" "$work/law.json"
+expect 2 "$work/log" run "$work/whole"
+check "run: says what helps" grep -q "journal repair" "$work/log"
+expect 0 "$work/log" "${journal[@]}" repair --dry-run "$work/whole"
+check "repair: what is dropped" grep -q "line $((line + 1)), byte $at, .*damaged" "$work/log"
+check "repair --dry-run: changes nothing" [ "$before" = "$(cksum <"$work/whole/journal")" ]
+expect 0 "$work/log" "${journal[@]}" repair "$work/whole"
+check "repair: no training is lost" [ "$(count result "$work/whole")" = "$(wc -l <"$work/losses")" ]
+check "repair: the damaged one is kept" [ "$before" = "$(cksum <"$work/whole/journal.damaged-1")" ]
+expect 0 "$work/log" "${journal[@]}" check "$work/whole"
+id=$(sed -n 's/.*"t":"result","id":"\([0-9a-f]*\)".*/\1/p' "$work/whole/journal" | head -n 1)
+sed -i "0,/\"t\":\"result\"/s/\"status\":\"ok\"/\"status\":\"OK\"/" "$work/whole/journal"
+expect 0 "$work/log" "${journal[@]}" repair "$work/whole"
+check "repair: says what is trained again" grep -q "^trained again: $id" "$work/log"
+expect 0 "$work/log" run "$work/whole"
+check "repaired: each job once" each_once "$work/whole"
+losses "$work/whole" >"$work/losses.now"
+check "repaired: losses" cmp "$work/losses" "$work/losses.now"
+check "repaired: law.json" cmp "$work/law.json" "$work/whole/law.json"
 finish

@@ -3,6 +3,7 @@
 // attempts, never jobs; the known surface is what its formula says; a crowded manager shows.
 #include "fit/fit.h"
 #include "orchestrator/simulate.h"
+#include "orchestrator/truth_score.h"
 #include "tests/test.h"
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,30 @@ static void check_truth(void)
     steer_free(s);
 }
 
+// Of 40 or 200 sweeps, a law that is honest in 90 % of them misses more often than this in one
+// test of a thousand (binomial: 12 of 40 has probability 4e-4, 35 of 200 has 7e-4).
+static void check_science(int sweeps, int most)
+{
+    struct truth_score scores[TRUTH_MAX] = {0};
+    struct simulate_options o = {.workers = 8, .seed = 1};
+    for (int k = 0; k < sweeps; k++, o.seed++) {
+        struct simulate_result r;
+        json_t *law;
+        CHECK(simulate_sweep(&cfg, &truth, &o, &r, &law) == OK);
+        CHECK(truth_score_add(&truth, &cfg, law, scores) == OK);
+        json_decref(law);
+    }
+    for (int i = 0; i < truth.n; i++) {
+        int scales = (scores[i].inside + scores[i].missed + scores[i].unresolved) / sweeps;
+        printf("%s: honest in %.1f %%, of the whole surface's %.1f %%\n",
+               truth.optima[i].var.name, 100 * truth_score_honest(&scores[i], false),
+               100 * truth_score_honest(&scores[i], true));
+        CHECK(scales > 0 && scores[i].missed <= most * scales);
+        CHECK(scores[i].missed_whole <= most * scales);
+    }
+    truth_scores_free(scores);
+}
+
 static void refused(const char *text, const char *words)
 {
     char path[] = "/tmp/moesweep-test-XXXXXX";
@@ -134,6 +159,7 @@ int main(void)
     check_jobs();
     check_speeds();
     check_sweep();
+    check_science(40, 11);
     check_refusals();
     config_free(&cfg);
     return test_summary();

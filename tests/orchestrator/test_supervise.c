@@ -33,8 +33,7 @@ static const char trainer[] =
     "    : >\"$dir/crashed\"; echo 'last words' >&2; kill -9 $$\n"
     "fi\n"
     "sleep 0.05\n"
-    "lr=$(grep -o '\"lr\": *[-0-9.e]*' \"$1\")\n"
-    "lr=${lr#*:}\n"
+    "lr=$(sed -n 's/.*\"lr\": *\\([-0-9.e]*\\).*/\\1/p' \"$1\")\n"
     "awk -v lr=\"$lr\" 'BEGIN { t = log(lr / 0.005); x = 2 + t * t; printf("
     "\"{\\\"t\\\":\\\"result\\\",\\\"status\\\":\\\"ok\\\",\\\"loss\\\":%.6f,"
     "\\\"tokens\\\":64,\\\"seconds\\\":0.05}\\n\", x) }'\n";

@@ -16,7 +16,7 @@ for program in "$MOESWEEP_BIN/moesweep" "$MOESWEEP_BIN/moetrain"; do
     version=$("$program" --version)
     [[ $version == *[0-9].[0-9]* ]] || fail "$program --version says '$version'"
 done
-for command in arch plan run launch submit doctor journal status report export recommend why fit predict compare; do
+for command in arch plan run launch submit doctor journal status replay report export recommend why fit predict compare; do
     explains "$MOESWEEP_BIN/moesweep" "$command" --help
     grep -qw "$command" <("$MOESWEEP_BIN/moesweep" --help) ||
         fail "moesweep --help does not name $command"
@@ -38,7 +38,7 @@ refuses() {
 refuses "$MOESWEEP_BIN/moesweep"
 refuses "$MOESWEEP_BIN/moesweep" no-such-command
 refuses "$MOESWEEP_BIN/moesweep" arch --no-such-option
-for command in fit predict compare recommend simulate launch submit journal; do
+for command in fit predict compare recommend simulate launch submit journal replay; do
     refuses "$MOESWEEP_BIN/moesweep" $command
     refuses "$MOESWEEP_BIN/moesweep" $command --no-such-option
 done
