@@ -187,7 +187,7 @@ static int kill_host(pid_t holder)
     DIR *d = opendir("/proc");
     for (struct dirent *e; d && (e = readdir(d));) {
         int pid = atoi(e->d_name);
-        if (pid > 0 && pid != holder && network_of(pid) == network)
+        if (network && pid > 0 && pid != holder && network_of(pid) == network)
             n += kill(pid, SIGKILL) == 0;
     }
     if (d)
