@@ -190,18 +190,21 @@ static enum err send_job(struct manager *m, const struct sched_assign *a)
 {
     struct manage_worker *w = &m->workers[a->worker];
     const struct manage_job *j = &m->jobs[m->steer_of[a->job]];
+    const int width = manage_job(m, a->job)->job.width;
     json_t *terms = NULL;
-    TRY(terms_for(m, a, &terms));
-    bool news = !json_equal(terms, w->terms);
-    json_decref(news ? w->terms : terms);
-    w->terms = news ? terms : w->terms;
+    // Jobs of one worker differ only in what they may have of memory.
+    if (!w->told || w->width > 1 || width > 1 || fabs(w->memory_limit - j->memory_limit) > 0)
+        TRY(terms_for(m, a, &terms));
+    w->told = true;
+    w->width = width;
+    w->memory_limit = j->memory_limit;
     struct link_msg msg = {.peer = a->worker + 1,
                            .kind = LINK_JOB,
                            .job = a->job,
                            .attempt = a->attempt,
                            .text = j->text,
                            .n_text = j->n_text,
-                           .body = news ? json_incref(terms) : NULL};
+                           .body = terms};
     memcpy(msg.id, manage_job(m, a->job)->job.id, sizeof msg.id);
     return link_send(m->link, &msg);
 }
@@ -435,8 +438,7 @@ static enum err on_ready(struct manager *m, int worker, const struct link_msg *m
            worker + 1, host, isa, m->identity.isa);
     TRY(slots_ready(m->slots, worker, host, msg->body));
     m->workers[worker].ready = true;
-    json_decref(m->workers[worker].terms); // it knows none
-    m->workers[worker].terms = NULL;
+    m->workers[worker].told = false;
     if (m->shared)
         enter(m, worker);
     return OK;

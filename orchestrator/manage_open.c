@@ -239,8 +239,6 @@ void manage_free(struct manager *m)
     for (int i = 0; m->jobs && i < m->seen_jobs; i++)
         free(m->jobs[i].text);
     free(m->jobs);
-    for (int w = 0; m->workers && w < m->n_workers; w++)
-        json_decref(m->workers[w].terms);
     free(m->workers);
     free(m->finals);
     free(m);

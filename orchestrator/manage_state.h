@@ -22,7 +22,11 @@ struct manage_worker {
     double t0;     // when that began, manager's clock
     int64_t step;
     double loss;
-    json_t *terms; // that its last job came with; the next one needs them only if they differ
+    // Whether it knows the terms of a job of that width and limit: the next job need not bring
+    // the same again.
+    bool told;
+    int width;
+    double memory_limit;
 };
 
 // Made once, when the steering asks for the job.

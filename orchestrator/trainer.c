@@ -25,6 +25,7 @@
 enum { STDERR_LINES = 20, STDERR_BYTES = 4 << 10 };
 
 static const double MEMORY_EVERY = .5; // s between two looks at a trainer's memory
+static const double OOM_EVERY = .5;    // s between two of what the kernel has killed
 
 struct trainer {
     pid_t pid;
@@ -37,7 +38,7 @@ struct trainer {
     double grace, kill_at; // kill_at: monotonic s, infinite unless it must end by then
     double memory_limit, memory_at, memory; // bytes; next look, s; what was too much, 0: never
     double silence, silent, polled;         // limit; so far; monotonic s of the last look
-    int64_t oom_kills;                      // before the start
+    int64_t oom_kills;                      // before the start, or a moment earlier
     bool asked_to_stop, killed, ended;
     bool terminated; // by a SIGTERM that was not ours
     struct job_result result;
@@ -48,6 +49,18 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// As it was a moment ago: the kernel takes its time to count, and short trainers are many.
+static int64_t recent_oom_kills(void)
+{
+    static double counted_at = -INFINITY;
+    static int64_t kills;
+    if (now() - counted_at > OOM_EVERY) {
+        kills = memory_oom_kills();
+        counted_at = now();
+    }
+    return kills;
 }
 
 // ---- start
@@ -165,7 +178,7 @@ enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
     t->kill_at = INFINITY;
     t->memory_limit = spec->memory_limit;
     t->memory_at = now() + MEMORY_EVERY;
-    t->oom_kills = memory_oom_kills();
+    t->oom_kills = recent_oom_kills();
     enum err e = start(spec, t);
     if (e != OK) {
         trainer_free(t);
@@ -432,6 +445,8 @@ bool trainer_poll(struct trainer *t, int timeout_ms)
         if (fds[1].revents)
             drain(t, &t->err, take_stderr);
     }
+    if (t->has_result && t->end >= 0) // it ends at any moment: one look instead of three
+        poll(&fds[2], 1, timeout_ms);
     watch_silence(t);
     if (now() > t->kill_at && !t->killed)
         kill_group(t);

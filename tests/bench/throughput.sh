@@ -92,6 +92,8 @@ for ((r = 0; r < rounds; r++)); do
     for w in "${workers[@]}"; do
         n=$((n + 1))
         bench bench_mpi "$w" "$seconds"
+        # Spinning wins only where every rank has a processor.
+        ((w < $(nproc))) && OMPI_MCA_mpi_yield_when_idle=0 bench bench_mpi "$w" "$seconds"
         bench bench_dispatch "$w" "$work/null.cfg" "$work/null$n" 1 "$seconds"
         ((quick)) || bench bench_spawn "$w" "$work/null.cfg" "$work/spawn$n" 1 "$seconds"
         ((quick)) || ((r > 0)) || others "$w"
