@@ -94,8 +94,17 @@ enum err manage_record(struct manager *m, json_t *rec);
 enum err manage_reread(struct manager *m);
 // Journals what the steering has newly decided and created, and queues the jobs.
 enum err manage_take_up(struct manager *m);
-// What a worker says.
+// Notes that the journal holds something that is not on disk.
+void manage_note_unsynced(struct manager *m);
+// Jobs may go to the worker.
+void manage_enter(struct manager *m, int worker);
+
+// manage_take.c: what a worker says.
 enum err manage_take(struct manager *m, const struct link_msg *msg);
+// A message that is no more than its kind.
+enum err manage_send_word(struct manager *m, int worker, enum link_kind kind);
+// The worker's jobs go to others; a worker that runs one with slots of it must let go of it.
+enum err manage_leave(struct manager *m, int worker);
 // manage_past.c: adds to the records, before they are replayed, that this configuration extends
 // another one, and results of other sweeps; once that went well, to the journal.
 enum err manage_past(struct manager *m, const char *journal);

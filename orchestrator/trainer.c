@@ -445,7 +445,7 @@ bool trainer_poll(struct trainer *t, int timeout_ms)
         if (fds[1].revents)
             drain(t, &t->err, take_stderr);
     }
-    if (t->has_result && t->end >= 0) // it ends at any moment: one look instead of three
+    if (t->said.has_result && t->end >= 0) // it ends at any moment: one look instead of three
         poll(&fds[2], 1, timeout_ms);
     watch_silence(t);
     if (now() > t->kill_at && !t->killed)
