@@ -29,11 +29,11 @@ struct row {
 struct work {
     struct curve_shape shape;
     const struct curve_options *opt;
-    int n, p, n_groups, n_along, n_beside, reference;
+    int n, p, n_groups, n_along, reference;
     struct row *rows;
     double *y, *fitted, *residual, *pool; // n each; n_pool residuals to draw from
     int n_pool;
-    double *coef; // p: two of the basis, the groups' intercepts, along, beside
+    double *coef; // p: two of the basis, the groups' intercepts, along
     struct robust reg;
 };
 
@@ -66,17 +66,15 @@ static bool usable(const struct curve_shape *s, const struct curve_obs *o)
     return isfinite(o->loss) && curve_shape_valid(s, o->t);
 }
 
-// What goes beside the curve and along what its optimum may move: only with more different
-// points than all that takes.
-static void work_extras(struct work *w, int n_along, int n_beside)
+// Along what the optimum may move: only with more different points than all that takes.
+static void work_along(struct work *w, int n_along)
 {
     int points = 0, p = w->n_groups + 2;
     for (int i = 0; i < w->n; i++)
         points += i == 0 || w->rows[i].label != w->rows[i - 1].label ||
                   w->rows[i].t != w->rows[i - 1].t;
     w->n_along = points > p + n_along ? n_along : 0;
-    w->n_beside = points > p + w->n_along + n_beside ? n_beside : 0;
-    w->p = p + w->n_along + w->n_beside;
+    w->p = p + w->n_along;
 }
 
 // Sorted usable rows, compact groups, reference group, range.
@@ -112,7 +110,7 @@ static enum err work_rows(struct work *w, const struct curve_obs *obs, int n)
         w->shape.hi = i == 0 ? r->t : fmax(w->shape.hi, r->t);
         w->y[i] = r->loss;
     }
-    work_extras(w, w->opt->n_along, w->opt->n_beside);
+    work_along(w, w->opt->n_along);
     return OK;
 }
 
@@ -142,8 +140,6 @@ static enum err work_design(struct work *w)
         row[2 + w->rows[i].group] = 1;
         for (int k = 0; k < w->n_along; k++)
             row[2 + w->n_groups + k] = row[0] * w->rows[i].obs->along[k];
-        for (int k = 0; k < w->n_beside; k++)
-            row[2 + w->n_groups + w->n_along + k] = w->rows[i].obs->beside[k];
     }
     e = robust_create(&w->reg, X, w->n, w->p);
 done:
@@ -380,8 +376,8 @@ enum err curve_fit_run(enum curve_form form, const struct curve_obs *obs, int n,
         goto done;
     work_centre(&w);
     e = work_design(&w);
-    if (e == OK && w.n_along + w.n_beside > 0 && !(w.reg.condition < ROBUST_MAX_CONDITION)) {
-        work_extras(&w, 0, 0);
+    if (e == OK && w.n_along > 0 && !(w.reg.condition < ROBUST_MAX_CONDITION)) {
+        work_along(&w, 0);
         free(w.coef);
         robust_free(&w.reg);
         e = work_design(&w);

@@ -22,16 +22,13 @@ enum curve_form {
 };
 const char *curve_form_name(enum curve_form f);
 
-enum { CURVE_MAX_ALONG = 3, CURVE_MAX_BESIDE = 4 };
+enum { CURVE_MAX_ALONG = 3 };
 struct curve_obs {
     double t, loss;
     int group; // 0.. ; own intercept each
     // Where the run stands on other axes, 0 where the optimum is to hold: the first coefficient
     // may be another there (a best t that moves along), linearly in these.
     double along[CURVE_MAX_ALONG];
-    // What else the loss is linear in, apart from the groups' intercepts: the runs of a group
-    // are not quite alike.
-    double beside[CURVE_MAX_BESIDE];
 };
 
 // Which ends of the range tried the 95 % interval of the (clamped) optimum reaches decides: an
@@ -80,11 +77,11 @@ struct curve_fit {
 };
 
 struct curve_options {
-    double band;           // relative; the paper's .001
-    double t_max_form;     // CURVE_expansion's t_max
-    int n_boot;            // 0..CURVE_MAX_BOOT
-    int n_along, n_beside; // of curve_obs.along and beside, in use
-    uint64_t seed;         // bootstrap stream; the data's hash is mixed in
+    double band;       // relative; the paper's .001
+    double t_max_form; // CURVE_expansion's t_max
+    int n_boot;        // 0..CURVE_MAX_BOOT
+    int n_along;       // of curve_obs.along, in use
+    uint64_t seed;     // bootstrap stream; the data's hash is mixed in
     int own; // above 0: groups from this number on lend their shape, never the reference
 };
 

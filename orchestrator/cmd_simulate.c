@@ -35,19 +35,32 @@ static json_t *result_json(const struct simulate_result *r, int workers)
     return j;
 }
 
+static json_t *scales_json(const struct truth_score *s)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < s->n_scales; k++) {
+        const struct truth_scale *at = &s->scale[k];
+        json_array_append_new(list, json_pack("{s:f, s:i, s:i, s:f, s:o}", "C", at->C, "points",
+                                              at->points, "missed", at->missed, "honest",
+                                              1 - (double)at->missed / at->points, "off",
+                                              json_num(at->off / at->n_off)));
+    }
+    return list;
+}
+
 static json_t *scores_json(const struct truth *t, struct truth_score *scores)
 {
     json_t *list = json_array();
     for (int i = 0; i < t->n; i++) {
         struct truth_score *s = &scores[i];
-        json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:i, s:i, s:o, s:i, s:o, s:o}",
-                                              "quantity", t->optima[i].var.name, "inside",
-                                              s->inside, "unresolved", s->unresolved, "missed",
-                                              s->missed, "sweeps_without", s->absent, "honest",
-                                              json_num(truth_score_honest(s, false)),
-                                              "missed_whole", s->missed_whole, "honest_whole",
-                                              json_num(truth_score_honest(s, true)), "width",
-                                              json_num(truth_score_width(s))));
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:i, s:i, s:i, s:i, s:o, s:i, s:o, s:o, s:o}", "quantity",
+                      t->optima[i].var.name, "inside", s->inside, "unresolved", s->unresolved,
+                      "missed", s->missed, "sweeps_without", s->absent, "honest",
+                      json_num(truth_score_honest(s, false)), "missed_whole", s->missed_whole,
+                      "honest_whole", json_num(truth_score_honest(s, true)), "width",
+                      json_num(truth_score_width(s)), "scales", scales_json(s)));
     }
     return list;
 }
@@ -57,6 +70,16 @@ static double seconds_now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// off: mean of ln(reported / planted) of the interior optima
+static void print_scales(const json_t *scales)
+{
+    for (size_t k = 0; k < json_array_size(scales); k++) {
+        const json_t *at = json_array_get(scales, k);
+        printf("     at %.3g: honest in %.1f %%, on average %+.2f %% off\n", number(at, "C"),
+               100 * number(at, "honest"), 100 * number(at, "off"));
+    }
 }
 
 static void print_text(const json_t *j)
@@ -85,6 +108,7 @@ static void print_text(const json_t *j)
                json_string_value(json_object_get(s, "quantity")), number(s, "inside"),
                number(s, "unresolved"), number(s, "missed"), 100 * number(s, "honest"),
                100 * number(s, "honest_whole"), number(s, "width"));
+        print_scales(json_object_get(s, "scales"));
     }
     printf("simulated in %.2f s, %.0f MiB\n", number(j, "wall_s"),
            number(j, "peak_bytes") / 1048576);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What a cell says once all its jobs are final: fits along its axes, the values adopted from
 // them, the rank-preservation test and the fairness analysis.
-#include "fit/curve_form.h"
 #include "orchestrator/steer_state.h"
 #include <math.h>
 #include <stdio.h>
@@ -114,27 +113,6 @@ static int along_axes(const struct steer *s, struct cell *c, int f, int n,
     return found;
 }
 
-// The forms of the phase's other fits at what the n runs of fit f have on their axes: runs that
-// were asked for one value there differ by up to the tolerances.
-static int beside_fits(const struct steer *s, const struct cell *c, int f, int n,
-                       double t_max_form, struct curve_obs *obs)
-{
-    const struct phase *ph = &s->cfg->phases[c->phase];
-    int found = 0;
-    for (int g = 0; g < ph->n_fits && found + 2 <= CURVE_MAX_BESIDE; g++) {
-        struct curve_shape shape = {.form = ph->fits[g].form, .t_max_form = t_max_form};
-        bool valid = g != f;
-        for (int i = 0; i < n && valid; i++) {
-            double t = entry_value(s, c, &c->entries[c->fit_entry[f][i]], ph->fits[g].axis);
-            valid = curve_shape_valid(&shape, t);
-            if (valid)
-                curve_shape_basis(&shape, t, &obs[i].beside[found]);
-        }
-        found += valid ? 2 : 0;
-    }
-    return found;
-}
-
 static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *group,
                          struct curve_obs *obs)
 {
@@ -162,7 +140,6 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
                                       .group = group[i]};
     }
     opt.n_along = along_axes(s, c, f, n, obs);
-    opt.n_beside = beside_fits(s, c, f, n, opt.t_max_form, obs);
     for (int i = 0; i < prior_runs(s->cfg, c->phase, f); i++) { // elsewhere as the mean is
         const struct prior_run *run = &s->cfg->prior.run[i];
         if (!prior_same_scale(run->C, c->C))

@@ -55,22 +55,39 @@ static enum err add_width(double width, struct truth_score *s)
     return OK;
 }
 
+static struct truth_scale *scale_of(struct truth_score *s, double C)
+{
+    int k = 0;
+    while (k < s->n_scales && s->scale[k].C != C)
+        k++;
+    ASSERT(k < CONFIG_MAX_SCALES);
+    if (k == s->n_scales)
+        s->scale[s->n_scales++] = (struct truth_scale){.C = C};
+    return &s->scale[k];
+}
+
 static enum err add_point(const struct truth *t, int i, const struct sweep *cfg,
                           const json_t *point, struct truth_score *s)
 {
     const char *verdict = json_string_value(json_object_get(point, "verdict"));
     double C = number(point, "C");
+    struct truth_scale *scale = scale_of(s, C);
+    scale->points++;
     if (!verdict || strcmp(verdict, "unresolved") == 0 || strcmp(verdict, "failed") == 0) {
         s->unresolved++;
         return OK;
     }
-    bool held = holds(point, verdict, planted_at(t, i, cfg, json_object_get(point, "at"), C));
+    double planted = planted_at(t, i, cfg, json_object_get(point, "at"), C);
+    bool held = holds(point, verdict, planted);
+    scale->missed += !held;
     s->inside += held;
     s->missed += !held;
     s->missed_whole += !holds(point, verdict, truth_at(&t->optima[i], t, C));
-    if (strcmp(verdict, "interior") == 0)
-        return add_width(log(number(point, "hi") / number(point, "lo")), s);
-    return OK;
+    if (strcmp(verdict, "interior") != 0)
+        return OK;
+    scale->n_off++;
+    scale->off += log(number(point, "value") / planted);
+    return add_width(log(number(point, "hi") / number(point, "lo")), s);
 }
 
 enum err truth_score_add(const struct truth *t, const struct sweep *cfg, const json_t *law,

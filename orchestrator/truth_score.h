@@ -4,6 +4,15 @@
 #define ORCHESTRATOR_TRUTH_SCORE_H
 #include "orchestrator/truth.h"
 
+// Of one planted optimum at one scale, over sweeps; against the planted one where the others
+// were.
+struct truth_scale {
+    double C;
+    int points, missed;
+    int n_off;
+    double off; // sum over n_off interior optima of ln(reported / planted)
+};
+
 // Of one planted optimum, over scales and sweeps.
 struct truth_score {
     // Against the planted optimum where the others were (law.json's `at`): a fit along one axis
@@ -13,6 +22,8 @@ struct truth_score {
     int absent;       // sweeps whose law does not have the quantity
     int n_width;
     double *width; // owned, n_width: ln(hi / lo) of intervals that are interior
+    int n_scales;
+    struct truth_scale scale[CONFIG_MAX_SCALES]; // in the law's order
 };
 
 // Adds what a law says of each optimum to scores (TRUTH_MAX of them, zero at first).

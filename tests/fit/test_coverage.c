@@ -36,7 +36,7 @@ static struct curve_fit sweep(struct rng *r, double centre, double truth, double
     double c = rise / (log(step) * log(step));
     for (int i = 0; i < 10; i++) {
         double t = centre * pow(1.6, i / 2 - 2), u = log(t / truth);
-        obs[i] = (struct curve_obs){t, 1.8 * (1 + c * u * u + sd * draw(r, kind)), 0, {0}, {0}};
+        obs[i] = (struct curve_obs){t, 1.8 * (1 + c * u * u + sd * draw(r, kind)), 0, {0}};
     }
     struct curve_fit f;
     if (curve_fit_run(CURVE_logquad, obs, 10, &usual, &f) != OK)

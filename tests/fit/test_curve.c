@@ -26,8 +26,7 @@ static int bowl(struct curve_obs *obs, const double *t, int n_t, double c0, doub
     rng_seed(&r, 2026, stream);
     for (int i = 0; i < 2 * n_t; i++) {
         double u = log(t[i / 2] / t0);
-        obs[i] =
-            (struct curve_obs){t[i / 2], c0 + c1 * u * u + sd * rng_normal(&r), 0, {0}, {0}};
+        obs[i] = (struct curve_obs){t[i / 2], c0 + c1 * u * u + sd * rng_normal(&r), 0, {0}};
     }
     return 2 * n_t;
 }
@@ -59,8 +58,8 @@ static void exact_recovery(enum curve_form form, const double t[6], double c, do
             default:
                 b0 = 1 / (x - 1), b1 = 1 / (t_max_form - x);
             }
-            obs[n++] = (struct curve_obs){
-                x, c + (g == 0 ? .25 : 0) + a * b0 + b * b1, g + 5, {0}, {0}};
+            obs[n++] =
+                (struct curve_obs){x, c + (g == 0 ? .25 : 0) + a * b0 + b * b1, g + 5, {0}};
         }
     struct curve_fit f = fit(form, obs, n, &opt);
     CHECK(f.verdict == CURVE_INTERIOR);
@@ -264,15 +263,15 @@ static void test_bad_input(void)
     int n = bowl(obs, five, 5, 1.8, .15, 5.5e4, .01, 21);
     struct curve_fit clean = fit(CURVE_logquad, obs, n, opt);
     // What is not finite or outside the form's domain is left out and says so.
-    obs[10] = (struct curve_obs){(double)NAN, 1.8, 0, {0}, {0}};
-    obs[11] = (struct curve_obs){-5, 1.8, 0, {0}, {0}};
+    obs[10] = (struct curve_obs){(double)NAN, 1.8, 0, {0}};
+    obs[11] = (struct curve_obs){-5, 1.8, 0, {0}};
     struct curve_fit f = fit(CURVE_logquad, obs, 12, opt);
     CHECK(f.n == 12 && f.n_used == 10 && same(&f.opt, &clean.opt, 1));
     CHECK(f.outlier[10] && f.outlier[11] && isnan(f.residual[10]) && isnan(f.residual[11]));
     curve_fit_free(&f);
     // A group of one run says nothing on the axis.
-    obs[10] = (struct curve_obs){3e4, 9.9, 7, {0}, {0}};
-    obs[11] = (struct curve_obs){4e4, (double)INFINITY, 0, {0}, {0}};
+    obs[10] = (struct curve_obs){3e4, 9.9, 7, {0}};
+    obs[11] = (struct curve_obs){4e4, (double)INFINITY, 0, {0}};
     f = fit(CURVE_logquad, obs, 12, opt);
     CHECK_REL(f.opt, clean.opt, 1e-9);
     CHECK(!f.outlier[10] && f.outlier[11]);
@@ -332,9 +331,38 @@ static void test_speed(void)
 #endif
 }
 
+// Three groups whose optimum is u0 + move s in ln t, no noise: the optimum is that at s = 0,
+// the move is found (-2 c (u0 + move s) u + c u^2); not told of s, the fit sees noise; with no
+// more points than parameters it is left out.
+static void test_along(void)
+{
+    const double u0 = 4, move = .3, c = .1;
+    struct curve_obs obs[15];
+    struct curve_options opt = usual;
+    opt.n_along = 1;
+    for (int i = 0; i < 15; i++) {
+        double s = i / 5 - 1, u = u0 + .3 * s + .4 * (i % 5 - 2);
+        obs[i] = (struct curve_obs){
+            exp(u), 1.8 + .1 * s + c * pow(u - u0 - move * s, 2), i / 5, {s}};
+    }
+    struct curve_fit f = fit(CURVE_logquad, obs, 15, &opt);
+    CHECK(f.verdict == CURVE_INTERIOR && f.n_along == 1);
+    CHECK_REL(f.opt, exp(u0), 1e-9);
+    CHECK_REL(f.along[0], -2 * c * move, 1e-9);
+    curve_fit_free(&f);
+    f = fit(CURVE_logquad, obs, 15, &usual);
+    CHECK(f.n_along == 0 && f.sigma > 1e-3);
+    curve_fit_free(&f);
+    const struct curve_obs few[6] = {obs[0], obs[2], obs[5], obs[7], obs[10], obs[12]};
+    f = fit(CURVE_logquad, few, 6, &opt); // three groups and two of the form, and the move: 6
+    CHECK(f.n_along == 0 && f.n_used == 6);
+    curve_fit_free(&f);
+}
+
 int main(void)
 {
     fit_init();
+    test_along();
     test_published();
     test_band();
     test_verdicts();

@@ -12,13 +12,13 @@
 static struct sweep cfg;
 static struct truth truth;
 
-static void read_inputs(void)
+static void read_inputs(const char *config, const char *surface)
 {
     char path[4200];
     const char *source = getenv("MOESWEEP_SOURCE");
-    snprintf(path, sizeof path, "%s/configs/demo.cfg", source ? source : ".");
+    snprintf(path, sizeof path, "%s/configs/%s", source ? source : ".", config);
     CHECK(config_load(path, &cfg) == OK);
-    snprintf(path, sizeof path, "%s/tests/data/truth_demo.json", source ? source : ".");
+    snprintf(path, sizeof path, "%s/tests/data/%s", source ? source : ".", surface);
     CHECK(truth_read(path, &truth) == OK);
 }
 
@@ -102,11 +102,18 @@ static void check_truth(void)
     steer_free(s);
 }
 
-// Of 40 or 200 sweeps, a law that is honest in 90 % of them misses more often than this in one
-// test of a thousand (binomial: 12 of 40 has probability 4e-4, 35 of 200 has 7e-4).
-static void check_science(int sweeps, int most)
+static void print_score(const struct truth_score *s, const char *name)
 {
-    struct truth_score scores[TRUTH_MAX] = {0};
+    printf("%s: honest in %.1f %%, of the whole surface's %.1f %%\n", name,
+           100 * truth_score_honest(s, false), 100 * truth_score_honest(s, true));
+    for (int k = 0; k < s->n_scales; k++)
+        printf("   at %g: missed in %d of %d, %+.2f %% off\n", s->scale[k].C,
+               s->scale[k].missed, s->scale[k].points,
+               100 * s->scale[k].off / s->scale[k].n_off);
+}
+
+static void play_sweeps(int sweeps, struct truth_score *scores)
+{
     struct simulate_options o = {.workers = 8, .seed = 1};
     for (int k = 0; k < sweeps; k++, o.seed++) {
         struct simulate_result r;
@@ -115,13 +122,39 @@ static void check_science(int sweeps, int most)
         CHECK(truth_score_add(&truth, &cfg, law, scores) == OK);
         json_decref(law);
     }
+    for (int i = 0; i < truth.n; i++)
+        print_score(&scores[i], truth.optima[i].var.name);
+}
+
+// Of 40 sweeps, a law that is honest in 90 % of them misses in 12 or more with probability 4e-4
+// (binomial).
+static void check_science(void)
+{
+    struct truth_score scores[TRUTH_MAX] = {0};
+    play_sweeps(40, scores);
     for (int i = 0; i < truth.n; i++) {
-        int scales = (scores[i].inside + scores[i].missed + scores[i].unresolved) / sweeps;
-        printf("%s: honest in %.1f %%, of the whole surface's %.1f %%\n",
-               truth.optima[i].var.name, 100 * truth_score_honest(&scores[i], false),
-               100 * truth_score_honest(&scores[i], true));
-        CHECK(scales > 0 && scores[i].missed <= most * scales);
-        CHECK(scores[i].missed_whole <= most * scales);
+        CHECK(scores[i].n_scales > 0 && scores[i].missed <= 11 * scores[i].n_scales);
+        CHECK(scores[i].missed_whole <= 11 * scores[i].n_scales);
+    }
+    truth_scores_free(scores);
+}
+
+// What docs/simulate.md says: at least 90 % of what is said of each optimum where the runs were
+// is honest. Not so y at the smallest scale of the paper's plan, whose median feasible widths
+// are not equally far from the best ones at all y (docs/simulate.md).
+static void check_all(int sweeps)
+{
+    struct truth_score scores[TRUTH_MAX] = {0};
+    play_sweeps(sweeps, scores);
+    for (int i = 0; i < truth.n; i++) {
+        const struct truth_score *s = &scores[i];
+        bool apart = strcmp(truth.optima[i].var.name, "y") == 0 && s->n_scales > 1;
+        int points = 0, missed = 0;
+        for (int k = apart; k < s->n_scales; k++) {
+            points += s->scale[k].points;
+            missed += s->scale[k].missed;
+        }
+        CHECK(points > 0 && 10 * missed <= points);
     }
     truth_scores_free(scores);
 }
@@ -151,16 +184,23 @@ static void check_refusals(void)
             "another of the optima");
 }
 
-int main(void)
+// With three arguments (a file in configs, one in tests/data, a number of sweeps) the law alone
+// is held against the surface.
+int main(int argc, char **argv)
 {
+    bool all = argc == 4;
     fit_init();
-    read_inputs();
-    check_truth();
-    check_jobs();
-    check_speeds();
-    check_sweep();
-    check_science(40, 11);
-    check_refusals();
+    read_inputs(all ? argv[1] : "demo.cfg", all ? argv[2] : "truth_demo.json");
+    if (all) {
+        check_all(atoi(argv[3]));
+    } else {
+        check_truth();
+        check_jobs();
+        check_speeds();
+        check_sweep();
+        check_science();
+        check_refusals();
+    }
     config_free(&cfg);
     return test_summary();
 }
