@@ -112,10 +112,9 @@ kill_tree() {
     wait "$1" 2>/dev/null
 }
 
-# DIR: "id loss" of every result, sorted
+# DIR: id, a tab, loss of every result, sorted
 losses() {
-    sed -n 's/.*"t":"result","id":"\([0-9a-f]*\)".*/\1/; t id; b; :id; p' "$1/journal" >"$work/ids"
-    sed -n '/"t":"result"/s/.*"loss":\([^,]*\),.*/\1/p' "$1/journal" | paste "$work/ids" - | sort
+    sed -n 's/.*"t":"result","id":"\([0-9a-f]*\)".*"loss":\([^,]*\),.*/\1\t\2/p' "$1/journal" | sort
 }
 
 count() { # TYPE DIR: records of that type; 0 if there is no journal yet
