@@ -12,6 +12,27 @@ static const json_t *cells_of(const struct page *p)
     return json_object_get(p->law, "cells");
 }
 
+// Where the other coordinates were, and with which of them the optimum moves.
+static void write_others(FILE *f, const json_t *fit, const char *axis)
+{
+    const char *name, *before = ", at ";
+    json_t *value;
+    json_object_foreach(json_object_get(fit, "at"), name, value)
+    {
+        if (strcmp(name, axis) == 0 || !json_is_number(value))
+            continue;
+        fprintf(f, "%s%s = %s", before, name, num_sig(json_number_value(value), 3).s);
+        before = ", ";
+    }
+    before = "; it moves along with ";
+    json_object_foreach(json_object_get(fit, "along"), name, value)
+    {
+        fputs(before, f);
+        html_text(f, name);
+        before = " and ";
+    }
+}
+
 static void write_optimum(FILE *f, const json_t *fit)
 {
     const char *axis = jstr(fit, "axis");
@@ -23,7 +44,9 @@ static void write_optimum(FILE *f, const json_t *fit)
     fprintf(f, " = <strong>%s</strong>", num_sig(jnum(o, "value"), 3).s);
     if (*num_range(jnum(o, "lo"), jnum(o, "hi"), 3).s)
         fprintf(f, " (95 %%: %s)", num_range(jnum(o, "lo"), jnum(o, "hi"), 3).s);
-    fprintf(f, ", loss %s. ", num_fixed(jnum(fit, "optimum_loss"), 4).s);
+    fprintf(f, ", loss %s", num_fixed(jnum(fit, "optimum_loss"), 4).s);
+    write_others(f, fit, axis);
+    fputs(". ", f);
 }
 
 static void write_band(FILE *f, const json_t *fit)

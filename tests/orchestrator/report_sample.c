@@ -185,6 +185,9 @@ static json_t *fit_json(const struct maker *m, const struct axis_plan *plan, dou
     json_object_set_new(fit, "grew", json_integer(strncmp(plan->verdict, "edge", 4) == 0));
     json_object_set_new(fit, "adopted", json_real(opt));
     json_object_set_new(fit, "rule", json_string(word(m, "interior optimum of the fit")));
+    json_object_set_new(fit, "at", json_pack("{s:f, s:f, s:n}", "M", 91000., "x", 7.25, "y"));
+    if (*plan->axis == 'd')
+        json_object_set_new(fit, "along", json_pack("{s:f, s:f}", "M", .1, "x", -.2));
     json_object_set_new(fit, "points", points);
     json_object_set_new(fit, "curve", curve);
     return fit;

@@ -100,6 +100,8 @@ static void check_whole(void)
     }
     CHECK(count_of(page, "extrapolation: 10 × the largest compute trained") == 2);
     CHECK(count_of(page, "It cannot say how y changes.") == 1);
+    CHECK(count_of(page, ", at M = 9.10 × 10⁴, x = 7.25; it moves along with M and x. ") == 3);
+    CHECK(count_of(page, ", at x = 7.25. ") == 3);
     CHECK(strstr(page, "It cannot say how y changes.") < strstr(page, "id=\"architecture\""));
     CHECK(count_of(page, "loss is not finite at step 41") >
           1); // failures listed with their cause
