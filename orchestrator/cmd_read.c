@@ -251,9 +251,11 @@ static bool lists(const json_t *decision, const char *key, const char *id)
 
 static void print_decision(const json_t *d)
 {
-    printf("  %s: %s; from %zu runs\n", json_string_value(json_object_get(d, "id")),
+    const char *against = jstr(d, "stopped_against");
+    printf("  %s: %s; from %zu runs%s%s\n", json_string_value(json_object_get(d, "id")),
            json_string_value(json_object_get(d, "verdict")),
-           json_array_size(json_object_get(d, "inputs")));
+           json_array_size(json_object_get(d, "inputs")),
+           *against ? ", compared on the way with " : "", against);
     size_t i;
     json_t *f;
     json_array_foreach(json_object_get(d, "fits"), i, f)
@@ -292,6 +294,10 @@ static void explain(const struct loaded *l, const struct steer_job *sj)
                (long long)sj->result.tokens);
     else
         printf("result: %s %s\n", job_status_name(sj->result.status), sj->result.cause);
+    for (int i = 0; i < sj->job.n_stop; i++)
+        printf("  stopped if its training loss is above %.5g at step %lld of %lld\n",
+               sj->job.stop[i].loss, (long long)sj->job.stop[i].step,
+               (long long)job_steps(&sj->job));
     char words[512];
     origin_words(sj->final ? sj->origin : NULL, words, sizeof words);
     if (*words)
