@@ -190,7 +190,7 @@ const struct key config_keys[] = {
     {"phases.early_stop.at", KEY_OTHER, 0, AT(phase, stop.at), NO_RANGE, "none",
      "list of 1 to 4 numbers, ascending, above 0 to below 1",
      "shares of a run's steps at which its training loss is compared"},
-    {"phases.early_stop.margin", KEY_NUM, KEY_OPEN_LO, AT(phase, stop.margin), 0, 10, "0.05", NULL,
+    {"phases.early_stop.margin", KEY_NUM, KEY_OPEN_LO, AT(phase, stop.margin), 0, 10, "0.1", NULL,
      "a run ends if it is above the best run by more than this share of the loss"},
 
     {"band", KEY_NUM, KEY_OPEN_LO | KEY_OPEN_HI | KEY_EXTENDS, AT(sweep, band), 0, 1, "0.001", NULL,

@@ -650,38 +650,21 @@ static void test_early_stop(void)
     config_free(&cfg);
 }
 
+#define SIBLINGS                                                                               \
+    "," PHASE_X("stops", "after = [\"a\"]; " STOPS) "," PHASE_X("plain", "after = [\"a\"]; ")
+#define AT "set = { M = 9e4; }; "
+#define FOLLOWERS                                                                              \
+    "," PHASE_X("both", "after = [\"stops\", \"plain\"]; " AT STOPS) "," PHASE_X(              \
+        "again", "after = [\"both\"]; " AT STOPS) "," PHASE_X("whole",                         \
+                                                              "after = [\"both\"]; " AT)
+
 // The same work is trained once: a run of a phase before stands in, one that ended for one that
 // was stopped; a phase that stops nothing takes none that was.
 static void test_stand_ins(void)
 {
-    struct
-        sweep
-            cfg =
-                load_config(
-                    SMALL(
-                        "scales = [1e11]; bootstrap = 40;",
-                        PHASE_M("a", "") "," PHASE_X("stops", "after = [\"a\"]; " STOPS) "," PHASE_X("plain", "after = [\"a\"]; ") "," PHASE_X(
-                            "both", "after = [\"stops\", \"plain\"]; set = { M = 9e4; "
-                                    "}; " STOPS) "," PHASE_X("again",
-                                                             "after = [\"both\"]; set = { M = "
-                                                             "9e4; }; " STOPS) "," PHASE_X("who"
-                                                                                           "le",
-                                                                                           "aft"
-                                                                                           "er "
-                                                                                           "= "
-                                                                                           "[\""
-                                                                                           "bot"
-                                                                                           "h\""
-                                                                                           "]; "
-                                                                                           "set"
-                                                                                           " = "
-                                                                                           "{ "
-                                                                                           "M "
-                                                                                           "= "
-                                                                                           "9e4"
-                                                                                           "; "
-                                                                                           "};"
-                                                                                           " ")));
+    static const char text[] =
+        SMALL("scales = [1e11]; bootstrap = 40;", PHASE_M("a", "") SIBLINGS FOLLOWERS);
+    struct sweep cfg = load_config(text);
     curves = true;
     struct steer *first = run(&cfg, 1, 0.001, 0);
     for (uint64_t seed = 2; seed < 8; seed++) {
