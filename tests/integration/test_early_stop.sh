@@ -18,8 +18,8 @@ pruned() { # DIR: results of that status
 }
 
 real_config one.cfg 1
-sed 's/^scales = .*/scales = [1e9];/' one.cfg >whole.cfg
-sed 's/after = .*/& early_stop = { at = [0.5, 0.75]; margin = 0.01; };/' whole.cfg >sweep.cfg
+sed 's/^scales = .*/scales = [1e9];/; s/values = \[6.4, 6.8, 9.0\]/values = [6.4, 6.8, 7.4, 9.0]/' one.cfg >whole.cfg
+sed 's/after = .*/& early_stop = { at = [0.5, 0.75]; margin = 0.03; };/' whole.cfg >sweep.cfg
 "$moesweep" plan sweep.cfg >log
 says plan "hopeless runs end early, after 50 % of their steps or later"
 
@@ -51,7 +51,7 @@ says status "$some stopped early"
 "$moesweep" status again --json >out
 check "status: stopped runs" [ "$(number out jobs pruned)" = "$some" ]
 check "status: failed runs" [ "$(number out jobs failed)" = 0 ]
-check "status: what stopped phases found, which needs the learning curves" grep -q '"name": "x"' out
+check "status: what stopped phases found, which needs the learning curves" grep -q '"name": "d"' out
 id=$(sed -n 's/.*"t":"result","id":"\([0-9a-f]*\)","status":"pruned".*/\1/p' again/journal | head -n 1)
 "$moesweep" why again "$id" >log
 says why "result: pruned training loss .* above "
