@@ -27,11 +27,9 @@ static const char *const data_names[] = {[DATA_TEXT] = "text",
                                          [DATA_LLMC] = "llmc",
                                          [DATA_MEGATRON] = "megatron",
                                          [DATA_EXTERNAL] = "external"};
-static const char *const status_names[] = {[JOB_OK] = "ok",
-                                           [JOB_DIVERGED] = "diverged",
-                                           [JOB_OOM] = "oom",
-                                           [JOB_STOPPED] = "stopped",
-                                           [JOB_FAILED] = "failed"};
+static const char *const status_names[] = {
+    [JOB_OK] = "ok",           [JOB_DIVERGED] = "diverged", [JOB_OOM] = "oom",
+    [JOB_STOPPED] = "stopped", [JOB_FAILED] = "failed",     [JOB_PRUNED] = "pruned"};
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
 const char *job_status_name(enum job_status s)
@@ -149,6 +147,29 @@ int64_t job_tokens_after(const struct job *j, int64_t step)
     return j->train.batch_tokens > 0 ? walk(j, step).tokens : 0;
 }
 
+int64_t job_curve_step(int64_t steps, int64_t point)
+{
+    return point * steps / min64(steps, JOB_CURVE_POINTS);
+}
+
+// The largest i with floor(i steps / n) <= step.
+int64_t job_curve_passed(int64_t steps, int64_t step)
+{
+    return ((step + 1) * min64(steps, JOB_CURVE_POINTS) - 1) / steps;
+}
+
+bool job_stops_at(const struct job *j, struct job_point at, char *why, size_t size)
+{
+    for (int i = 0; i < j->n_stop; i++) {
+        if (j->stop[i].step != at.step || at.loss <= j->stop[i].loss)
+            continue; // NaN is above
+        snprintf(why, size, "training loss %.5g at step %" PRId64 " above %.5g", at.loss,
+                 at.step, j->stop[i].loss);
+        return true;
+    }
+    return false;
+}
+
 static void set_int(json_t *obj, const char *key, int64_t v)
 {
     json_object_set_new(obj, key, json_integer(v));
@@ -256,6 +277,12 @@ json_t *job_to_json(const struct job *j)
     json_object_set_new(checkpoint, "keep", json_boolean(j->checkpoint.keep));
     set_int(val, "tokens", j->val.tokens);
     set_int(val, "every", j->val.every);
+    json_t *stops = j->n_stop > 0 ? json_array() : NULL;
+    for (int i = 0; i < j->n_stop; i++)
+        json_array_append_new(
+            stops, json_pack("[I, f]", (json_int_t)j->stop[i].step, j->stop[i].loss));
+    if (stops != NULL) // other jobs are what they were before there were stops
+        json_object_set_new(o, "stop_above", stops);
     return o;
 }
 
@@ -425,6 +452,42 @@ static enum err val_from_json(json_t *o, const char *ctx, struct job *j)
     return json_get_i64(o, ctx, "every", false, 0, TOKENS_MAX, &j->val.every);
 }
 
+static enum err stops_from_json(json_t *list, const char *ctx, struct job *j)
+{
+    size_t n = json_array_size(list);
+    ENSURE(json_is_array(list) && n > 0 && n <= JOB_MAX_STOPS, ERR_INPUT,
+           "%s: stop_above: expected an array of 1 to %d pairs [step, loss]", ctx,
+           JOB_MAX_STOPS);
+    j->n_stop = (int)n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *pair = json_array_get(list, i), *step = json_array_get(pair, 0);
+        j->stop[i] = (struct job_point){json_integer_value(step),
+                                        json_number_value(json_array_get(pair, 1))};
+        ENSURE(json_array_size(pair) == 2 && json_is_integer(step) && j->stop[i].loss > 0,
+               ERR_INPUT, "%s: stop_above: expected [step, loss above 0] as element %zu", ctx,
+               i);
+    }
+    return OK;
+}
+
+// Each at a step of the learning curve before the last.
+static enum err check_stops(const struct job *j, const char *ctx)
+{
+    int64_t steps = job_steps(j), before = 0;
+    for (int i = 0; i < j->n_stop; i++) {
+        int64_t step = j->stop[i].step;
+        bool on = step > before && step < steps &&
+                  job_curve_step(steps, job_curve_passed(steps, step)) == step;
+        ENSURE(
+            on, ERR_INPUT,
+            "%s: stop_above: expected ascending steps of the learning curve, below its last, "
+            "%" PRId64 ", found %" PRId64,
+            ctx, steps, step);
+        before = step;
+    }
+    return OK;
+}
+
 static enum err get_id(json_t *o, const char *ctx, char *id)
 {
     TRY(json_get_str(o, ctx, "id", false, id, JOB_ID_LEN));
@@ -448,7 +511,7 @@ static enum err check_whole(const struct job *j, const char *ctx)
     ENSURE(job_steps(j) >= 1, ERR_INPUT,
            "%s: train: tokens: expected at least one batch of %" PRId64 ", found %" PRId64, ctx,
            j->train.batch_tokens, j->train.tokens);
-    return OK;
+    return check_stops(j, ctx);
 }
 
 // A child object's reader with its own place in messages: "ctx: key".
@@ -464,9 +527,9 @@ static enum err check_whole(const struct job *j, const char *ctx)
 
 static enum err read_job(json_t *obj, const char *ctx, struct job *j)
 {
-    static const char *const keys[] = {"v",     "id",    "arch",    "data",   "train",
-                                       "model", "init",  "threads", "device", "checkpoint",
-                                       "val",   "width", NULL};
+    static const char *const keys[] = {"v",     "id",    "arch",       "data",   "train",
+                                       "model", "init",  "threads",    "device", "checkpoint",
+                                       "val",   "width", "stop_above", NULL};
     int64_t version, threads = j->threads, width = j->width;
     TRY(json_known_keys(obj, ctx, keys));
     TRY(json_get_i64(obj, ctx, "v", true, JOB_VERSION, JOB_VERSION, &version));
@@ -484,6 +547,8 @@ static enum err read_job(json_t *obj, const char *ctx, struct job *j)
     TRY(json_get_i64(obj, ctx, "width", false, 1, 4096, &width));
     j->width = (int)width;
     TRY(json_get_str(obj, ctx, "device", false, j->device, sizeof j->device));
+    if (json_object_get(obj, "stop_above") != NULL)
+        TRY(stops_from_json(json_object_get(obj, "stop_above"), ctx, j));
     return check_whole(j, ctx);
 }
 
@@ -551,6 +616,23 @@ static enum err get_maybe(json_t *obj, const char *ctx, const char *key, double 
     return json_get_num(obj, ctx, key, false, -1e300, 1e300, out);
 }
 
+// Other trainers may put anything there: a curve that cannot be read is none.
+static void curve_from_json(const json_t *list, struct job_result *r)
+{
+    size_t n = json_array_size(list);
+    if (n > JOB_CURVE_MAX)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *pair = json_array_get(list, i), *step = json_array_get(pair, 0);
+        const json_t *loss = json_array_get(pair, 1);
+        if (!json_is_integer(step))
+            return;
+        r->curve[i] = (struct job_point){json_integer_value(step),
+                                         json_is_number(loss) ? json_number_value(loss) : NAN};
+    }
+    r->n_curve = (int)n;
+}
+
 enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *out)
 {
     int status = 0;
@@ -571,5 +653,6 @@ enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *o
     TRY(json_get_i64(obj, ctx, "peak_bytes", false, 0, INT64_MAX, &out->peak_bytes));
     TRY(get_maybe(obj, ctx, "balance", &out->balance));
     TRY(get_maybe(obj, ctx, "epochs", &out->epochs));
+    curve_from_json(json_object_get(obj, "curve"), out);
     return json_get_str(obj, ctx, "cause", false, out->cause, sizeof out->cause);
 }

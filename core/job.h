@@ -8,6 +8,9 @@
 #define JOB_ID_LEN 17 // 16 hex digits at most, and the terminator
 #define JOB_PATH_MAX 4096
 #define CHECKPOINT_MAGIC "moeckpt2" // how a checkpoint file begins: format and version
+#define JOB_CURVE_POINTS 48         // of a learning curve, at most: job_curve_step
+#define JOB_CURVE_MAX 64            // of one that another trainer reports
+#define JOB_MAX_STOPS 4
 
 enum job_schedule { SCHEDULE_WSD, SCHEDULE_COSINE, SCHEDULE_LINEAR };
 enum job_optimizer { OPTIMIZER_ADAMW, OPTIMIZER_MUON };
@@ -39,6 +42,12 @@ struct job_train {
     int64_t seed;
 };
 
+// A point of a learning curve: the mean training loss of the steps since the point before.
+struct job_point {
+    int64_t step;
+    double loss;
+};
+
 struct job {
     char id[JOB_ID_LEN];
     struct arch arch;
@@ -68,9 +77,14 @@ struct job {
         int64_t tokens; // of held-out text used, from its start
         int64_t every;  // steps between intermediate validations; 0: only at the end
     } val;
+    // At these steps of its learning curve, ascending, the run ends as pruned if its point lies
+    // above the loss.
+    int n_stop;
+    struct job_point stop[JOB_MAX_STOPS];
 };
 
-enum job_status { JOB_OK, JOB_DIVERGED, JOB_OOM, JOB_STOPPED, JOB_FAILED };
+// JOB_PRUNED: ended before its last step, as its learning curve was above one of job.stop.
+enum job_status { JOB_OK, JOB_DIVERGED, JOB_OOM, JOB_STOPPED, JOB_FAILED, JOB_PRUNED };
 const char *job_status_name(enum job_status s);
 
 struct job_result {
@@ -85,6 +99,8 @@ struct job_result {
     double balance;  // largest expert's load over the mean, worst layer, last steps
     double epochs;   // tokens over those of the training data; NaN: the trainer did not say
     char cause[256]; // what went wrong, "" when ok
+    int n_curve;     // 0: none, or none that can be read
+    struct job_point curve[JOB_CURVE_MAX]; // loss NaN: not a number
 };
 
 // Defaults for everything that has one (docs/trainer-protocol.md lists them); arch unset.
@@ -98,7 +114,8 @@ enum err job_from_json(json_t *obj, const char *ctx, struct job *out);
 // Sets j->id to 12 hex digits of a hash over everything that determines the loss, threads
 // and width included where they are more than one: not checkpoint, val.every or the id itself;
 // of data paths only the file names, of init.from only the content's hash if it is known, so
-// that another folder is the same work.
+// that another folder is the same work. Jobs without stops have the ids that they have always
+// had.
 void job_set_id(struct job *j);
 // Whether it trains in memory other than the host's.
 bool job_on_device(const struct job *j);
@@ -119,7 +136,15 @@ int64_t job_micro_tokens(const struct job *j);
 // needs no state. They take a time proportional to B.
 int64_t job_steps(const struct job *j);
 int64_t job_tokens_after(const struct job *j, int64_t step);
-// Trainer's spelling: {"t":"result","status":..}; the id is added as "id".
+// The learning curve of a run of so many steps: min(JOB_CURVE_POINTS, steps) points, point i
+// (from 1) at step floor(i steps / points).
+int64_t job_curve_step(int64_t steps, int64_t point);
+// Its points at steps up to and including this one.
+int64_t job_curve_passed(int64_t steps, int64_t step);
+// Whether the run ends at this point of its learning curve, as hopeless, and why in words.
+bool job_stops_at(const struct job *j, struct job_point at, char *why, size_t size);
+// Trainer's spelling: {"t":"result","status":..}; the id is added as "id". The curve is read
+// and not written: whoever says a result has a curve of its own to add.
 json_t *job_result_to_json(const struct job_result *r);
 enum err job_result_from_json(json_t *obj, const char *ctx, struct job_result *out);
 #endif

@@ -367,6 +367,10 @@ enum err curve_fit_run(enum curve_form form, const struct curve_obs *obs, int n,
     enum err e = work_rows(&w, obs, n);
     if (e != OK || w.n == 0)
         goto done;
+    if (opt->tried_lo > 0 && curve_shape_valid(&w.shape, opt->tried_lo))
+        w.shape.lo = fmin(w.shape.lo, opt->tried_lo);
+    if (opt->tried_hi > 0 && curve_shape_valid(&w.shape, opt->tried_hi))
+        w.shape.hi = fmax(w.shape.hi, opt->tried_hi);
     out->n_used = w.n;
     out->n_groups = w.n_groups;
     out->t_min = w.shape.lo;

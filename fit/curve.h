@@ -77,11 +77,12 @@ struct curve_fit {
 };
 
 struct curve_options {
-    double band;       // relative; the paper's .001
-    double t_max_form; // CURVE_expansion's t_max
-    int n_boot;        // 0..CURVE_MAX_BOOT
-    int n_along;       // of curve_obs.along, in use
-    uint64_t seed;     // bootstrap stream; the data's hash is mixed in
+    double band;               // relative; the paper's .001
+    double t_max_form;         // CURVE_expansion's t_max
+    int n_boot;                // 0..CURVE_MAX_BOOT
+    int n_along;               // of curve_obs.along, in use
+    uint64_t seed;             // bootstrap stream; the data's hash is mixed in
+    double tried_lo, tried_hi; // the range tried is at least this wide; 0: as wide as obs
     int own; // above 0: groups from this number on lend their shape, never the reference
 };
 

@@ -178,5 +178,7 @@ enum err decide_cell_json(const struct steer *s, const struct cell *c, bool full
                      inputs, "excluded", excluded, "infeasible", json_deep_copy(c->infeasible),
                      "fits", fits, "adopted", adopted);
     ENSURE(*out, ERR_FAILED, "out of memory: decision of phase %s", ph->name);
+    if (c->reference)
+        json_object_set_new(*out, "stopped_against", json_string(c->reference->job.id));
     return OK;
 }

@@ -124,15 +124,16 @@ static json_t *run_row(const struct sweep *cfg, const struct steer_job *sj)
     for (int i = 0; i < N_DIMS; i++)
         json_object_set_new(row, arch_dim_name((enum arch_dim)i),
                             json_integer(arch_dim_get(&j->arch, (enum arch_dim)i)));
-    bool ok = sj->final && isfinite(r->loss);
+    bool ok = sj->final && isfinite(r->loss), trained = ok || steer_job_pruned(sj);
     json_t *rest = json_pack(
         "{s:f, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "lr", j->train.lr,
         "batch_tokens", (json_int_t)j->train.batch_tokens, "seed", (json_int_t)j->train.seed,
         "status", sj->final ? job_status_name(r->status) : "open", "loss",
         json_num(ok ? r->loss : NAN), "loss_per_byte", json_num(ok ? r->loss_per_byte : NAN),
-        "seconds", json_num(ok ? r->seconds : NAN), "flops", json_num(ok ? r->flops : NAN),
-        "peak_bytes", ok ? json_integer(r->peak_bytes) : json_null(), "balance",
-        json_num(ok ? r->balance : NAN), "epochs", json_num(ok ? r->epochs : NAN), "D1",
+        "seconds", json_num(trained ? r->seconds : NAN), "flops",
+        json_num(trained ? r->flops : NAN), "peak_bytes",
+        trained ? json_integer(r->peak_bytes) : json_null(), "balance",
+        json_num(ok ? r->balance : NAN), "epochs", json_num(trained ? r->epochs : NAN), "D1",
         sj->final ? json_integer(r->init_tokens) : json_null());
     json_object_update(row, rest);
     static const char *const keys[] = {"source", "build", "isa"};
@@ -251,9 +252,11 @@ static bool lists(const json_t *decision, const char *key, const char *id)
 
 static void print_decision(const json_t *d)
 {
-    printf("  %s: %s; from %zu runs\n", json_string_value(json_object_get(d, "id")),
+    const char *against = jstr(d, "stopped_against");
+    printf("  %s: %s; from %zu runs%s%s\n", json_string_value(json_object_get(d, "id")),
            json_string_value(json_object_get(d, "verdict")),
-           json_array_size(json_object_get(d, "inputs")));
+           json_array_size(json_object_get(d, "inputs")),
+           *against ? ", compared on the way with " : "", against);
     size_t i;
     json_t *f;
     json_array_foreach(json_object_get(d, "fits"), i, f)
@@ -292,6 +295,10 @@ static void explain(const struct loaded *l, const struct steer_job *sj)
                (long long)sj->result.tokens);
     else
         printf("result: %s %s\n", job_status_name(sj->result.status), sj->result.cause);
+    for (int i = 0; i < sj->job.n_stop; i++)
+        printf("  stopped if its training loss is above %.5g at step %lld of %lld\n",
+               sj->job.stop[i].loss, (long long)sj->job.stop[i].step,
+               (long long)job_steps(&sj->job));
     char words[512];
     origin_words(sj->final ? sj->origin : NULL, words, sizeof words);
     if (*words)

@@ -69,6 +69,14 @@ struct setting { // set = { x = 6.8; N_e = 16; } of a phase or of start
     struct rule rule;
 };
 
+// Runs of the phase end at a share `at` of their steps if their training loss there is above
+// (1 + margin) times that of the best run of the phases before (docs/method.md).
+struct early_stop {
+    int n; // 0: off
+    double at[JOB_MAX_STOPS];
+    double margin;
+};
+
 enum phase_analysis { ANALYSIS_NONE, ANALYSIS_RANK, ANALYSIS_FAIRNESS };
 struct phase {
     char name[CONFIG_NAME];
@@ -81,6 +89,7 @@ struct phase {
     int seeds;                               // replicates, seeds 1..seeds
     int rounds; // iterate: repeat at most so often while the law moves
     enum phase_analysis analysis;
+    struct early_stop stop;
 };
 
 // Runs of other programs, from a table: for the start value of the variable of one phase's
@@ -138,6 +147,9 @@ struct sweep {
     // data, the price, retries, checkpoint interval, question.
     uint64_t hash;
 };
+
+// Whether some phase stops runs early: which jobs there are then depends on learning curves.
+bool sweep_stops_early(const struct sweep *s);
 
 // How many runs of the table are for phase p's fit f; 0: none.
 int prior_runs(const struct sweep *s, int p, int f);

@@ -240,6 +240,40 @@ static enum err check_width(const struct sweep *s, const struct places *p)
     return OK;
 }
 
+// Early stops need something to compare with; an analysis reads the losses of all runs.
+static enum err check_early_stop(const struct sweep *s, const struct places *p)
+{
+    char key[CONFIG_PATH], margin[CONFIG_PATH];
+    for (int i = 0; i < s->n_phases; i++) {
+        const struct phase *ph = &s->phases[i];
+        snprintf(key, sizeof key, "phases[%d].early_stop", i);
+        snprintf(margin, sizeof margin, "phases[%d].early_stop.margin", i);
+        if (ph->stop.n == 0 && places_has(p, margin))
+            return places_fail(p, margin, "this key beside at", "it without");
+        if (ph->stop.n > 0 && ph->n_after == 0 && ph->rounds == 1)
+            return places_fail(
+                p, key,
+                "it in a phase with `after` or `rounds`, which has earlier runs to "
+                "compare with",
+                "neither in phase %s", ph->name);
+        if (ph->stop.n > 0 && ph->analysis != ANALYSIS_NONE)
+            return places_fail(
+                p, key,
+                "it in a phase without `analysis`, which reads the losses of all "
+                "runs",
+                "both in phase %s", ph->name);
+    }
+    return OK;
+}
+
+bool sweep_stops_early(const struct sweep *s)
+{
+    for (int i = 0; i < s->n_phases; i++)
+        if (s->phases[i].stop.n > 0)
+            return true;
+    return false;
+}
+
 enum err config_check(struct sweep *s, const struct places *p)
 {
     if (!strstr(s->trainer, "{job}"))
@@ -249,6 +283,7 @@ enum err config_check(struct sweep *s, const struct places *p)
         s->base.train.schedule == SCHEDULE_WSD)
         return places_fail(p, "train.decay", "warmup + decay of at most 1", "%g",
                            s->base.train.warmup + s->base.train.decay);
+    TRY(check_early_stop(s, p));
     TRY(check_prior(s, p));
     TRY(check_width(s, p));
     TRY(check_dims(s, p));

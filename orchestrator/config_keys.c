@@ -184,6 +184,14 @@ const struct key config_keys[] = {
      "repeat at most so often around what the last round adopted, while the law still moves"},
     {"phases.analysis", KEY_CHOICE, 0, AT(phase, analysis), NO_RANGE, "none", "none|rank|fairness",
      "`rank`: the rank-preservation test; `fairness`: spread of losses at equal M and at equal triad"},
+    {"phases.early_stop", KEY_GROUP, 0, NO_FIELD, NO_RANGE, NULL, NULL,
+     "runs that are far above the best run of the phases before end early (method.md); for a phase with "
+     "`after` or `rounds` and without `analysis`"},
+    {"phases.early_stop.at", KEY_OTHER, 0, AT(phase, stop.at), NO_RANGE, "none",
+     "list of 1 to 4 numbers, ascending, above 0 to below 1",
+     "shares of a run's steps at which its training loss is compared"},
+    {"phases.early_stop.margin", KEY_NUM, KEY_OPEN_LO, AT(phase, stop.margin), 0, 10, "0.1", NULL,
+     "a run ends if it is above the best run by more than this share of the loss"},
 
     {"band", KEY_NUM, KEY_OPEN_LO | KEY_OPEN_HI | KEY_EXTENDS, AT(sweep, band), 0, 1, "0.001", NULL,
      "near-optimal means a loss within this share of the best, or within what the noise resolves"},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Keys that are more than a scalar: rules, settings, dimensions, data, axes, phases.
 #include "orchestrator/config_internal.h"
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +302,14 @@ static enum err read_phase_scales(struct reader *r, const struct node *n)
     return OK;
 }
 
+static enum err read_stop_at(struct reader *r, const struct node *n)
+{
+    struct early_stop *es = &r->phase->stop;
+    TRY(read_nums(r, n, n->key->shape, JOB_MAX_STOPS, DBL_MIN, 1 - DBL_EPSILON, es->at,
+                  &es->n));
+    return check_ascending(r, n, es->at, es->n);
+}
+
 static enum err read_after(struct reader *r, const struct node *n)
 {
     static const char *what = "the name of a phase that stands before this one";
@@ -474,6 +483,8 @@ enum err read_other(struct reader *r, const struct node *n, void *base)
         return read_phase_scales(r, n);
     if (strcmp(path, "phases.after") == 0)
         return read_after(r, n);
+    if (strcmp(path, "phases.early_stop.at") == 0)
+        return read_stop_at(r, n);
     if (strcmp(path, "phases.set.*") == 0)
         return read_setting(r, n, r->phase->set, &r->phase->n_set);
     if (strcmp(path, "phases.axes.var") == 0)

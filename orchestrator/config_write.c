@@ -316,6 +316,8 @@ static void write_other(struct out *o, const struct key *k, const char *name, co
         write_nums(o, name, o->phase->scales, o->phase->n_scales);
     } else if (strcmp(path, "phases.after") == 0) {
         write_after(o, name);
+    } else if (strcmp(path, "phases.early_stop.at") == 0) {
+        write_nums(o, name, o->phase->stop.at, o->phase->stop.n);
     } else if (strcmp(path, "phases.set.*") == 0) {
         for (int i = 0; i < o->phase->n_set; i++)
             write_setting(o, &o->phase->set[i]);
@@ -369,6 +371,8 @@ static bool is_silent(const struct out *o, const struct key *k, const void *base
         return !o->s->prior.table[0];
     if (o->flat && strcmp(k->path, "width") == 0) // sweeps without it are what they were before
         return o->s->width.n_steps == 0 && o->s->width.at == 0 && !(o->s->width.value > 1);
+    if (strcmp(k->path, "phases.early_stop") == 0) // nor do sweeps without it lose theirs
+        return o->phase->stop.n == 0;
     if (strcmp(k->path, "data.tokens") == 0)
         return o->s->base.data.kind != DATA_EXTERNAL;
     if (strcmp(k->path, "phases.axes.factor") == 0 ||

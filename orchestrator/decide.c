@@ -46,13 +46,29 @@ static double entry_value(const struct steer *s, const struct cell *c, const str
                      (double)sj->job.train.batch_tokens);
 }
 
+// Where the runs on an axis that ended well are, and whether some beyond were stopped early.
+struct ended {
+    double lo, hi;
+    bool stopped_low, stopped_high;
+};
+
+// No further than the runs that ended well, where those beyond were stopped early.
+static double held_back(double v, const struct ended *e)
+{
+    v = e->stopped_low ? fmax(v, e->lo) : v;
+    return e->stopped_high ? fmin(v, e->hi) : v;
+}
+
 // What the cell adopts on one axis, and why in a sentence (cases of small sweeps included).
-static void adopt(struct cell *c, int f, int grow, int grown)
+static void adopt(struct cell *c, int f, int grow, int grown, const struct ended *ended)
 {
     const struct curve_fit *fit = &c->fits[f];
     char *rule = c->rule[f];
     size_t size = sizeof c->rule[f];
-    const char *more = grow == 0       ? "growing it was not asked for"
+    const bool low = fit->verdict == CURVE_EDGE_LOW;
+    const char *more = (low ? ended->stopped_low : ended->stopped_high)
+                           ? "runs there were stopped early"
+                       : grow == 0     ? "growing it was not asked for"
                        : grown >= grow ? "the limit of growth is reached"
                                        : "a further value could not be built";
     switch (fit->verdict) {
@@ -61,26 +77,26 @@ static void adopt(struct cell *c, int f, int grow, int grown)
         snprintf(rule, size, "interior optimum of the fit");
         break;
     case CURVE_EDGE_LOW:
-        c->adopted[f] = fit->opt;
+        c->adopted[f] = held_back(fit->opt, ended);
         snprintf(
             rule, size,
-            fit->opt > fit->t_min
+            fit->opt > fit->t_min || ended->stopped_low
                 ? "the interval of the optimum reaches the lower edge of the values tried (%s)"
                 : "optimum at the lower edge of the values tried (%s): the smallest tried",
             more);
         break;
     case CURVE_EDGE_HIGH:
-        c->adopted[f] = fit->opt;
+        c->adopted[f] = held_back(fit->opt, ended);
         snprintf(
             rule, size,
-            fit->opt < fit->t_max
+            fit->opt < fit->t_max || ended->stopped_high
                 ? "the interval of the optimum reaches the upper edge of the values tried (%s)"
                 : "still falling at the upper edge of the values tried (%s): the largest "
                   "affordable",
             more);
         break;
     case CURVE_UNRESOLVED:
-        c->adopted[f] = sqrt(fit->band_lo * fit->band_hi);
+        c->adopted[f] = held_back(sqrt(fit->band_lo * fit->band_hi), ended);
         snprintf(rule, size, "unresolved by the noise: the middle of the near-optimal band");
         break;
     default:
@@ -126,18 +142,24 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
     ENSURE(c->fit_entry[f], ERR_FAILED, "out of memory");
     struct curve_options opt = {
         .band = s->cfg->band, .n_boot = s->cfg->n_boot, .seed = s->cfg->seed};
+    struct ended ended = {.lo = INFINITY, .hi = -INFINITY};
     int n = 0;
     for (int i = 0; i < c->n_entries; i++) {
         const struct steer_job *sj = entry_job(s, &c->entries[i]);
+        double t = entry_value(s, c, &c->entries[i], fs->axis);
+        if (steer_job_pruned(sj)) { // worse than what ended, so tried as well
+            opt.tried_lo = opt.tried_lo > 0 ? fmin(opt.tried_lo, t) : t;
+            opt.tried_hi = fmax(opt.tried_hi, t);
+        }
         if (!steer_job_ok(sj))
             continue;
+        ended.lo = fmin(ended.lo, t);
+        ended.hi = fmax(ended.hi, t);
         const struct arch *a = &sj->job.arch;
         opt.t_max_form =
             fmax(opt.t_max_form, (double)(a->N_e + a->n_shared) / (double)(a->K + a->n_shared));
         c->fit_entry[f][n] = i;
-        obs[n++] = (struct curve_obs){.t = entry_value(s, c, &c->entries[i], fs->axis),
-                                      .loss = sj->result.loss,
-                                      .group = group[i]};
+        obs[n++] = (struct curve_obs){.t = t, .loss = sj->result.loss, .group = group[i]};
     }
     opt.n_along = along_axes(s, c, f, n, obs);
     for (int i = 0; i < prior_runs(s->cfg, c->phase, f); i++) { // elsewhere as the mean is
@@ -152,7 +174,9 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
     curve_fit_free(&c->fits[f]);
     TRY(curve_fit_run(fs->form, obs, n, &opt, &c->fits[f]));
     const struct cell_axis *ax = &c->axes[fs->axis];
-    adopt(c, f, fs->grow, ax->grown_low + ax->grown_high);
+    ended.stopped_low = steer_pruned_beyond(s, c, fs->axis, true);
+    ended.stopped_high = steer_pruned_beyond(s, c, fs->axis, false);
+    adopt(c, f, fs->grow, ax->grown_low + ax->grown_high, &ended);
     return OK;
 }
 

@@ -79,7 +79,9 @@ static enum err take_text(struct follow *f, const char *text, size_t size)
 {
     f->bad = -1;
     f->damaged = false;
-    TRY(journal_pieces(text, size, true, take, f));
+    // Where runs are stopped early, learning curves decide which jobs there are.
+    bool brief = !f->has_cfg || !sweep_stops_early(&f->cfg);
+    TRY(journal_pieces(text, size, brief, take, f));
     f->at += f->bad < 0 ? (int64_t)size : f->bad;
     return OK;
 }

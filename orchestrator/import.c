@@ -84,7 +84,8 @@ static enum err check_same(const struct source *src, const json_t *known, const 
 static enum err take(struct import *im, const struct source *src, json_t *rec)
 {
     const char *id = jstr(rec, "id"), *status = jstr(rec, "status");
-    if (strcmp(status, "ok") != 0 && strcmp(status, "diverged") != 0)
+    if (strcmp(status, "ok") != 0 && strcmp(status, "diverged") != 0 &&
+        strcmp(status, "pruned") != 0)
         return OK; // that machine's trouble
     const json_t *known = json_object_get(im->known, id);
     if (known)

@@ -16,8 +16,8 @@ struct import {
 enum err import_begin(const struct sweep *cfg, const struct records_identity *journal,
                       const json_t *records, bool allow_mixed, struct import *out);
 void import_free(struct import *im);
-// Adds the results of the sweep in dir: those that ended well or diverged. ERR_INPUT: it saw
-// other data, had another trainer, build or instruction set (unless allow_mixed), or gives
-// another loss for a job than is known; fresh is then not to be used.
+// Adds the results of the sweep in dir: those that ended well, diverged or were stopped early.
+// ERR_INPUT: it saw other data, had another trainer, build or instruction set (unless
+// allow_mixed), or gives another loss for a job than is known; fresh is then not to be used.
 enum err import_sweep(struct import *im, const char *dir);
 #endif

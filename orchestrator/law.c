@@ -35,18 +35,22 @@ static const struct steer_job **jobs_sorted(const struct steer *s)
 
 static json_t *runs_json(const struct steer_job **jobs, int n)
 {
-    int ok = 0, failed = 0, diverged = 0;
+    int ok = 0, failed = 0, diverged = 0, pruned = 0;
     double flops = 0;
     for (int i = 0; i < n; i++) {
         bool u = steer_job_ok(jobs[i]),
              dv = jobs[i]->final && jobs[i]->result.status == JOB_DIVERGED;
         ok += u;
         diverged += dv;
-        failed += jobs[i]->final && !u && !dv;
+        pruned += steer_job_pruned(jobs[i]);
+        failed += jobs[i]->final && !u && !dv && !steer_job_pruned(jobs[i]);
         flops += u ? jobs[i]->C : 0;
     }
-    return json_pack("{s:i, s:i, s:i, s:i, s:f}", "known", n, "ok", ok, "failed", failed,
-                     "diverged", diverged, "flops", flops);
+    json_t *runs = json_pack("{s:i, s:i, s:i, s:i, s:f}", "known", n, "ok", ok, "failed",
+                             failed, "diverged", diverged, "flops", flops);
+    if (pruned > 0)
+        json_object_set_new(runs, "pruned", json_integer(pruned));
+    return runs;
 }
 
 static json_t *range_json(const struct steer_job **jobs, int n)

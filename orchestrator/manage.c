@@ -143,6 +143,14 @@ static enum err note_job(struct manager *m, int number)
     return sj->final ? OK : job_text(m, sj, &j->text, &j->n_text);
 }
 
+void manage_count(struct manager *m, const struct job_result *final)
+{
+    m->n_final++;
+    m->n_ok += final->status == JOB_OK;
+    m->n_pruned += final->status == JOB_PRUNED;
+    m->n_failed = m->n_final - m->n_ok - m->n_pruned;
+}
+
 enum err manage_take_up(struct manager *m)
 {
     for (; m->seen_decisions < steer_n_decisions(m->steer); m->seen_decisions++) {
@@ -157,8 +165,8 @@ enum err manage_take_up(struct manager *m)
         const struct steer_job *sj = steer_job_at(m->steer, m->seen_jobs);
         if (!json_object_get(m->past.jobs, sj->job.id))
             TRY(manage_record(m, records_job(&m->cfg, sj)));
-        m->n_ok += sj->final && sj->result.status == JOB_OK;
-        m->n_failed += sj->final && sj->result.status != JOB_OK;
+        if (sj->final)
+            manage_count(m, &sj->result);
         TRY(note_job(m, m->seen_jobs));
         TRY(queue(m, m->seen_jobs));
     }
@@ -425,8 +433,11 @@ static enum err finish_done(struct manager *m)
     if (*why)
         manage_say(m, "no architecture.json: %s", why);
     TRY(manage_show(m, "done"));
-    manage_say(m, "done: %d jobs, %d failed; %s/law.json, %s/report.html",
-               m->n_ok + m->n_failed, m->n_failed, m->dir, m->dir);
+    char pruned[64] = "";
+    if (m->n_pruned > 0)
+        snprintf(pruned, sizeof pruned, ", %d stopped early", m->n_pruned);
+    manage_say(m, "done: %d jobs, %d failed%s; %s/law.json, %s/report.html", m->n_final,
+               m->n_failed, pruned, m->dir, m->dir);
     return OK;
 }
 
@@ -444,7 +455,7 @@ static enum err finish_stopped(struct manager *m)
     TRY(e);
     return err_set(ERR_STOPPED,
                    "stopped (%s) with %d of about %d jobs done; the same command resumes",
-                   m->why, m->n_ok + m->n_failed, steer_expected_jobs(m->steer));
+                   m->why, m->n_final, steer_expected_jobs(m->steer));
 }
 
 static enum err finish(struct manager *m, enum err e)

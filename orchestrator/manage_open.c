@@ -95,7 +95,7 @@ static enum err write_resolved(struct manager *m, const char *path)
 static void check_room(struct manager *m)
 {
     char found[JOB_PATH_MAX];
-    int left = steer_expected_jobs(m->steer) - m->n_ok - m->n_failed;
+    int left = steer_expected_jobs(m->steer) - m->n_final;
     struct forecast_disk d = forecast_disk(&m->cfg, m->steer, left, left, m->n_workers);
     double room = forecast_free(m->dir, found, sizeof found);
     if (left > 0 && room < d.hi)

@@ -66,9 +66,10 @@ struct manager {
     struct job_result *finals; // journalled, not yet given to the steering
     int n_finals, cap_finals;
 
-    double wall0, clock0;               // time of day and clock at the start
-    double first_start, last_end, busy; // this session's, manager's clock; s
-    int n_ok, n_failed, n_crashes; // final results ok and not; crashed attempts of this session
+    double wall0, clock0;                  // time of day and clock at the start
+    double first_start, last_end, busy;    // this session's, manager's clock; s
+    int n_final, n_ok, n_pruned, n_failed; // final results; of these
+    int n_crashes;                         // attempts of this session
     char last_cause[256];
     double unsynced_since, finals_since, shown; // infinite: nothing waits
     double touched;          // when the workers last heard from us in any case
@@ -94,6 +95,8 @@ enum err manage_record(struct manager *m, json_t *rec);
 enum err manage_reread(struct manager *m);
 // Journals what the steering has newly decided and created, and queues the jobs.
 enum err manage_take_up(struct manager *m);
+// Counts a final result.
+void manage_count(struct manager *m, const struct job_result *final);
 // Notes that the journal holds something that is not on disk.
 void manage_note_unsynced(struct manager *m);
 // Jobs may go to the worker.

@@ -102,12 +102,12 @@ enum err manage_show(struct manager *m, const char *state)
         running += m->workers[w].job >= 0 && !m->workers[w].lost;
     }
     json_t *status = json_pack(
-        "{s:i, s:s, s:s, s:o, s:o, s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:o, s:o, "
+        "{s:i, s:s, s:s, s:o, s:o, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:o, s:o, "
         "s:o, s:o, s:o, s:o, s:O}",
         "v", 1, "name", m->cfg.name, "state", state, "updated",
         json_num(round(manage_time(m, now) * 1000) / 1000), "elapsed_s",
-        json_num(now - m->clock0), "jobs", "done", m->n_ok + m->n_failed, "failed", m->n_failed,
-        "running", running, "queued", c.queued + c.held - running, "known",
+        json_num(now - m->clock0), "jobs", "done", m->n_final, "failed", m->n_failed, "pruned",
+        m->n_pruned, "running", running, "queued", c.queued + c.held - running, "known",
         steer_n_jobs(m->steer), "expected", steer_expected_jobs(m->steer), "decisions",
         steer_n_decisions(m->steer), "eta_s", json_num(eta.at), "eta_lo_s", json_num(eta.lo),
         "eta_hi_s", json_num(eta.hi), "runtime_error", json_num(runtime_error(&m->runtime)),

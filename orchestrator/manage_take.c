@@ -31,10 +31,7 @@ static enum err keep_final(struct manager *m, int job, const struct job_result *
     if (m->n_finals == 0)
         m->finals_since = signals_clock();
     m->finals[m->n_finals++] = *r;
-    if (r->status == JOB_OK)
-        m->n_ok++;
-    else
-        m->n_failed++;
+    manage_count(m, r);
     return OK;
 }
 
@@ -68,6 +65,7 @@ static enum sched_outcome outcome_of(enum job_status status)
     switch (status) {
     case JOB_OK:
     case JOB_DIVERGED: // the same job would diverge again
+    case JOB_PRUNED:
         return SCHED_DONE;
     case JOB_STOPPED:
         return SCHED_INTERRUPTED;

@@ -86,6 +86,8 @@ json_t *origins_of(const struct steer *s)
 json_t *origins_note(const json_t *origins, const json_t *runs)
 {
     char text[2048] = "", words[512];
+    double results = jnum(runs, "ok") + jnum(runs, "failed") + jnum(runs, "diverged") +
+                     json_number_value(json_object_get(runs, "pruned")); // 0 where it is absent
     json_int_t all = 0;
     bool mixed = false;
     size_t i;
@@ -101,8 +103,7 @@ json_t *origins_note(const json_t *origins, const json_t *runs)
     }
     return json_sprintf("%d of %.0f results were not trained in this sweep by its own trainer: "
                         "%s.%s",
-                        (int)all,
-                        jnum(runs, "ok") + jnum(runs, "failed") + jnum(runs, "diverged"), text,
+                        (int)all, results, text,
                         mixed ? " Losses of several builds or instruction sets are mixed: they "
                                 "are not comparable bit for bit."
                               : "");

@@ -167,6 +167,8 @@ static json_t *cell_plan(const struct sweep *cfg, const struct steer *s, const s
     json_object_set_new(o, "phase", json_string(ph->name));
     json_object_set_new(o, "C", json_num(c->C));
     json_object_set_new(o, "after", after_json(cfg, ph));
+    if (ph->stop.n > 0)
+        json_object_set_new(o, "stops_early_at", json_real(ph->stop.at[0]));
     json_object_set_new(o, "points", json_integer((json_int_t)json_array_size(structures)));
     json_object_set_new(o, "runs", json_integer(runs));
     json_object_set_new(o, "known", json_integer(known));

@@ -71,6 +71,11 @@ static void print_cell(const json_t *c, double gpu, FILE *f)
     if (json_is_number(json_object_get(c, "cost")))
         fprintf(f, ", cost %.4g", jnum(c, "cost"));
     fputc('\n', f);
+    if (jnum(c, "stops_early_at") > 0)
+        fprintf(f,
+                "  hopeless runs end early, after %.0f %% of their steps or later: this is the "
+                "most\n",
+                100 * jnum(c, "stops_early_at"));
     json_array_foreach(json_object_get(c, "structures"), i, v) print_structure(v, gpu, f);
     json_array_foreach(json_object_get(c, "infeasible"), i, v)
         fprintf(f, "    not trained: %s: %s\n", jstr(v, "point"), jstr(v, "why"));

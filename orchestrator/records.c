@@ -30,7 +30,7 @@ json_t *records_job(const struct sweep *cfg, const struct steer_job *sj)
 {
     // Where the data lies and where checkpoints go is no part of what a job is.
     json_t *job = job_to_json(&sj->job), *kept = json_object();
-    static const char *const parts[] = {"arch", "train", "model"};
+    static const char *const parts[] = {"arch", "train", "model", "stop_above"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         json_object_set(kept, parts[i], json_object_get(job, parts[i]));
     json_decref(job);

@@ -75,6 +75,8 @@ void status_line(const json_t *status, char *buf, size_t size)
         add(buf, size, "%.0f of %.0f jobs", done, known);
     if (failed > 0)
         add(buf, size, ", %.0f failed", failed);
+    if (number(jobs, "pruned") > 0)
+        add(buf, size, ", %.0f stopped early", number(jobs, "pruned"));
     add(buf, size, ", %.0f running", number(jobs, "running"));
     if (isfinite(share))
         add(buf, size, ", workers train %.0f %% of the time", 100 * share);

@@ -4,13 +4,13 @@
 //
 // {"v":1, "name", "state": "running|draining|stopped|done|failed", "updated": s since 1970,
 // "elapsed_s",
-//  "jobs": {"done", "failed", "running", "queued", "known", "expected"}, "decisions",
-//  "eta_s", "eta_lo_s", "eta_hi_s": numbers or null, "runtime_error": median relative error of
-//  predicted times or null, "training_share": share of
-//  the workers' time since this session's first start in which they trained, or null,
-//  "workers": [{"rank", "host", "state": "training|idle|lost|unfit|absent", "job", "phase",
-//  "C", "fraction", "loss", "seconds", "step", "steps", "tokens": so far, "predicted_s": of the
-//  whole training}, ..] (from "job" on only when training), "latest": [text, ..] newest last}
+//  "jobs": {"done", "failed", "pruned" (stopped early), "running", "queued", "known",
+//  "expected"}, "decisions", "eta_s", "eta_lo_s", "eta_hi_s": numbers or null, "runtime_error":
+//  median relative error of predicted times or null, "training_share": share of the workers'
+//  time since this session's first start in which they trained, or null, "workers": [{"rank",
+//  "host", "state": "training|idle|lost|unfit|absent", "job", "phase", "C", "fraction", "loss",
+//  "seconds", "step", "steps", "tokens": so far, "predicted_s": of the whole training}, ..]
+//  (from "job" on only when training), "latest": [text, ..] newest last}
 #ifndef ORCHESTRATOR_STATUS_H
 #define ORCHESTRATOR_STATUS_H
 #include "core/err.h"

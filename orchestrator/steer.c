@@ -16,6 +16,11 @@ bool steer_job_ok(const struct steer_job *sj)
     return sj->final && sj->result.status == JOB_OK && isfinite(sj->result.loss);
 }
 
+bool steer_job_pruned(const struct steer_job *sj)
+{
+    return sj->final && sj->result.status == JOB_PRUNED;
+}
+
 int steer_n_jobs(const struct steer *s)
 {
     return s->n_jobs;
@@ -105,7 +110,8 @@ void steer_free(struct steer *s)
         free(s->jobs[i]);
     }
     free(s->jobs);
-    free(s->table);
+    free(s->by_id.at);
+    free(s->by_work.at);
     for (int i = 0; i < s->n_cells; i++) {
         decide_cell_free(&s->cells[i]);
         free(s->cells[i].entries);
@@ -118,36 +124,53 @@ void steer_free(struct steer *s)
     free(s);
 }
 
-// Where the id is in the table, or would be.
-static int *place_of(const struct steer *s, const char *id)
+// What a job is in the table by.
+static const char *key_of(const struct steer *s, const struct job_table *t, int job)
 {
-    uint64_t at = rng_hash(id, strlen(id), RNG_HASH_START);
+    return t == &s->by_id ? s->jobs[job]->job.id : s->jobs[job]->work;
+}
+
+// Where the key is in the table, or would be.
+static int *place_of(const struct steer *s, const struct job_table *t, const char *key)
+{
+    uint64_t at = rng_hash(key, strlen(key), RNG_HASH_START);
     for (;; at++) {
-        int *place = &s->table[at & (uint64_t)(s->n_table - 1)];
-        if (*place == 0 || strcmp(s->jobs[*place - 1]->job.id, id) == 0)
+        int *place = &t->at[at & (uint64_t)(t->n - 1)];
+        if (*place == 0 || strcmp(key_of(s, t, *place - 1), key) == 0)
             return place;
     }
 }
 
-int steer_find(const struct steer *s, const char *id)
+static int find_in(const struct steer *s, const struct job_table *t, const char *key)
 {
-    return s->n_table > 0 ? *place_of(s, id) - 1 : -1;
+    return t->n > 0 ? *place_of(s, t, key) - 1 : -1;
 }
 
-// Keeps the table at most half full.
-static enum err table_add(struct steer *s, int job)
+int steer_find(const struct steer *s, const char *id)
 {
-    if (2 * (job + 1) > s->n_table) {
-        int n = s->n_table ? 2 * s->n_table : 256; // a power of two
-        int *table = calloc((size_t)n, sizeof *table);
-        ENSURE(table, ERR_FAILED, "out of memory: %d jobs", n);
-        free(s->table);
-        s->table = table;
-        s->n_table = n;
-        for (int i = 0; i < job; i++)
-            *place_of(s, s->jobs[i]->job.id) = i + 1;
+    return find_in(s, &s->by_id, id);
+}
+
+int steer_find_work(const struct steer *s, const char *work)
+{
+    return find_in(s, &s->by_work, work);
+}
+
+// Puts the job in unless its key is there. Keeps the table at most half full.
+static enum err table_add(struct steer *s, struct job_table *t, int job)
+{
+    if (2 * (job + 1) > t->n) {
+        int n = t->n ? 2 * t->n : 256; // a power of two
+        int *at = calloc((size_t)n, sizeof *at);
+        ENSURE(at, ERR_FAILED, "out of memory: %d jobs", n);
+        free(t->at);
+        t->at = at;
+        t->n = n;
+        for (int i = job - 1; i >= 0; i--) // of equal keys the first job's stays
+            *place_of(s, t, key_of(s, t, i)) = i + 1;
     }
-    *place_of(s, s->jobs[job]->job.id) = job + 1;
+    int *place = place_of(s, t, key_of(s, t, job));
+    *place = *place ? *place : job + 1;
     return OK;
 }
 
@@ -162,18 +185,23 @@ enum err steer_result(struct steer *s, const struct job_result *r)
     return OK;
 }
 
+bool steer_is_behind(const struct steer *s, const struct cell *q, const struct cell *c)
+{
+    if (q->C != c->C || q->state != CELL_DECIDED)
+        return false;
+    return q->phase == c->phase ? q->round < c->round
+                                : steer_is_before(s->cfg, q->phase, c->phase);
+}
+
 void steer_wish(const struct steer *s, const struct cell *c, struct wish *w)
 {
     const struct sweep *cfg = s->cfg;
     wish_init(w);
     wish_settings(w, cfg->start, cfg->n_start, c->C);
     for (int p = 0; p < cfg->n_phases; p++) {
-        if (p != c->phase && !steer_is_before(cfg, p, c->phase))
-            continue;
         for (int i = 0; i < s->n_cells; i++) {
             const struct cell *q = &s->cells[i];
-            if (q->phase != p || q->C != c->C || q->state != CELL_DECIDED ||
-                (p == c->phase && q->round >= c->round))
+            if (q->phase != p || !steer_is_behind(s, q, c))
                 continue;
             struct wish upper;
             wish_init(&upper);
@@ -227,9 +255,19 @@ static enum err axis_values(const struct steer *s, const struct cell *c, const s
     return OK;
 }
 
-static enum err job_add(struct steer *s, const struct job *job, const struct counts *counts,
+// The job's number: one that is there, its own or of the same work, or a new one.
+static enum err job_add(struct steer *s, struct job *job, const struct counts *counts,
                         const struct cell *c, int priority, int *index)
 {
+    char work[JOB_ID_LEN];
+    job->n_stop = 0;
+    job_set_id(job);
+    memcpy(work, job->id, sizeof work);
+    *index = steer_stand_in(s, c, work);
+    if (*index >= 0)
+        return OK;
+    if (c->n_stop > 0)
+        steer_set_stops(c, job);
     *index = steer_find(s, job->id);
     if (*index >= 0)
         return OK;
@@ -248,14 +286,21 @@ static enum err job_add(struct steer *s, const struct job *job, const struct cou
         free(sj);
         return e;
     }
+    memcpy(sj->work, work, sizeof work);
     sj->counts = *counts;
     sj->C = c->C;
     sj->phase = c->phase;
     sj->priority = priority;
     steer_take_known(s, sj);
+    int first = steer_find_work(s, work);
     *index = s->n_jobs;
     s->jobs[s->n_jobs++] = sj;
-    return table_add(s, *index);
+    if (first >= 0) { // behind the first, which the table has
+        sj->twin = s->jobs[first]->twin;
+        s->jobs[first]->twin = *index + 1;
+    }
+    TRY(table_add(s, &s->by_work, *index));
+    return table_add(s, &s->by_id, *index);
 }
 
 static void job_fill(const struct sweep *cfg, const struct wish *w, const struct solution *sol,
@@ -293,7 +338,6 @@ static enum err point_jobs(struct steer *s, struct cell *c, const struct wish *w
     enum err e = OK;
     for (int seed = 1; e == OK && seed <= cfg->phases[c->phase].seeds; seed++) {
         j.train.seed = seed;
-        job_set_id(&j);
         int index, known = s->n_jobs;
         e = job_add(s, &j, &sol->counts, c, priority, &index);
         for (int i = 0; e == OK && index < known && i < c->n_entries; i++)
@@ -401,6 +445,8 @@ static enum err cell_open(struct steer *s, struct cell *c)
         TRY(e);
     }
     c->state = CELL_OPEN;
+    if (ph->stop.n > 0)
+        steer_find_reference(s, c);
     return points_add(s, c, -1, 0, PRIORITY_GRID);
 }
 
@@ -441,6 +487,7 @@ static enum err cell_grow(struct steer *s, struct cell *c, int fit, bool *grew)
     bool low = c->fits[fit].verdict == CURVE_EDGE_LOW;
     *grew = false;
     if (ax->closed || (!low && c->fits[fit].verdict != CURVE_EDGE_HIGH) ||
+        steer_pruned_beyond(s, c, fs->axis, low) ||
         ax->grown_low + ax->grown_high >= fs->grow || ax->n >= CONFIG_MAX_POINTS || ax->n < 2 ||
         ph->axes[fs->axis].source == AXIS_FRACTIONS)
         return OK;

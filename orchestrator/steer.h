@@ -11,10 +11,12 @@ struct steer;
 
 struct steer_job {
     struct job job;
-    struct counts counts; // achieved
-    double C;             // the scale
-    int phase;            // of the cell that asked first; label only
-    int priority;         // smaller first
+    char work[JOB_ID_LEN]; // id of the same work without stops
+    int twin;              // number + 1 of another job of the same work; 0: none (the last one)
+    struct counts counts;  // achieved
+    double C;              // the scale
+    int phase;             // of the cell that asked first; label only
+    int priority;          // smaller first
     bool final;
     struct job_result result; // when final
     json_t *origin;           // of the result (origin.h); NULL: this sweep's own trainer
@@ -22,6 +24,8 @@ struct steer_job {
 
 // Ended well, with a loss that fits can read.
 bool steer_job_ok(const struct steer_job *sj);
+// Ended early, as hopeless.
+bool steer_job_pruned(const struct steer_job *sj);
 
 enum err steer_create(const struct sweep *cfg, struct steer **out);
 void steer_free(struct steer *s);

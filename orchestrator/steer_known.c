@@ -39,10 +39,14 @@ enum err steer_know(struct steer *s, const struct job_result *r, json_t *origin)
 void steer_take_known(struct steer *s, struct steer_job *sj)
 {
     const json_t *at = json_object_get(s->known_at, sj->job.id);
-    if (!at)
+    const json_t *whole = json_object_get(s->known_at, sj->work); // without stops
+    if (!at && !whole)
         return;
-    const struct known *k = &s->known[json_integer_value(at)];
-    make_final(sj, &k->result, k->origin);
+    const struct known *k = &s->known[json_integer_value(at ? at : whole)];
+    struct job_result r = k->result;
+    if (!at)
+        steer_cut(sj, &r);
+    make_final(sj, &r, k->origin);
 }
 
 void steer_known_free(struct steer *s)

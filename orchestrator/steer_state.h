@@ -32,6 +32,11 @@ struct cell {
     int n_entries;
     struct entry *entries;
     json_t *infeasible; // [{"point","why"}]
+    // What its runs are compared with on the way: the run that ended best of those before, and
+    // its training losses at shares of its steps, with the margin; NULL and 0: nothing.
+    const struct steer_job *reference;
+    int n_stop;
+    double stop_at[JOB_MAX_STOPS], stop_above[JOB_MAX_STOPS];
     struct curve_fit fits[CONFIG_MAX_AXES];
     // Observation i of fit f is entry fit_entry[f][i], or below 0 run -1 - fit_entry[f][i] of
     // the table of prior runs.
@@ -50,11 +55,15 @@ struct known { // a result without a job so far
     json_t *origin;
 };
 
+struct job_table { // jobs by a text: number + 1 at its hash or the next free place after
+    int *at, n;
+};
+
 struct steer {
     const struct sweep *cfg;
     int n_jobs, cap_jobs;
-    struct steer_job **jobs; // pointers stay valid while the array grows
-    int *table, n_table;     // jobs by id: number + 1 at its hash or the next free place after
+    struct steer_job **jobs;         // pointers stay valid while the array grows
+    struct job_table by_id, by_work; // of several jobs of one work the first; twins follow
     int n_decisions;
     json_t *decisions; // array
     int n_cells, cap_cells;
@@ -71,8 +80,24 @@ const struct cell *steer_cell_last(const struct steer *s, int phase, double C);
 // Wishes at one scale before a phase's own axes: start, then what its ancestors and its own
 // earlier rounds adopted there, in the order of phases, then the phase's settings.
 void steer_wish(const struct steer *s, const struct cell *c, struct wish *w);
+// Whether what q found is behind what c asks for: q is decided, at the same scale, of an
+// ancestor or an earlier round.
+bool steer_is_behind(const struct steer *s, const struct cell *q, const struct cell *c);
+// steer_stop.c: what the runs of a cell that opens are compared with.
+void steer_find_reference(const struct steer *s, struct cell *c);
+// The job's stops, and the id that goes with them.
+void steer_set_stops(const struct cell *c, struct job *j);
+// A job of the same work (an id without stops) behind the cell that can stand in for one of the
+// cell's own; -1: none.
+int steer_stand_in(const struct steer *s, const struct cell *c, const char *work);
+// Makes of the result of the same work without stops that of the job.
+void steer_cut(const struct steer_job *sj, struct job_result *r);
+// Whether the cell's values on an axis that were stopped early lie beyond all that ended well.
+bool steer_pruned_beyond(const struct steer *s, const struct cell *c, int axis, bool low);
 // Index of the job with this id; -1 if there is none.
 int steer_find(const struct steer *s, const char *id);
+// The same by work: the first of its jobs.
+int steer_find_work(const struct steer *s, const char *work);
 // steer_known.c: gives a new job the result that is known of it.
 void steer_take_known(struct steer *s, struct steer_job *sj);
 void steer_known_free(struct steer *s);

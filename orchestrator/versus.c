@@ -49,7 +49,7 @@ static enum err differences(const struct sweep *a, const struct sweep *b, json_t
 static json_t *side_json(const struct versus_side *s)
 {
     double first = INFINITY, last = -INFINITY, busy = 0, flops = 0, best = INFINITY;
-    int ok = 0, failed = 0;
+    int ok = 0, failed = 0, pruned = 0;
     size_t i;
     json_t *rec;
     json_array_foreach(s->records, i, rec)
@@ -65,14 +65,15 @@ static json_t *side_json(const struct versus_side *s)
         const struct steer_job *sj = steer_job_at(s->steer, k);
         bool good = steer_job_ok(sj);
         ok += good;
-        failed += sj->final && !good;
+        pruned += steer_job_pruned(sj);
+        failed += sj->final && !good && !steer_job_pruned(sj);
         flops += good ? sj->C : 0;
         best = good ? fmin(best, sj->result.loss) : best;
     }
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "dir", s->dir,
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "dir", s->dir,
                      "sweep", s->cfg->name, "question", s->cfg->question, "runs",
-                     steer_n_jobs(s->steer), "ok", ok, "failed", failed, "flops",
-                     json_num(flops), "worker_s", json_num(busy), "span_s",
+                     steer_n_jobs(s->steer), "ok", ok, "failed", failed, "pruned", pruned,
+                     "flops", json_num(flops), "worker_s", json_num(busy), "span_s",
                      json_num(last - first), "best_loss", json_num(best));
 }
 

@@ -14,7 +14,8 @@ struct versus_side {
     const json_t *records; // the journal's
 };
 
-// {"a", "b": {"dir","sweep","question","runs","ok","failed","flops","worker_s","span_s",
+// {"a", "b":
+// {"dir","sweep","question","runs","ok","failed","pruned","flops","worker_s","span_s",
 //  "best_loss"}, "keys": [{"key","a","b"}], "optima": [{"phase","C","axis","a","b","agree"}],
 //  "laws": [{"name","C","a","b","agree","p_a","p_b","p_agree"}], "runs": {"same","equal",
 //  "largest"}, "structures": {"n","rows":[{"C","M","x","y","d","a","n_a","b","n_b",

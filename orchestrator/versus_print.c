@@ -32,11 +32,14 @@ static void pair(FILE *f, const char *what, const json_t *a, const json_t *b, co
 
 static void print_side(FILE *f, const char *letter, const json_t *s)
 {
-    char work[64], span[64];
+    char work[64], span[64], pruned[48] = "";
     status_duration(jnum(s, "worker_s"), work, sizeof work);
     status_duration(jnum(s, "span_s"), span, sizeof span);
-    fprintf(f, "%s: %s (%s): %.0f of %.0f runs, %.0f failed, %.3g FLOPs, %s of workers in %s\n",
-            letter, jstr(s, "sweep"), jstr(s, "dir"), jnum(s, "ok"), jnum(s, "runs"),
+    if (jnum(s, "pruned") > 0)
+        snprintf(pruned, sizeof pruned, "%.0f stopped early, ", jnum(s, "pruned"));
+    fprintf(f,
+            "%s: %s (%s): %.0f of %.0f runs, %s%.0f failed, %.3g FLOPs, %s of workers in %s\n",
+            letter, jstr(s, "sweep"), jstr(s, "dir"), jnum(s, "ok"), jnum(s, "runs"), pruned,
             jnum(s, "failed"), jnum(s, "flops"), work, span);
 }
 

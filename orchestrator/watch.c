@@ -126,7 +126,9 @@ static void read_work(struct watch *w, const json_t *rec, struct watch_job *j)
 
 static enum watch_fate fate_of(const char *status)
 {
-    return strcmp(status, "ok") == 0 ? WATCH_OK : WATCH_FAILED;
+    return strcmp(status, "ok") == 0       ? WATCH_OK
+           : strcmp(status, "pruned") == 0 ? WATCH_PRUNED
+                                           : WATCH_FAILED;
 }
 
 static enum err take_job(struct watch *w, const json_t *rec)
@@ -244,7 +246,7 @@ static enum err take_result(struct watch *w, json_t *rec)
     w->results++;
     if (j->fate == WATCH_OK)
         measure(w, j, rec);
-    else {
+    else if (j->fate == WATCH_FAILED) {
         count_cause(w, rec);
         say(w, "job %s: %s %s", id, status, jstr(rec, "cause"));
     }

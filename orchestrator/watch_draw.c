@@ -88,15 +88,17 @@ static int interval(char *buf, size_t size, const char *name, const json_t *v, b
 static void draw_counts(struct pen *p, const json_t *doc)
 {
     const json_t *jobs = json_object_get(doc, "jobs");
-    char eta[128] = "";
+    char eta[128] = "", pruned[48] = "";
     if (isfinite(jnum(doc, "eta_hi_s")))
         snprintf(eta, sizeof eta, "; %s left (%s to %s)", time_of(jnum(doc, "eta_s")).s,
                  time_of(jnum(doc, "eta_lo_s")).s, time_of(jnum(doc, "eta_hi_s")).s);
     else if (isfinite(jnum(doc, "eta_s")))
         snprintf(eta, sizeof eta, "; about %s left", time_of(jnum(doc, "eta_s")).s);
-    line(p, "%.0f of %s%.0f jobs, %.0f failed, %.0f running%s", jnum(jobs, "done"),
+    if (jnum(jobs, "pruned") > 0)
+        snprintf(pruned, sizeof pruned, " %.0f stopped early,", jnum(jobs, "pruned"));
+    line(p, "%.0f of %s%.0f jobs, %.0f failed,%s %.0f running%s", jnum(jobs, "done"),
          jnum(doc, "expected") > jnum(doc, "known") ? "about " : "", jnum(doc, "expected"),
-         jnum(jobs, "failed"), jnum(jobs, "running"), eta);
+         jnum(jobs, "failed"), pruned, jnum(jobs, "running"), eta);
 }
 
 static void draw_head(struct pen *p, const json_t *doc)
@@ -128,6 +130,9 @@ static void draw_cell(struct pen *p, const json_t *c)
     json_t *o;
     if (jnum(c, "failed") > 0)
         n += (size_t)snprintf(text, sizeof text, "%.0f failed  ", jnum(c, "failed"));
+    if (jnum(c, "pruned") > 0)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%.0f stopped early  ",
+                              jnum(c, "pruned"));
     json_array_foreach(json_object_get(c, "optima"), i, o)
     {
         int used = interval(text + n, sizeof text - n, jstr(o, "axis"), o, jtrue(c, "decided"));
@@ -136,7 +141,7 @@ static void draw_cell(struct pen *p, const json_t *c)
         n += 2;
     }
     line(p, "  %-16.16s %8.3g %5.0f/%-5.0f %s", jstr(c, "phase"), jnum(c, "C"),
-         jnum(c, "ok") + jnum(c, "failed"), jnum(c, "expected"), text);
+         jnum(c, "ok") + jnum(c, "pruned") + jnum(c, "failed"), jnum(c, "expected"), text);
 }
 
 // Under way: what an eye wants to see where not all fit.

@@ -91,11 +91,11 @@ static json_t *cell_json(const struct watch *w, const struct watch_cell *c)
     const json_t *fits = decided ? c->decision : provisional_of(w, phase, c->C);
     if (!fits)
         fits = c->decision;
-    return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "phase", phase, "C",
+    return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o}", "phase", phase, "C",
                      json_num(c->C), "known", c->known, "expected",
                      c->known > 0 ? c->known : c->expected, "ok", c->count[WATCH_OK], "failed",
-                     c->count[WATCH_FAILED], "running", c->count[WATCH_RUNNING], "decided",
-                     decided, "optima", optima_json(fits));
+                     c->count[WATCH_FAILED], "pruned", c->count[WATCH_PRUNED], "running",
+                     c->count[WATCH_RUNNING], "decided", decided, "optima", optima_json(fits));
 }
 
 // What is adopted now: {"M@1e+11": value}.
@@ -207,10 +207,11 @@ static json_t *jobs_json(const struct watch *w, int expected)
     for (int i = 0; i < w->n_cells; i++)
         for (int f = 0; f < N_WATCH_FATES; f++)
             count[f] += w->cells[i].count[f];
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "done",
-                     count[WATCH_OK] + count[WATCH_FAILED], "failed", count[WATCH_FAILED],
-                     "running", count[WATCH_RUNNING], "queued", count[WATCH_QUEUED], "known",
-                     w->n_jobs, "expected", expected, "crashes", w->crashes);
+    int done = count[WATCH_OK] + count[WATCH_PRUNED] + count[WATCH_FAILED];
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "done", done, "failed",
+                     count[WATCH_FAILED], "pruned", count[WATCH_PRUNED], "running",
+                     count[WATCH_RUNNING], "queued", count[WATCH_QUEUED], "known", w->n_jobs,
+                     "expected", expected, "crashes", w->crashes);
 }
 
 static json_t *throughput_json(const struct watch *w)

@@ -10,7 +10,14 @@
 // steering takes more than an eye's patience.
 enum { WATCH_LAW_JOBS = 5000 };
 
-enum watch_fate { WATCH_QUEUED, WATCH_RUNNING, WATCH_OK, WATCH_FAILED, N_WATCH_FATES };
+enum watch_fate {
+    WATCH_QUEUED,
+    WATCH_RUNNING,
+    WATCH_OK,
+    WATCH_PRUNED,
+    WATCH_FAILED,
+    N_WATCH_FATES
+};
 
 struct watch_cell { // a phase at a scale
     int phase;      // into names

@@ -13,17 +13,15 @@
 #include "core/job.h"
 #include "worker/model.h"
 
-#define CURVE_POINTS 48
-
 // Everything of a run that is neither in the arenas nor a function of the job and the step.
 struct run_state {
-    int64_t step;               // steps done
-    int64_t init_tokens;        // behind the weights that the run started with
-    double seconds;             // training time of all attempts so far
-    double curve_sum;           // training losses since the last curve point
-    double curve[CURVE_POINTS]; // means of the points passed
-    double smooth, lowest;      // smoothed training loss, its lowest value: the divergence rule
-    double balance_sum;         // over the last steps, see train.h
+    int64_t step;                   // steps done
+    int64_t init_tokens;            // behind the weights that the run started with
+    double seconds;                 // training time of all attempts so far
+    double curve_sum;               // training losses since the last curve point
+    double curve[JOB_CURVE_POINTS]; // means of the points passed
+    double smooth, lowest; // smoothed training loss, its lowest value: the divergence rule
+    double balance_sum;    // over the last steps, see train.h
 };
 
 // The JSON object of a checkpoint as text (the caller frees; NULL: no memory). symbols: the

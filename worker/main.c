@@ -31,7 +31,8 @@ static void print_help(FILE *f)
           "to standard error. SIGTERM and SIGINT finish the step, write a checkpoint if the "
           "job names a\n"
           "folder for it, and end with status \"stopped\".\n"
-          "Exit codes: 0 a result was printed, diverged and oom included; 1 the program or the "
+          "Exit codes: 0 a result was printed, diverged, oom and pruned included; 1 the "
+          "program or the "
           "machine\n"
           "failed; 2 the job is wrong; 3 stopped early, the same command continues.\n"
           "The job file, the lines and every default: docs/trainer-protocol.md.\n",

@@ -43,7 +43,7 @@ struct run {
     struct checkpoint init;    // job.init.from, until the weights are made
     struct run_state state;
     double t_line, t_checkpoint; // when the last ones were written
-    char cause[128];             // of divergence
+    char cause[128];             // of divergence, or of a stop
 };
 
 static double now_s(void)
@@ -339,28 +339,19 @@ static enum err say_progress(struct run *r, double loss, bool curve)
     return protocol_line(r->out, line);
 }
 
-// Curve points at steps up to and including this one: the largest i with floor(i steps / n) <=
-// step.
-static int64_t curve_passed(int64_t steps, int64_t step)
-{
-    int64_t n = steps < CURVE_POINTS ? steps : CURVE_POINTS;
-    return ((step + 1) * n - 1) / steps;
-}
-
-static int64_t curve_step(int64_t steps, int64_t point)
-{
-    return point * steps / (steps < CURVE_POINTS ? steps : CURVE_POINTS);
-}
-
-// The step's curve point if it has one; else, now and then, a line for the eye.
-static enum err tell_step(struct run *r)
+// The step's curve point if it has one; else, now and then, a line for the eye. *hopeless: the
+// run ends at the point.
+static enum err tell_step(struct run *r, bool *hopeless)
 {
     struct run_state *s = &r->state;
-    int64_t before = curve_passed(r->steps, s->step - 1), now = curve_passed(r->steps, s->step);
-    if (now > before) {
-        double loss = s->curve_sum / (double)(s->step - curve_step(r->steps, before));
+    int64_t before = job_curve_passed(r->steps, s->step - 1);
+    *hopeless = false;
+    if (job_curve_passed(r->steps, s->step) > before) {
+        double loss = s->curve_sum / (double)(s->step - job_curve_step(r->steps, before));
         s->curve[before] = loss;
         s->curve_sum = 0;
+        *hopeless =
+            job_stops_at(r->job, (struct job_point){s->step, loss}, r->cause, sizeof r->cause);
         return say_progress(r, loss, true);
     }
     return now_s() - r->t_line >= LINE_EVERY_S ? say_progress(r, s->smooth, false) : OK;
@@ -421,10 +412,10 @@ static enum err say_result(const struct run *r, enum job_status status, double l
     snprintf(res.cause, sizeof res.cause, "%s", r->cause);
     json_t *line = job_result_to_json(&res), *curve = json_array();
     ENSURE(line && curve, ERR_FAILED, "out of memory for the result");
-    int64_t points = curve_passed(r->steps, s->step);
+    int64_t points = job_curve_passed(r->steps, s->step);
     for (int64_t i = 0; i < points; i++)
         json_array_append_new(curve,
-                              json_pack("[I, o]", (json_int_t)curve_step(r->steps, i + 1),
+                              json_pack("[I, o]", (json_int_t)job_curve_step(r->steps, i + 1),
                                         json_num(s->curve[i])));
     json_object_set_new(line, "curve", curve);
     json_object_set_new(line, "steps", json_integer(s->step));
@@ -456,7 +447,10 @@ static enum err train_loop(struct run *r)
         r->state.seconds += now_s() - t;
         if (!sane)
             return say_result(r, JOB_DIVERGED, NAN);
-        TRY(tell_step(r));
+        bool hopeless = false;
+        TRY(tell_step(r, &hopeless));
+        if (hopeless)
+            return say_result(r, JOB_PRUNED, NAN);
         TRY(maybe_validate(r));
         TRY(maybe_checkpoint(r));
     }

@@ -6,9 +6,10 @@
 // whole way from certainty to guessing uniformly among V symbols, so no ordinary spike gets
 // there. A result, not an error.
 //
-// Learning curve: min(48, steps) points; point i (from 1) is at step floor(i steps / points),
-// the mean training loss of the steps since the point before. A function of the job alone,
-// whatever was interrupted.
+// Learning curve: the points of job_curve_step, each the mean training loss of the steps since
+// the point before. A function of the job alone, whatever was interrupted.
+//
+// Pruned: a point of it is above what the job allows there (stop_above). A result, too.
 //
 // Result: loss is the mean over the validation windows after the last step, loss_per_byte the
 // same nats over the bytes behind them; seconds is the time inside training steps, all attempts
@@ -23,7 +24,7 @@
 // SIGTERM and SIGINT must be blocked (train_block_signals) before any thread is started: the
 // loop asks between steps whether one is pending, then writes a checkpoint and ends with status
 // stopped and ERR_STOPPED. ERR_INPUT: nothing was written to out. OK: a result line was (ok,
-// diverged, oom).
+// diverged, oom, pruned).
 enum err train_run(const struct job *j, FILE *out);
 void train_block_signals(void);
 #endif

@@ -138,6 +138,8 @@ static void tiles(const struct page *p)
     tile(p->f, num_int(r->n_ok).s, text);
     if (r->n_failed)
         tile(p->f, num_int(r->n_failed).s, "<a href=\"#failures\">failed or diverged</a>");
+    if (r->n_pruned)
+        tile(p->f, num_int(r->n_pruned).s, "<a href=\"#failures\">stopped early</a>");
     if (r->n_open)
         tile(p->f, num_int(r->n_open).s, "not finished");
     if (r->n_scales) {

@@ -224,11 +224,12 @@ enum err runs_collect(const struct steer_job *const *jobs, int n, const json_t *
         out->v[i] = (struct run){.job = jobs[i], .phase = ""};
         out->v[i].ok = steer_job_ok(jobs[i]);
         out->n_ok += out->v[i].ok;
+        out->n_pruned += steer_job_pruned(jobs[i]);
         out->n_open += !jobs[i]->final;
         out->by_id[i] = i;
     }
     qsort_r(out->by_id, (size_t)n, sizeof *out->by_id, by_id, out);
-    out->n_failed = n - out->n_ok - out->n_open;
+    out->n_failed = n - out->n_ok - out->n_pruned - out->n_open;
     find_scales(out);
     find_phases(out, law, records);
     find_outliers(out, law);

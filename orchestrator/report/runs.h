@@ -36,9 +36,9 @@ struct session {
 
 struct runs {
     struct run *v;
-    int n, n_ok, n_failed, n_open; // n_open: no final result
-    int *by_id;                    // numbers of runs, sorted by id
-    double *scales;                // ascending
+    int n, n_ok, n_pruned, n_failed, n_open; // n_open: no final result
+    int *by_id;                              // numbers of runs, sorted by id
+    double *scales;                          // ascending
     int n_scales;
     const char **phases; // in order of first appearance
     int n_phases;

@@ -54,6 +54,7 @@ static void cost_row(FILE *f, const char *letter, const json_t *s)
     cell_text(f, jstr(s, "dir"));
     cell_num(f, num_int(jnum(s, "runs")));
     cell_num(f, num_int(jnum(s, "ok")));
+    cell_num(f, num_int(jnum(s, "pruned")));
     cell_num(f, num_int(jnum(s, "failed")));
     cell_num(f, num_sig(jnum(s, "flops"), 3));
     cell_num(f, num_time(jnum(s, "worker_s")));
@@ -68,13 +69,14 @@ static void section_cost(FILE *f, const json_t *doc)
                                         "directory",
                                         "#runs",
                                         "#ok",
+                                        "#stopped early",
                                         "#failed",
                                         "#FLOPs",
                                         "#of workers",
                                         "#from first to last",
                                         "#lowest loss"};
     fputs("<h2 id=\"cost\">What they took</h2>\n", f);
-    table_begin(f, NULL, heads, 9);
+    table_begin(f, NULL, heads, 10);
     cost_row(f, "A", json_object_get(doc, "a"));
     cost_row(f, "B", json_object_get(doc, "b"));
     table_end(f);

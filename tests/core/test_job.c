@@ -67,6 +67,11 @@ static void random_job(struct rng *r, struct job *j)
     j->checkpoint.every_s = random_number(r, 0, 1000);
     j->val.tokens = pick(r, 1, 1 << 30);
     j->val.every = pick(r, 0, 100);
+    const int64_t steps = job_steps(j), points = job_curve_passed(steps, steps);
+    for (int64_t at = pick(r, 1, 60); at < points && j->n_stop < JOB_MAX_STOPS;
+         at += pick(r, 1, 20))
+        j->stop[j->n_stop++] =
+            (struct job_point){job_curve_step(steps, at), random_number(r, 0.1, 9)};
     job_set_id(j);
 }
 
@@ -74,6 +79,7 @@ static void random_job(struct rng *r, struct job *j)
 static void test_round_trip(void)
 {
     struct rng r;
+    int n_stops = 0;
     rng_seed(&r, 6, 0);
     for (int i = 0; i < 300; i++) {
         struct job a, b, c;
@@ -84,6 +90,8 @@ static void test_round_trip(void)
         CHECK(job_from_json(read, "test", &b) == OK);
         CHECK(memcmp(&a.train, &b.train, sizeof a.train) == 0);
         CHECK(memcmp(&a.arch, &b.arch, sizeof a.arch) == 0);
+        CHECK(b.n_stop == a.n_stop && memcmp(&a.stop, &b.stop, sizeof a.stop) == 0);
+        n_stops += b.n_stop;
         CHECK(job_copy(&c, &b) == OK && c.data.paths != b.data.paths);
         job_free(&b);
         json_t *jc = job_to_json(&c);
@@ -99,6 +107,7 @@ static void test_round_trip(void)
         job_free(&a);
         job_free(&c);
     }
+    CHECK(n_stops > 100);
 }
 
 // The batch grows as job.h says, step by step, and the total is D to within half a batch.
@@ -186,6 +195,8 @@ static void test_id(void)
     ID_AFTER(b.arch.N_e++, false);
     ID_AFTER(b.val.tokens++, false);
     ID_AFTER(b.model.tied = true, false);
+    CHECK_STR(a.id, "60dc9c95e229"); // as before there were stops
+    ID_AFTER(b.stop[b.n_stop++] = ((struct job_point){12, 2}), false);
     ID_AFTER(b.data.held /= 2, false);
     // Of a checkpoint to start from: its content if that is known, else its path.
     snprintf(a.init.from, sizeof a.init.from, "x/dense");
@@ -199,6 +210,35 @@ static void test_id(void)
     ID_AFTER(b.init.hash[0] = '1', false);
     ID_AFTER(b.init.from[0] = 0, false);
     job_free(&a);
+}
+
+// The points of a learning curve: at most 48, the last one at the last step; counted by step.
+static void test_curve(void)
+{
+    const int64_t most[] = {1, 2, 47, 48, 49, 95, 97, 593, 100000};
+    for (size_t k = 0; k < sizeof most / sizeof *most; k++) {
+        const int64_t steps = most[k], n = steps < 48 ? steps : 48;
+        int64_t passed = 0;
+        CHECK(job_curve_step(steps, n) == steps && job_curve_passed(steps, steps) == n);
+        CHECK(job_curve_passed(steps, 0) == 0);
+        for (int64_t step = 1; step <= steps; step++) {
+            passed += passed < n && job_curve_step(steps, passed + 1) == step;
+            CHECK(job_curve_passed(steps, step) == passed);
+        }
+    }
+    // A run ends where a point is above what is allowed at that very step.
+    struct job j;
+    char why[100] = "";
+    job_init(&j);
+    j.n_stop = 2;
+    j.stop[0] = (struct job_point){10, 3};
+    j.stop[1] = (struct job_point){20, 2};
+    CHECK(!job_stops_at(&j, (struct job_point){10, 3}, why, sizeof why));
+    CHECK(!job_stops_at(&j, (struct job_point){15, 9}, why, sizeof why));
+    CHECK(!job_stops_at(&j, (struct job_point){20, 1.9}, why, sizeof why) && !*why);
+    CHECK(job_stops_at(&j, (struct job_point){20, 2.5}, why, sizeof why));
+    CHECK_STR(why, "training loss 2.5 at step 20 above 2");
+    CHECK(job_stops_at(&j, (struct job_point){10, NAN}, why, sizeof why));
 }
 
 // Whole sequences, one at least, no more than the batch.
@@ -307,6 +347,17 @@ static void test_wrong_values(void)
         {"val", "every", "1.5", "every"},
         {"checkpoint", "dir", "7", "dir: expected a string"},
         {"checkpoint", "every_s", "-1", "every_s"},
+        {"", "stop_above", "[]", "stop_above: expected an array of 1 to 4"},
+        {"", "stop_above", "null", "stop_above: expected an array of 1 to 4"},
+        {"", "stop_above", "[[12,3],[24,3],[37,3],[49,3],[61,3]]", "an array of 1 to 4"},
+        {"", "stop_above", "[[12,0]]",
+         "stop_above: expected [step, loss above 0] as element 0"},
+        {"", "stop_above", "[[12,3],[24.5,3]]", "loss above 0] as element 1"},
+        {"", "stop_above", "[[12,3,4]]", "loss above 0] as element 0"},
+        {"", "stop_above", "[[13,3]]",
+         "steps of the learning curve, below its last, 593, found 13"},
+        {"", "stop_above", "[[24,3],[12,3]]", "ascending steps"},
+        {"", "stop_above", "[[593,3]]", "below its last, 593, found 593"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK(changed(bad[i].object, bad[i].key, bad[i].value) == ERR_INPUT);
@@ -315,6 +366,7 @@ static void test_wrong_values(void)
         CHECK(strstr(err_message(), bad[i].message) != NULL);
     }
     CHECK(changed("", "id", "\"0123456789abcdef\"") == OK);
+    CHECK(changed("", "stop_above", "[[12,3],[296,2.5],[580,2]]") == OK);
     CHECK(changed("train", "schedule", "\"cosine\"") == OK);
     CHECK(changed("arch", "V", "0") == OK);
     CHECK(changed("arch", "n_shared", "0") == OK);
@@ -443,6 +495,20 @@ static void test_results(void)
     CHECK(job_result_from_json(j, "line", &b) == OK && isnan(b.loss));
     CHECK_STR(b.cause, "bad ? byte");
     json_decref(j);
+    // A learning curve, with a point that is no number; what is no curve is none.
+    j = parse("{\"status\":\"pruned\",\"loss\":null,\"curve\":[[3,2.5],[6,null],[9,2]]}");
+    CHECK(job_result_from_json(j, "line", &b) == OK && b.status == JOB_PRUNED);
+    CHECK(b.n_curve == 3 && b.curve[0].step == 3 && b.curve[0].loss == 2.5);
+    CHECK(isnan(b.curve[1].loss) && b.curve[2].step == 9 && b.curve[2].loss == 2);
+    json_array_append_new(json_object_get(j, "curve"), json_string("x"));
+    CHECK(job_result_from_json(j, "line", &b) == OK && b.n_curve == 0);
+    json_object_set_new(j, "curve", json_array());
+    for (int i = 1; i <= JOB_CURVE_MAX + 1; i++) {
+        json_array_append_new(json_object_get(j, "curve"), json_pack("[i, f]", i, 2.));
+        CHECK(job_result_from_json(j, "line", &b) == OK);
+        CHECK(b.n_curve == (i <= JOB_CURVE_MAX ? i : 0));
+    }
+    json_decref(j);
     // A foreign trainer's shortest line, one with more fields, and wrong ones.
     static const struct {
         const char *text;
@@ -466,7 +532,7 @@ static void test_results(void)
         CHECK(job_result_from_json(j, "line", &b) == lines[i].e);
         json_decref(j);
     }
-    for (int s = JOB_OK; s <= JOB_FAILED; s++)
+    for (int s = JOB_OK; s <= JOB_PRUNED; s++)
         CHECK(strlen(job_status_name((enum job_status)s)) > 0);
 }
 
@@ -475,6 +541,7 @@ int main(void)
     test_round_trip();
     test_ramp();
     test_id();
+    test_curve();
     test_micro();
     test_wrong_values();
     test_any_value_anywhere();

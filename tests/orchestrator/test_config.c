@@ -162,6 +162,28 @@ static const struct bad bads[] = {
      "an integer from 1 to 4096"},
     {"breaks = [2e8]; values = [0.01, 0.005]", "breaks = [2e8]; values = [0.01]", NULL,
      "phases[1].set.lr", "1 breaks and 1 values"},
+    {"seeds = 2;", "seeds = 2; early_stop = { at = [0.5]; };", NULL, "phases[0].early_stop",
+     "a phase with `after` or `rounds`"},
+    {"after = [\"size\"]", "early_stop = { at = [0.5, 0.4]; }; after = [\"size\"]", NULL,
+     "phases[1].early_stop.at[1]", "ascending"},
+    {"after = [\"size\"]", "early_stop = { at = [1.0]; }; after = [\"size\"]", NULL,
+     "phases[1].early_stop.at[0]", "above 0 to below 1, found 1"},
+    {"after = [\"size\"]", "early_stop = { at = [0.0]; }; after = [\"size\"]", NULL,
+     "phases[1].early_stop.at[0]", "above 0 to below 1, found 0"},
+    {"after = [\"size\"]",
+     "early_stop = { at = [0.1, 0.2, 0.3, 0.4, 0.5]; }; after = [\"size\"]", NULL,
+     "phases[1].early_stop.at", "list of 1 to 4 numbers"},
+    {"after = [\"size\"]", "early_stop = { at = [0.5]; margin = 0.0; }; after = [\"size\"]",
+     NULL, "phases[1].early_stop.margin", "above 0 to 10, found 0"},
+    {"after = [\"size\"]", "early_stop = { margin = 0.1; }; after = [\"size\"]", NULL,
+     "phases[1].early_stop.margin", "this key beside at"},
+    {"after = [\"size\"]", "early_stop = { at = [0.5]; from = 1; }; after = [\"size\"]", NULL,
+     "phases[1].early_stop.from", "an unknown key"},
+    {"after = [\"size\"]",
+     "early_stop = { at = [0.5]; }; analysis = \"fairness\"; after = [\"size\"]", NULL,
+     "phases[1].early_stop", "a phase without `analysis`"},
+    {"after = [\"size\"]", "early_stop = 0.5; after = [\"size\"]", NULL, "phases[1].early_stop",
+     "a group { .. }"},
     // the rest
     {"seed = 3", "trainer = \"moetrain\";\nseed = 3", NULL, "trainer", "{job}"},
     {"batch_tokens = 64;", "batch_tokens = 64; decay = 0.95;", NULL, "train.decay",
@@ -564,10 +586,18 @@ static void test_hash(void)
     put("end.txt", "xxx", 3);
     put("start.txt", "xxx", 3);
     CHECK(moved != 0 && hash_of("\"corpus.txt\"", three) != moved);
-    // A sweep from before there were micro-batches is still itself.
+    CHECK(hash_of("seeds = 2;", "seeds = 2; rounds = 2; early_stop = { at = [0.5]; };") != 0);
+    CHECK(hash_of("after = [\"size\"]", "early_stop = { }; after = [\"size\"]") == h);
+    CHECK(hash_of("after = [\"size\"]", "early_stop = { at = [0.5]; }; after = [\"size\"]") !=
+          h);
+    CHECK(hash_of("after = [\"size\"]", "early_stop = { at = [0.5]; }; after = [\"size\"]") !=
+          hash_of("after = [\"size\"]",
+                  "early_stop = { at = [0.5]; margin = 0.06; }; after = [\"size\"]"));
+    // A sweep from before there were micro-batches or early stops is still itself.
     char *flat = NULL;
     CHECK(load("a.cfg", good, &a) == OK && config_flat(&a, &flat) == OK);
-    CHECK(strstr(flat, "train.batch_tokens") != NULL && strstr(flat, "micro") == NULL);
+    CHECK(strstr(flat, "train.batch_tokens") != NULL && strstr(flat, "micro") == NULL &&
+          strstr(flat, "stop") == NULL);
     free(flat);
     config_free(&a);
     char *text = replaced(good, "lr = 0.01", "lr = 0.02; wd = 0.0");

@@ -318,6 +318,57 @@ static void test_divergence(struct scratch *s)
     json_decref(job);
 }
 
+// A point of the learning curve above what the job allows ends the run: there, with what was
+// trained so far, and in the same bits when the run was killed before.
+static void test_pruned(struct scratch *s)
+{
+    json_t *job = long_job(s);
+    CHECK(trainer_run(s, job) == 0);
+    json_t *whole = trainer_check_lines(s), *curve = json_object_get(whole, "curve");
+    // Points 24 and 36 of 48 over 600 steps; the run is below the first limit and above the
+    // second by one part in 10^12.
+    double at300 = json_number_value(json_array_get(json_array_get(curve, 23), 1));
+    double at450 = json_number_value(json_array_get(json_array_get(curve, 35), 1));
+    char stops[128], dir[128], left[160];
+    snprintf(stops, sizeof stops, "[[300,%.17g],[450,%.17g]]", at300, at450 * (1 - 1e-12));
+    job_set(job, "stop_above", stops);
+    CHECK(trainer_run(s, job) == 0);
+    json_t *pruned = trainer_check_lines(s), *last = trainer_last(s, "progress");
+    CHECK_STR(json_string_value(json_object_get(pruned, "status")), "pruned");
+    CHECK(json_is_null(json_object_get(pruned, "loss")));
+    CHECK(number(pruned, "steps") == 450 && number(pruned, "tokens") == 450 * 256);
+    CHECK(number(pruned, "flops") == number(whole, "flops") * .75);
+    CHECK(json_array_size(json_object_get(pruned, "curve")) == 36);
+    CHECK(number(last, "step") == 450); // the point itself is told
+    CHECK(strstr(json_string_value(json_object_get(pruned, "cause")), "at step 450 above"));
+    for (size_t i = 0; i < 36; i++)
+        CHECK(json_equal(json_array_get(json_object_get(pruned, "curve"), i),
+                         json_array_get(curve, i)));
+    json_decref(last);
+    snprintf(dir, sizeof dir, "\"%s\"", s->checkpoints);
+    job_set(job, "checkpoint.dir", dir);
+    interrupt(s, job, SIGTERM);
+    CHECK(trainer_run(s, job) == 0);
+    json_t *pieces = trainer_check_lines(s), *hello = trainer_last(s, "hello");
+    CHECK(number(hello, "resumed_step") > 0);
+    check_same_result(pruned, pieces);
+    snprintf(left, sizeof left, "%s/checkpoint", s->checkpoints);
+    CHECK(access(left, F_OK) != 0);
+    // At its limits to the last bit a run goes on, and ends as it would without.
+    snprintf(stops, sizeof stops, "[[300,%.17g],[450,%.17g]]", at300, at450);
+    job_set(job, "stop_above", stops);
+    CHECK(trainer_run(s, job) == 0);
+    json_t *ended = trainer_check_lines(s);
+    CHECK_STR(json_string_value(json_object_get(ended, "status")), "ok");
+    CHECK(same(ended, whole, "loss") && same(ended, whole, "curve"));
+    json_decref(whole);
+    json_decref(pruned);
+    json_decref(pieces);
+    json_decref(hello);
+    json_decref(ended);
+    json_decref(job);
+}
+
 // Memory that runs out although the machine has it: a result. (Sanitizers need it all
 // themselves.)
 static void test_out_of_memory(struct scratch *s)
@@ -374,6 +425,7 @@ int main(void)
     test_signals(&s);
     test_bf16(&s);
     test_divergence(&s);
+    test_pruned(&s);
     test_out_of_memory(&s);
     test_sigmoid_router(&s);
     test_closed_output(&s);

@@ -19,6 +19,9 @@ static void check_job(struct job *j)
     int64_t steps = job_steps(&copy), all = job_tokens_after(&copy, steps);
     MUST(steps >= 1 && all >= 1);
     MUST(job_tokens_after(&copy, steps / 2) <= all && job_tokens_after(&copy, 0) == 0);
+    for (int i = 0; i < again.n_stop; i++)
+        MUST(again.stop[i].step > (i > 0 ? again.stop[i - 1].step : 0) &&
+             again.stop[i].step < steps && again.stop[i].loss > 0);
     json_decref(text);
     json_decref(twice);
     job_free(&again);

@@ -44,7 +44,8 @@ static void check_sendable(const struct protocol *p)
     struct job_result again;
     MUST(back && job_result_from_json(back, "again", &again) == OK);
     MUST(again.status == r.status && same_number(again.loss, r.loss) &&
-         again.tokens == r.tokens && strcmp(again.id, "0") == 0);
+         again.tokens == r.tokens && strcmp(again.id, "0") == 0 &&
+         again.n_curve == (int)json_array_size(curve));
     json_decref(back);
     json_decref(words);
     free(text);
