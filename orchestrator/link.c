@@ -39,16 +39,6 @@ struct link {
 
 enum { YIELDS = 16, NAP_FIRST_NS = 20000, NAP_FIRST_MAX_NS = 250000, NAP_LONGEST_NS = 1000000 };
 
-const char *link_kind_name(enum link_kind k)
-{
-    static const char *const names[] = {
-#define X(name, from, body) #name,
-        LINK_KINDS(X)
-#undef X
-    };
-    return names[k];
-}
-
 void link_library(char *buf, size_t size)
 {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "", number[32];
