@@ -39,16 +39,6 @@ struct link {
 
 enum { YIELDS = 16, NAP_FIRST_NS = 20000, NAP_FIRST_MAX_NS = 250000, NAP_LONGEST_NS = 1000000 };
 
-const char *link_kind_name(enum link_kind k)
-{
-    static const char *const names[] = {
-#define X(name, from, body) #name,
-        LINK_KINDS(X)
-#undef X
-    };
-    return names[k];
-}
-
 void link_library(char *buf, size_t size)
 {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "", number[32];
@@ -148,6 +138,10 @@ enum err link_open(struct link **out)
     // Where ranks outnumber processors, Open MPI lets others run after every look for messages.
     // We sleep ourselves; with a trainer to watch, that only takes the worker's turn away.
     setenv("OMPI_MCA_mpi_yield_when_idle", "0", 0);
+    // Its shared memory would have a small buffer for every peer, and every look for messages
+    // would visit them all; one queue serves many workers better (named vader in Open MPI 4).
+    setenv("OMPI_MCA_btl_vader_fbox_max", "0", 0);
+    setenv("OMPI_MCA_btl_sm_fbox_max", "0", 0);
     int rc = MPI_Init(NULL, NULL);
     ENSURE(rc == MPI_SUCCESS, ERR_FAILED, "MPI_Init failed");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);

@@ -29,7 +29,15 @@ enum link_kind {
 #undef X
         N_LINK_KINDS
 };
-const char *link_kind_name(enum link_kind k);
+static inline const char *link_kind_name(enum link_kind k)
+{
+    static const char *const names[] = {
+#define X(name, from, body) #name,
+        LINK_KINDS(X)
+#undef X
+    };
+    return names[k];
+}
 // The MPI library, "Open MPI 4.1.4", without starting it; "" if it has another kind of name.
 void link_library(char *buf, size_t size);
 // Whether it can tell of dead ranks (ULFM: Open MPI 5 under mpirun --with-ft ulfm).

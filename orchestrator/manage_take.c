@@ -3,6 +3,7 @@
 #include "core/json.h"
 #include "orchestrator/manage_state.h"
 #include "orchestrator/origin.h"
+#include "orchestrator/said.h"
 #include "orchestrator/signals.h"
 #include <math.h>
 #include <stdlib.h>
@@ -86,7 +87,7 @@ static json_t *origin_here(const struct manager *m, int worker)
 }
 
 static enum err record_end(struct manager *m, const struct sched_assign *a, bool final,
-                           double t0, double t1, const struct link_msg *msg, const json_t *said,
+                           double t0, double t1, const struct link_msg *msg,
                            const json_t *origin)
 {
     char *text;
@@ -97,7 +98,7 @@ static enum err record_end(struct manager *m, const struct sched_assign *a, bool
                                  manage_time(m, t0),
                                  manage_time(m, t1),
                                  origin};
-    TRY(records_end(&at, final, msg->text, msg->n_text, said, &text, &n));
+    TRY(records_end(&at, final, msg->text, msg->n_text, &text, &n));
     manage_note_unsynced(m);
     enum err e = journal_append_text(m->journal, text, n);
     free(text);
@@ -120,7 +121,7 @@ static enum err begin_run(struct manager *m, const struct sched_assign *a, doubl
 }
 
 static enum err take_end(struct manager *m, const struct sched_assign *a, struct job_result *r,
-                         const struct link_msg *msg, const json_t *said)
+                         const struct link_msg *msg)
 {
     memcpy(r->id, manage_job(m, a->job)->job.id, sizeof r->id);
     const double offset = m->workers[a->worker].offset;
@@ -142,7 +143,7 @@ static enum err take_end(struct manager *m, const struct sched_assign *a, struct
     json_t *origin = origin_here(m, a->worker);
     enum err e = OK;
     if (verdict == SCHED_FINAL || outcome == SCHED_CRASHED)
-        e = record_end(m, a, verdict == SCHED_FINAL, t0, t1, msg, said, origin);
+        e = record_end(m, a, verdict == SCHED_FINAL, t0, t1, msg, origin);
     if (e == OK && verdict == SCHED_FINAL)
         e = keep_final(m, a->job, r, json_incref(origin));
     json_decref(origin);
@@ -206,15 +207,10 @@ static enum err on_result(struct manager *m, int worker, const struct link_msg *
     struct sched_assign a = {0};
     struct job_result r;
     TRY(read_assign(m, worker, msg, &a));
-    json_t *said = json_loadb(msg->text, msg->n_text, JSON_REJECT_DUPLICATES, NULL);
-    ENSURE(said, ERR_FAILED, "rank %d: an unreadable result", worker + 1);
-    enum err e = job_result_from_json(said, "RESULT", &r);
-    if (e == OK && !records_fits(msg->text, msg->n_text, said))
-        e = err_set(ERR_FAILED, "rank %d: a result that cannot be recorded", worker + 1);
-    if (e == OK)
-        e = take_end(m, &a, &r, msg, said);
-    json_decref(said);
-    return e;
+    enum err e = said_read(msg->text, msg->n_text, &r);
+    if (e != OK)
+        return err_prefix(e, "rank %d", worker + 1);
+    return take_end(m, &a, &r, msg);
 }
 
 enum err manage_send_word(struct manager *m, int worker, enum link_kind kind)

@@ -15,10 +15,6 @@ json_t *records_sweep(const struct records_identity *id);
 // One run of the program over this journal: workers, when it began (s since 1970).
 json_t *records_session(int number, int workers, double time);
 json_t *records_job(const struct sweep *cfg, const struct steer_job *sj);
-// What a worker says of an attempt that ended: the trainer's result without its id. backend,
-// curve and, where it failed, stderr (its last lines) come besides.
-json_t *records_words(const struct job_result *r);
-
 // Records of which there are many, as text for journal_append_text. Where and when an attempt
 // was made: worker is its rank; s since 1970.
 struct records_attempt {
@@ -30,14 +26,10 @@ struct records_attempt {
 enum { RECORDS_START_MAX = 256 };
 // Returns its length.
 size_t records_start(const struct records_attempt *a, char buf[RECORDS_START_MAX]);
-// Whether `said`, n bytes of text with the object `object` in it, can be a part of such a
-// record.
-bool records_fits(const char *said, size_t n, const json_t *object);
-// An attempt's end: `said`, n bytes of text with the object `object` in it, and the attempt.
-// final: a result, else a failure that will be tried again. *out is the caller's. ERR_FAILED: a
-// text that cannot go into a record as it is.
+// An attempt's end: `said`, n bytes of text that said_read (said.h) takes, and the attempt.
+// final: a result, else a failure that will be tried again. *out is the caller's.
 enum err records_end(const struct records_attempt *a, bool final, const char *said, size_t n,
-                     const json_t *object, char **out, size_t *n_out);
+                     char **out, size_t *n_out);
 json_t *records_stop(const char *why, double time);
 // From here on another configuration holds, id's name and hash; what is known stays known.
 // keys: what differs, as config_differences says it. number: of the configuration, from 2 on.

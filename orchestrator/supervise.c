@@ -5,7 +5,7 @@
 #include "orchestrator/identity.h"
 #include "orchestrator/jobdir.h"
 #include "orchestrator/place.h"
-#include "orchestrator/records.h"
+#include "orchestrator/said.h"
 #include "orchestrator/signals.h"
 #include "orchestrator/trainer.h"
 #include <math.h>
@@ -78,15 +78,17 @@ static enum err send_ready(struct supervisor *s)
 static enum err send_result(struct supervisor *s, const struct order *o,
                             const struct job_result *r)
 {
-    json_t *words = records_words(r);
-    if (words && s->trainer && o == &s->run) {
-        json_object_set_new(words, "backend", json_string(trainer_backend(s->trainer)));
-        json_object_set_new(words, "curve", trainer_curve(s->trainer));
+    json_t *rest = NULL;
+    if (s->trainer && o == &s->run) {
+        rest = json_object();
+        json_object_set_new(rest, "backend", json_string(trainer_backend(s->trainer)));
+        json_object_set_new(rest, "curve", trainer_curve(s->trainer));
         if (r->status == JOB_FAILED || r->status == JOB_OOM)
-            json_object_set_new(words, "stderr", json_string(trainer_stderr(s->trainer)));
+            json_object_set_new(rest, "stderr", json_string(trainer_stderr(s->trainer)));
     }
-    char *text = words ? json_dumps(words, JSON_COMPACT) : NULL;
-    json_decref(words);
+    size_t n;
+    char *text = said_write(r, rest, &n);
+    json_decref(rest);
     ENSURE(text, ERR_FAILED, "out of memory for a result");
     enum err e = send(s, (struct link_msg){.kind = LINK_RESULT,
                                            .job = o->job,
@@ -94,7 +96,7 @@ static enum err send_result(struct supervisor *s, const struct order *o,
                                            .start = o->start,
                                            .end = signals_clock(),
                                            .text = text,
-                                           .n_text = strlen(text)});
+                                           .n_text = n});
     free(text);
     return e;
 }

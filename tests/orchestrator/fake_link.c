@@ -98,16 +98,6 @@ void fake_net_inject(struct fake_net *net, int from, const struct link_msg *what
 
 // ---- link.h
 
-const char *link_kind_name(enum link_kind k)
-{
-    static const char *const names[] = {
-#define X(name, from, body) #name,
-        LINK_KINDS(X)
-#undef X
-    };
-    return names[k];
-}
-
 void link_library(char *buf, size_t size)
 {
     if (size > 0)

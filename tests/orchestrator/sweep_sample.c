@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/orchestrator/sweep_sample.h"
+#include "orchestrator/said.h"
 #include "tests/test.h"
 #include <unistd.h>
 
@@ -50,15 +51,12 @@ void sample_end(struct journal *j, const struct job_result *r, const struct reco
 {
     char *end = NULL;
     size_t n = 0;
-    json_t *words = records_words(r);
-    json_object_update(words, rest);
+    char *said = said_write(r, rest, &n);
     json_decref(rest);
-    char *said = json_dumps(words, JSON_COMPACT);
-    CHECK(said && records_end(at, final, said, strlen(said), words, &end, &n) == OK);
+    CHECK(said && records_end(at, final, said, n, &end, &n) == OK);
     CHECK(end && journal_append_text(j, end, n) == OK);
     free(end);
     free(said);
-    json_decref(words);
 }
 
 // One attempt or two, on the worker that is free first.

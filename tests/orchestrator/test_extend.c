@@ -8,6 +8,7 @@
 #include "orchestrator/origin.h"
 #include "orchestrator/plan.h"
 #include "orchestrator/run.h"
+#include "orchestrator/said.h"
 #include "tests/test.h"
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,13 +80,11 @@ static json_t *end_record(const struct job_result *r)
     struct records_attempt at = {r->id, 1, 1, 1, 2, NULL};
     char *end = NULL;
     size_t n = 0;
-    json_t *words = records_words(r);
-    char *said = json_dumps(words, JSON_COMPACT);
-    CHECK(records_end(&at, true, said, strlen(said), words, &end, &n) == OK);
+    char *said = said_write(r, NULL, &n);
+    CHECK(said && records_end(&at, true, said, n, &end, &n) == OK);
     json_t *rec = json_loadb(end, n, JSON_REJECT_DUPLICATES, NULL);
     free(end);
     free(said);
-    json_decref(words);
     return rec;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The journal replayed: what its results lead to is what it says, or the run refuses to go on.
 #include "orchestrator/records.h"
+#include "orchestrator/said.h"
 #include "orchestrator/status.h"
 #include "tests/test.h"
 #include <unistd.h>
@@ -51,15 +52,14 @@ static json_t *attempt_record(const struct job_result *r, int attempt, bool ende
     size_t n = records_start(&at, start);
     if (!ended)
         return json_loadb(start, n, JSON_REJECT_DUPLICATES, NULL);
-    json_t *words = records_words(r);
-    json_object_set_new(words, "backend", json_string("fake"));
-    char *said = json_dumps(words, JSON_COMPACT);
-    CHECK(records_end(&at, final, said, strlen(said), words, &end, &n) == OK);
+    json_t *rest = json_pack("{s:s}", "backend", "fake");
+    char *said = said_write(r, rest, &n);
+    json_decref(rest);
+    CHECK(said && records_end(&at, final, said, n, &end, &n) == OK);
     json_t *rec = json_loadb(end, n, JSON_REJECT_DUPLICATES, NULL);
     CHECK(rec);
     free(end);
     free(said);
-    json_decref(words);
     return rec;
 }
 
@@ -173,35 +173,151 @@ static void test_head(void)
 static void check_said(const char *said, enum err expected)
 {
     struct records_attempt at = {"abc", 2, 3, 1.0004, NAN, NULL};
-    json_t *object = json_loads(said, 0, NULL);
+    struct job_result r, plain;
+    CHECK(said_read(said, strlen(said), &r) == expected);
+    if (said_read_plain(said, strlen(said), &plain))
+        CHECK(expected == OK);
+    if (expected != OK)
+        return;
     char *text = NULL;
     size_t n = 0;
-    CHECK(records_end(&at, false, said, strlen(said), object, &text, &n) == expected);
-    if (expected == OK) {
-        json_t *rec = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
-        json_t *right =
-            json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:i}", "t", "failure", "id", "abc",
-                      "attempt", 2, "worker", 3, "t0", 1.0, "t1", 0.0, "a", 1);
-        CHECK(json_equal(rec, right));
-        json_decref(rec);
-        json_decref(right);
-    }
+    CHECK(records_end(&at, false, said, strlen(said), &text, &n) == OK);
+    json_t *rec = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *right = json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}", "t", "failure", "id",
+                              "abc", "status", "failed", "attempt", 2, "worker", 3, "t0", 1.0,
+                              "t1", 0.0);
+    CHECK(json_equal(rec, right));
+    json_decref(rec);
+    json_decref(right);
     free(text);
-    json_decref(object);
 }
 
 static void test_said(void)
 {
-    check_said("{\"a\":1}", OK);
-    check_said("{ \"a\" : 1 }", OK);
-    check_said("{\"a\":1} ", ERR_FAILED);
-    check_said("{\"a\":\n1}", ERR_FAILED);
-    check_said(" {\"a\":1}", ERR_FAILED);
-    check_said("{}", ERR_FAILED);
-    check_said("[1]", ERR_FAILED);
+    check_said("{\"status\":\"failed\"}", OK);
+    check_said("{ \"status\" : \"failed\" }", OK);
+    check_said("{\"status\":\"failed\"} ", ERR_FAILED);
+    check_said("{\"status\":\n\"failed\"}", ERR_FAILED);
+    check_said(" {\"status\":\"failed\"}", ERR_FAILED);
+    check_said("{}", ERR_INPUT);
+    check_said("[1]", ERR_INPUT);
     check_said("", ERR_FAILED);
-    check_said("{\"t\":1}", ERR_FAILED);
-    check_said("{\"a\":1,\"t1\":2}", ERR_FAILED);
+    check_said("{\"status\":\"failed\",\"t\":1}", ERR_FAILED);
+    check_said("{\"status\":\"failed\",\"t1\":2}", ERR_FAILED);
+}
+
+#define NUMBERS(loss, tokens, seconds)                                                         \
+    "{\"status\":\"ok\",\"loss\":" loss ",\"loss_per_byte\":null,\"tokens\":" tokens                \
+    ",\"init_tokens\":0,\"seconds\":" seconds ",\"flops\":1.5e20,\"peak_bytes\":7,"               \
+    "\"balance\":-1e-5,\"epochs\":0.25,\"cause\":\"\""
+
+// What workers write is of the plain form, and read as it is by the general reader; what is not
+// JSON never is.
+static void test_said_plain(void)
+{
+    static const struct {
+        const char *said;
+        bool plain;
+    } cases[] = {
+        {NUMBERS("2.5", "3", "1.0") "}", true},
+        {NUMBERS("2", "0", "0") ",\"backend\":\"b\",\"curve\":[],\"stderr\":\"s\"}", true},
+        {NUMBERS("2.5", "3", "1.0") ",\"curve\":[[1,2.5],[2,null],[30,-1e-9]]}", true},
+        {NUMBERS("2.5", "3", "1.0") ",\"curve\":[[1,2.5],]}", false},
+        {NUMBERS("2.5", "3", "1.0") ",\"curve\":[[01,2.5]]}", false},
+        {NUMBERS("2.5", "3", "1.0") ",\"curve\":[[1,2.5]", false},
+        {NUMBERS("2.5", "3", "1.0") ",\"curve\":[]]}", false},
+        {NUMBERS("2.5", "3", "1.0") ",\"stderr\":\"\",\"backend\":\"\"}", false},
+        {NUMBERS("2.5", "3", "1.0") ",\"backend\":\"a\\nb\"}", false},
+        {NUMBERS("2.5", "3", "1.0") ",\"backend\":\"a\tb\"}", false},
+        {NUMBERS("2.5", "3", "1.0") ",\"backend\":\"\xc3\"}", false},
+        {NUMBERS("2.5", "3", "1.0") "", false},
+        {NUMBERS("2.5", "3", "1.0") "}}", false},
+        {NUMBERS("null", "3", "1.0") "}", false},
+        {NUMBERS("-2.5", "3", "1.0") "}", false},
+        {NUMBERS("0.0", "3", "1.0") "}", false},
+        {NUMBERS("02.5", "3", "1.0") "}", false},
+        {NUMBERS("2.", "3", "1.0") "}", false},
+        {NUMBERS(".5", "3", "1.0") "}", false},
+        {NUMBERS("2.5e", "3", "1.0") "}", false},
+        {NUMBERS("2.5e400", "3", "1.0") "}", false},
+        {NUMBERS("2.5", "-3", "1.0") "}", false},
+        {NUMBERS("2.5", "3.5", "1.0") "}", false},
+        {NUMBERS("2.5", "9999999999999999999", "1.0") "}", false},
+        {NUMBERS("2.5", "3", "-1.0") "}", false},
+        {NUMBERS("2.5", "3", "null") "}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct job_result a, b;
+        const char *said = cases[i].said;
+        bool plain = said_read_plain(said, strlen(said), &a);
+        CHECK(plain == cases[i].plain);
+        json_t *object = json_loads(said, JSON_REJECT_DUPLICATES, NULL);
+        if (plain) {
+            CHECK(job_result_from_json(object, "RESULT", &b) == OK);
+            json_t *x = job_result_to_json(&a), *y = job_result_to_json(&b);
+            CHECK(json_equal(x, y));
+            json_decref(x);
+            json_decref(y);
+        }
+        json_decref(object);
+    }
+    CHECK(!said_read_plain(cases[0].said, strlen(cases[0].said) - 1, &(struct job_result){0}));
+}
+
+// As jansson would write it, to the byte, and the reader's plain form wherever it can be.
+static void check_written(const struct job_result *r, json_t *rest, bool plain)
+{
+    size_t n = 0;
+    char *said = said_write(r, rest, &n);
+    json_t *words = job_result_to_json(r);
+    json_object_del(words, "t");
+    json_object_update(words, rest);
+    char *right = json_dumps(words, JSON_COMPACT);
+    struct job_result back;
+    CHECK_STR(said, right);
+    CHECK(n == strlen(right));
+    CHECK(said_read_plain(said, n, &back) == plain);
+    CHECK(said_read(said, n, &back) == OK);
+    json_t *again = job_result_to_json(&back);
+    json_object_del(again, "t");
+    json_object_update(again, rest);
+    CHECK(json_equal(again, words));
+    json_decref(again);
+    json_decref(words);
+    free(right);
+    free(said);
+}
+
+static void test_said_write(void)
+{
+    static const double reals[] = {0,     1,    2.345678901234567, 1e-5, 1.5e-300, 1e15,
+                                   1e16,  1e17, 1.25e20,           .1,   1 / 3.,   1e300,
+                                   1e100, NAN,  123456789.25};
+    json_t *rest = json_pack("{s:s, s:[[i, f], [i, n]]}", "backend", "cpu", "curve", 1, 2.5, 20);
+    json_t *failed = json_pack("{s:s}", "stderr", "one\ntwo");
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        double v = reals[i], none = isfinite(v) ? v : 0;
+        struct job_result r = {.status = JOB_OK,
+                               .loss = v > 0 ? v : 1,
+                               .loss_per_byte = v,
+                               .tokens = INT64_C(123456789012),
+                               .init_tokens = (int64_t)i,
+                               .seconds = none,
+                               .flops = none,
+                               .balance = -v,
+                               .epochs = v};
+        // Numbers of another size are read by the general reader.
+        check_written(&r, rest, !(v < 1e-99 && v > 0) && !(v > 1e99));
+        r.status = JOB_FAILED;
+        r.loss = NAN;
+        snprintf(r.cause, sizeof r.cause, "exit code 1");
+        check_written(&r, NULL, !(v < 1e-99 && v > 0) && !(v > 1e99));
+        check_written(&r, failed, false);
+        snprintf(r.cause, sizeof r.cause, "a \"quoted\" \\ caus\xc3\xa9");
+        check_written(&r, rest, false);
+    }
+    json_decref(rest);
+    json_decref(failed);
 }
 
 static void test_attempts(void)
@@ -273,6 +389,8 @@ int main(void)
     tamper("result", "id", json_string("abcdef"));
     tamper("result", "status", json_string("splendid"));
     test_said();
+    test_said_plain();
+    test_said_write();
     test_attempts();
     test_status_lines();
     config_free(&cfg);

@@ -6,6 +6,7 @@
 // body.
 #include "fit/fit.h"
 #include "orchestrator/manage_state.h"
+#include "orchestrator/said.h"
 #include "tests/orchestrator/fake_link.h"
 #include "tests/orchestrator/fuzz/fuzz.h"
 #include "tests/orchestrator/fuzz/sweep.h"
@@ -88,12 +89,28 @@ static void end(struct manager *m, bool good)
     json_decref(m->latest);
 }
 
+// The short reader of results takes nothing that the general one reads otherwise.
+static void check_readers(const char *text, size_t n)
+{
+    struct job_result quick, general;
+    if (!said_read_plain(text, n, &quick))
+        return;
+    json_t *object = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+    MUST(object && job_result_from_json(object, "text", &general) == OK);
+    json_t *a = job_result_to_json(&quick), *b = job_result_to_json(&general);
+    MUST(json_equal(a, b));
+    json_decref(a);
+    json_decref(b);
+    json_decref(object);
+}
+
 static bool take(struct manager *m, const char *p, size_t n)
 {
     char text[1024] = "";
     if (n < HEAD || n - HEAD >= sizeof text)
         return true;
     memcpy(text, p + HEAD, n - HEAD);
+    check_readers(text, n - HEAD);
     struct link_msg msg = {.peer = 1 + (unsigned char)p[0] % WORKERS,
                            .kind = (enum link_kind)((unsigned char)p[1] % N_LINK_KINDS),
                            .job = p[2] - '0',

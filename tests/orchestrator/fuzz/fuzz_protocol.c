@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "orchestrator/protocol.h"
 #include "orchestrator/records.h"
+#include "orchestrator/said.h"
 #include "tests/orchestrator/fuzz/fuzz.h"
 #include <math.h>
 #include <string.h>
@@ -31,23 +32,24 @@ static void check_sendable(const struct protocol *p)
         r = p->result;
     if (p->fault[0])
         snprintf(r.cause, sizeof r.cause, "%s", p->fault);
-    json_t *words = records_words(&r), *curve = protocol_curve(p);
+    json_t *rest = json_object(), *curve = protocol_curve(p);
     MUST(json_is_array(curve) && json_array_size(curve) <= PROTOCOL_CURVE_MAX);
-    json_object_set_new(words, "backend", json_string(p->backend));
-    json_object_set_new(words, "curve", curve);
-    char *said = json_dumps(words, JSON_COMPACT), *text;
-    struct records_attempt at = {.id = "0", .attempt = 1, .worker = 1, .t1 = 1};
+    json_object_set_new(rest, "backend", json_string(p->backend));
+    json_object_set_new(rest, "curve", curve);
     size_t n;
-    MUST(said && records_end(&at, true, said, strlen(said), words, &text, &n) == OK);
+    char *said = said_write(&r, rest, &n), *text;
+    struct records_attempt at = {.id = "0", .attempt = 1, .worker = 1, .t1 = 1};
+    struct job_result again;
+    MUST(said && said_read(said, n, &again) == OK);
+    MUST(records_end(&at, true, said, n, &text, &n) == OK);
     MUST(n < 65536 && !memchr(text, '\n', n));
     json_t *back = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
-    struct job_result again;
     MUST(back && job_result_from_json(back, "again", &again) == OK);
     MUST(again.status == r.status && same_number(again.loss, r.loss) &&
          again.tokens == r.tokens && strcmp(again.id, "0") == 0 &&
          again.n_curve == (int)json_array_size(curve));
     json_decref(back);
-    json_decref(words);
+    json_decref(rest);
     free(text);
     free(said);
 }

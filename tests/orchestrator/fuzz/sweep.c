@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/orchestrator/fuzz/sweep.h"
 #include "fit/fit.h"
+#include "orchestrator/said.h"
 #include "tests/orchestrator/fuzz/fuzz.h"
 #include <math.h>
 #include <string.h>
@@ -44,15 +45,13 @@ static void add_text(json_t *records, const char *text, size_t n)
 static void add_end(json_t *records, const struct job_result *r, bool final)
 {
     struct records_attempt at = {.id = r->id, .attempt = 1, .worker = 1, .t0 = 1, .t1 = 2};
-    json_t *words = records_words(r);
-    char start[RECORDS_START_MAX], *said = json_dumps(words, JSON_COMPACT), *end;
-    size_t n = records_start(&at, start);
-    add_text(records, start, n);
-    MUST(said && records_end(&at, final, said, strlen(said), words, &end, &n) == OK);
+    size_t n;
+    char start[RECORDS_START_MAX], *said = said_write(r, NULL, &n), *end;
+    add_text(records, start, records_start(&at, start));
+    MUST(said && records_end(&at, final, said, n, &end, &n) == OK);
     add_text(records, end, n);
     free(end);
     free(said);
-    json_decref(words);
 }
 
 static void add_result(json_t *records, struct steer *s, const struct steer_job *sj)
