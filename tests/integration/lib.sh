@@ -3,7 +3,11 @@
 # checks that go on after a failure, and a clean-up that looks for survivors. Sourced by bash.
 set -u
 bin=${MOESWEEP_BIN:?the folder of moesweep and moetrain} src=${MOESWEEP_SOURCE:?the repository}
-work=$(mktemp -d /tmp/moesweep-test-XXXXXX) || exit 1
+# In memory where there is room: a sweep syncs its journal hundreds of times, which on a disk is most of the time
+# of these tests. (The fault campaign and throughput.sh sync on the disk.)
+place=/tmp
+[ -w /dev/shm ] && [ "$(df -Pk /dev/shm | awk 'NR == 2 { print $4 }')" -gt 1000000 ] && place=/dev/shm
+work=$(mktemp -d $place/moesweep-test-XXXXXX) || exit 1
 mkdir "$work/tmp"
 export TMPDIR=$work/tmp OMP_NUM_THREADS=1
 # Killed ranks leave session folders and shared memory behind: here.
@@ -84,14 +88,23 @@ survivors() {
 
 no_survivors() {
     local i
-    for i in $(seq 100); do
+    for i in $(seq 200); do
         [ -z "$(survivors)" ] && return 0
-        sleep 0.1
+        sleep 0.05
     done
     for i in $(survivors); do
         echo "still there: $i $(tr '\0' ' ' <"/proc/$i/cmdline")" >&2
     done
     return 1
+}
+
+# COMMAND...: waits until it succeeds; false after a minute, for a machine may be slow
+soon() {
+    local until=$((SECONDS + 60))
+    until "$@"; do
+        ((SECONDS < until)) || return 1
+        sleep 0.02
+    done
 }
 
 # PID: it and all that it started
@@ -121,6 +134,9 @@ count() { # TYPE DIR: records of that type; 0 if there is no journal yet
     local n
     n=$(grep -c "\"t\":\"$1\"" "$2/journal" 2>/dev/null)
     echo "${n:-0}"
+}
+more_than() { # N TYPE DIR
+    [ "$(count "$2" "$3")" -gt "$1" ]
 }
 
 # DIR: every journalled job has exactly one result
@@ -160,6 +176,24 @@ echo '{"t":"progress","step":1,"loss":2.5}'
 d=\$(sed -n 's/.*"d": \([0-9]*\).*/\1/p' "\$1" | head -n 1)
 echo '{"t":"result","status":"ok","loss":2.'\$((400 + (d - 20) * (d - 20)))\$((0x\$(echo \$id | cut -c1-2)))'}'
 END
+}
+
+# Lines for it: while there is the folder hold, each trainer first takes a permit out of it, so that a sweep is
+# under way for as long as a test wants.
+held="while [ -d '$work/hold' ]; do
+    for permit in '$work'/hold/*; do rmdir \"\$permit\" 2>/dev/null && break 2; done
+    sleep 0.05
+done"
+hold() { # N: trainings that may end
+    local i
+    mkdir "$work/hold.new" # renamed when it is whole
+    for i in $(seq "$1"); do
+        mkdir "$work/hold.new/$i"
+    done
+    mv "$work/hold.new" "$work/hold"
+}
+go_on() {
+    rm -r "$work/hold"
 }
 
 # FILE TRAINER [SEEDS]: a small sweep of two phases for a fake trainer; no corpus

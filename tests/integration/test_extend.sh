@@ -73,17 +73,16 @@ check "back again" cmp extended/law.json small/law.json
 check "back again: nothing trained" [ "$(count result extended)" = "$(count start extended)" ]
 
 # Killed as a whole while it is extended, then the same command.
-fake_trainer fake.sh "sleep 0.1"
+fake_trainer fake.sh "$held"
+hold 4
 cp -r small cut
 mv cut/config.resolved.cfg cut/config.resolved.1.cfg # killed between configuration and journal
 ("${launch[@]}" -np 3 "$moesweep" run large.cfg --out cut --extend >log 2>&1) &
 pid=$!
-for _ in $(seq 200); do
-    [ "$(count result cut)" -gt $((had + 3)) ] && break
-    sleep 0.05
-done
+check "under way" soon more_than $((had + 3)) result cut
 kill_tree $pid
 check "killed under way" [ "$(count result cut)" -lt "$(count result extended)" ]
+go_on
 expect 0 log run large.cfg cut --extend
 check "killed: law.json as from scratch" cmp cut/law.json fresh/law.json
 check "killed: each result once" each_result_once cut

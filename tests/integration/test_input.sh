@@ -97,13 +97,15 @@ for at in 10 $((size / 3)) $((size / 2)); do
 done
 
 # A second run on the same directory while the first still writes.
-fake_trainer slow.sh "sleep 0.5"
+fake_trainer slow.sh "$held"
 fake_config "$work/slow.cfg" "/bin/sh $work/slow.sh {job}"
+hold 0
 "${launch[@]}" -np 3 "$bin/moesweep" run "$work/slow.cfg" --out "$work/busy" >"$work/first" 2>&1 &
 first=$!
-until [ -s "$work/busy/journal" ]; do sleep 0.05; done
+check "the first writes" soon more_than 1 start "$work/busy"
 refused "second writer" "another moesweep .process [0-9]+. is writing" "${launch[@]}" -np 2 \
     "$bin/moesweep" run "$work/slow.cfg" --out "$work/busy"
+go_on
 wait $first
 check "the first goes on" [ $? -eq 0 ]
 check "and is complete" each_once "$work/busy"

@@ -16,14 +16,15 @@ launch() { # OUT [OPTION...]
     shift
     exec "${command[@]}" --out "$out" "$@"
 }
-# OUT N: so many results are there; false if it ends first
-results() {
-    for _ in $(seq 600); do
-        [ "$(count result "$1")" -ge "$2" ] && return 0
-        kill -0 "$pid" 2>/dev/null || return 1
-        sleep 0.05
-    done
-    return 1
+# WHAT OUT [OPTION...]: launched, and under way: one more result is there, and no other comes before go_on
+under_way() {
+    local what=$1 out=$2 had
+    shift 2
+    had=$(count result "$out")
+    hold 1
+    launch "$out" "$@" >"$work/log" 2>&1 &
+    pid=$!
+    check "$what: under way" soon more_than "$had" result "$out"
 }
 rank() { # NUMBER: its process
     local p
@@ -42,11 +43,10 @@ crowd=$((cores + 2))
 expect 0 "$work/log" "$bin/moesweep" launch "$work/sweep.cfg" -n $crowd --out "$work/sweep"
 check "more workers than processors are warned of" grep -q "$((crowd - 1)) workers .* on $cores proc" "$work/log"
 
-fake_trainer trainer.sh "sleep 0.2"
-launch "$work/manager" >"$work/log" 2>&1 &
-pid=$!
-check "manager: under way" results "$work/manager" 2
+fake_trainer trainer.sh "$held"
+under_way manager "$work/manager"
 kill -9 "$(rank 0)"
+go_on
 wait $pid
 check "manager: done in spite of its death" [ $? -eq 0 ]
 check "manager: its death is told" grep -q "the manager died" "$work/log"
@@ -55,10 +55,9 @@ check "manager: each job once" each_once "$work/manager"
 check "manager: law" cmp "$work/sweep/law.json" "$work/manager/law.json"
 
 if [ "${1:-}" != quick ]; then
-    launch "$work/worker" --silence 1.5 >"$work/log" 2>&1 &
-    pid=$!
-    check "worker: under way" results "$work/worker" 2
+    under_way worker "$work/worker" --silence 1.5
     kill -9 "$(rank 2)"
+    go_on
     wait $pid
     check "worker: done in spite of its death" [ $? -eq 0 ]
     check "worker: one session" [ "$(count session "$work/worker")" = 1 ]
@@ -67,10 +66,7 @@ fi
 
 # Every signal stops in order; the same command at once is never refused because rank 0 still ends.
 for signal in $signals; do
-    had=$(count result "$work/stop")
-    launch "$work/stop" >"$work/log" 2>&1 &
-    pid=$!
-    check "$signal: under way" results "$work/stop" $((had + 1))
+    under_way $signal "$work/stop"
     if [ $signal = ALL ]; then
         # shellcheck disable=SC2046
         kill -TERM $(tree $pid) 2>/dev/null
@@ -79,6 +75,7 @@ for signal in $signals; do
     fi
     wait $pid
     code=$?
+    go_on
     check "$signal: exit code 3, not $code" [ $code -eq 3 ]
     check "$signal: says how to go on" grep -q "the same command goes on" "$work/log"
     check "$signal: stop record" grep -q '"t":"stop"' <(tail -n 1 "$work/stop/journal")
@@ -91,10 +88,9 @@ check "stop: law" cmp "$work/sweep/law.json" "$work/stop/law.json"
 
 if [ "${1:-}" != quick ]; then
     # mpirun itself is killed: ranks notice, and it is started again.
-    launch "$work/mpirun" >"$work/log" 2>&1 &
-    pid=$!
-    check "mpirun: under way" results "$work/mpirun" 2
+    under_way mpirun "$work/mpirun"
     kill -9 "$(pgrep -P $pid)"
+    go_on
     wait $pid
     check "mpirun: done in spite of its death" [ $? -eq 0 ]
     check "mpirun: each job once" each_once "$work/mpirun"

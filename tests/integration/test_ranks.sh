@@ -6,7 +6,7 @@
 
 fake_trainer fake.sh
 fake_config "$work/fake.cfg" "/bin/sh $work/fake.sh {job}" 4
-real_config "$work/real.cfg" 10
+real_config "$work/real.cfg" 4
 
 for what in fake real; do
     for ranks in 2 3 5; do

@@ -42,10 +42,7 @@ fake_trainer slow.sh 'sleep 0.1'
 fake_config live.cfg "/bin/sh $work/slow.sh {job}" 2
 "${launch[@]}" -np 3 "$bin/moesweep" run live.cfg --out live >run.log 2>&1 &
 pid=$!
-for _ in $(seq 200); do
-    [ "$(count job live)" -gt 0 ] && break
-    sleep 0.05
-done
+check "a sweep is under way" soon more_than 0 job live
 expect 0 log "$bin/moesweep" status live --watch
 says "status --watch: to the end" "^fake: done"
 check "status --watch: plain lines" [ "$(grep -c $'\e' log)" = 0 ]

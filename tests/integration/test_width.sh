@@ -9,7 +9,7 @@ cd "$work" || exit 1
 fake_trainer fake.sh '
 echo "$2 $(sed -n "s/.*\"width\": \([0-9]*\).*/\1/p" "$1")" >>'"$work"'/widths
 sed -n "s/^Cpus_allowed_list:[[:space:]]*//p" /proc/$$/status >>'"$work"'/cpus
-[ -e '"$work"'/slow ] && sleep 1'
+[ "$2" = 2 ] && while [ -e '"$work"'/slow ]; do sleep 0.05; done'
 fake_config fake.cfg "/bin/sh $work/fake.sh {job} {width}"
 run() { # OUT [OPTION...]
     local out=$1
@@ -41,10 +41,7 @@ touch slow
 rm -f widths
 run lost --silence 1.5 >log 2>&1 &
 pid=$!
-for _ in $(seq 1200); do
-    grep -q '^2' widths 2>/dev/null && break
-    sleep 0.05
-done
+check "lost: under way" soon grep -qs '^2' widths
 for p in $(tree $pid); do
     { tr '\0' '\n' <"/proc/$p/environ"; } 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=2 &&
         [ "$(cat "/proc/$p/comm")" = moesweep ] && kill -9 "$p"

@@ -1,386 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The configuration: what it reads, what it refuses and how it says so, what it writes back.
+// The configuration: what it reads and what it writes back (what it refuses: test_refused.c).
 // With the argument --tables it prints the tables of keys for docs/configuration.md instead.
 #include "orchestrator/config_internal.h"
-#include "tests/core/token_files.h"
+#include "tests/orchestrator/config_sample.h"
 #include "tests/test.h"
 #include <dirent.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static const char good[] =
-    "name = \"t\";\n"
-    "data = { paths = [\"corpus.txt\"]; held = 0.2; };\n"
-    "scales = [1e8, 3e8];\n"
-    "arch = { S = 16; K = 2; N_q = 2; N_kv = 1; L_d = 1; L_m = 1; };\n"
-    "free = { d_qkv = [2, 32, 2]; N_e = [3, 32]; d_m = [1, 64]; d = [4, 32, 2]; };\n"
-    "start = { M = { value = 8000; at = 1e8; exponent = 0.4; }; x = 7; y = 2.5; };\n"
-    "train = { batch_tokens = 64; lr = 0.01; };\n"
-    "val = { tokens = 2000; };\n"
-    "phases = (\n"
-    "  { name = \"size\";\n"
-    "    axes = ( { var = \"M\"; around = \"adopted\"; factor = 1.5; points = 3; } );\n"
-    "    fits = ( { axis = \"M\"; } );\n"
-    "    seeds = 2; },\n"
-    "  { name = \"shape\";\n"
-    "    after = [\"size\"];\n"
-    "    scales = [3e8];\n"
-    "    axes = ( { var = \"x\"; values = [6.5, 8.0]; }, { var = \"d\"; fractions = [0.0, "
-    "1.0]; } );\n"
-    "    fits = ( { axis = \"x\"; form = \"density\"; grow = 1; adopt = false; } );\n"
-    "    set = { y = 3.0; lr = { breaks = [2e8]; values = [0.01, 0.005]; }; }; }\n"
-    ");\n"
-    "seed = 3000000000L;\n";
-
-struct bad {
-    const char *was, *now; // replaced in the good text
-    const char *at;        // whose line is named; NULL: that of `now`
-    const char *key;       // named in the message
-    const char *words;     // that the message holds
-};
-
-static const struct bad bads[] = {
-    // unknown, missing, doubled
-    {"seed = ", "sede = ", NULL, "sede", "unknown key"},
-    {"held = 0.2", "hold = 0.2", NULL, "data.hold", "unknown key"},
-    {"seeds = 2", "sedes = 2", NULL, "phases[0].sedes", "unknown key"},
-    {"grow = 1", "grew = 1", NULL, "phases[1].fits[0].grew", "unknown key"},
-    {"exponent = 0.4", "power = 0.4", NULL, "start.M.power", "unknown key"},
-    {"scales = [1e8, 3e8];", "", NULL, "scales", "found nothing"},
-    {"lr = 0.01; ", "", NULL, "train.lr", "found nothing"},
-    {"name = \"shape\";", "", "{ \n", "phases[1].name", "found nothing"},
-    {"S = 16; ", "", NULL, "arch.S", "neither"},
-    {"seed = 3", "name = \"u\";\nseed = 3", "name = \"u\"", "", "duplicate setting"},
-    // types
-    {"name = \"t\"", "name = 3", NULL, "name", "found 3"},
-    {"name = \"t\"", "name = \"a b\"", NULL, "name", "letters, digits"},
-    {"held = 0.2", "held = \"x\"", NULL, "data.held",
-     "expected number, above 0 to 0.5, found \"x\""},
-    {"S = 16", "S = 16.5", NULL, "arch.S", "found 16.5"},
-    {"S = 16", "S = \"16\"", NULL, "arch.S", "found \"16\""},
-    {"tokens = 2000", "tokens = 2.7", NULL, "val.tokens", "expected integer, 1 to"},
-    {"adopt = false", "adopt = 0", NULL, "phases[1].fits[0].adopt", "expected true or false"},
-    {"seeds = 2", "seeds = [2]", NULL, "phases[0].seeds", "found a list of 1"},
-    {"val = { tokens = 2000; };", "val = 2000;", NULL, "val", "expected a group"},
-    {"form = \"density\"", "form = \"cubic\"", NULL, "phases[1].fits[0].form",
-     "\"logquad\" or"},
-    // the 32-bit trap
-    {"seed = 3000000000L", "seed = 3000000000", NULL, "seed", "3000000000L"},
-    {"scales = [1e8, 3e8]", "scales = [100000000,\n 3000000000]", " 3000000000", "scales[1]",
-     "end in L"},
-    {"factor = 1.5; points = 3", "points = 3000000000", NULL, "phases[0].axes[0].points",
-     "end in L"},
-    {"seed = 3000000000L", "seed = 99999999999999999999L", NULL, "seed", "64 bits"},
-    {"seed = 3000000000L", "seed = 0x1FFFFFFFF", NULL, "seed", "end in L"},
-    // ranges and absurd sizes
-    {"seeds = 2", "seeds = -1", NULL, "phases[0].seeds", "found -1"},
-    {"seed = 3000000000L", "seed = -1", NULL, "seed", "found -1"},
-    {"S = 16", "S = -16", NULL, "arch.S", "found -16"},
-    {"S = 16", "S = 0", NULL, "arch.S", "found 0"},
-    {"S = 16", "S = 1000000000", NULL, "arch.S", "16777216"},
-    {"d_m = [1, 64]", "d_m = [64, 1]", NULL, "free.d_m", "lo <= hi"},
-    {"d_m = [1, 64]", "d_m = [-1, 64]", NULL, "free.d_m[0]", "found -1"},
-    {"d_m = [1, 64]", "d_m = [33, 40, 32]", NULL, "free.d_m", "multiple of its step"},
-    {"d_m = [1, 64]", "d_f = [1, 64]", NULL, "free.d_f", "a dimension"},
-    {"batch_tokens = 64", "batch_tokens = 0", NULL, "train.batch_tokens", "found 0"},
-    {"batch_tokens = 64", "batch_tokens = 1e8", NULL, "train.batch_tokens", "at most"},
-    {"lr = 0.01", "lr = 1e999", NULL, "train.lr", "expected"},
-    {"lr = 0.01", "lr = { value = 1; at = 0; exponent = 1; }", NULL, "train.lr.at", "above 0"},
-    {"lr = 0.01", "lr = \"chinchilla\"", NULL, "train.lr", "step-law"},
-    {"x = 7;", "x = 5.9;", NULL, "start.x", "found 5.9"},
-    {"x = 7;", "q = 5.9;", NULL, "start.q", "a coordinate"},
-    {"M = { value = 8000; at = 1e8; exponent = 0.4; }; ", "", NULL, "start.M", "found nothing"},
-    // dimensions against each other
-    {"K = 2", "K = 40", "free =", "free.N_e", "reaches K"},
-    {"N_e = [3, 32]; ", "", "arch =", "arch.N_e", "neither"},
-    {"N_q = 2; N_kv = 1", "N_q = 3; N_kv = 2", NULL, "arch.N_q",
-     "a multiple of N_kv = 2, found 3"},
-    {"K = 2;", "K = 2; N_e = 8;", "free =", "free.N_e", "does not fix"},
-    {"set = { y = 3.0;", "set = { N_e = 1;", NULL, "phases[1].set.N_e",
-     "at least K = 2, found 1"},
-    {"set = { y = 3.0;", "set = { N_kv = 4;", NULL, "phases[1].set.N_kv",
-     "a divisor of N_q = 2"},
-    {"{ var = \"d\"; fractions = [0.0, 1.0]; }", "{ var = \"N_e\";\n values = [1, 8]; }",
-     " values = [1, 8]", "phases[1].axes[1].values[0]", "at least K = 2, found 1"},
-    {"d_qkv = [2, 32, 2]; ", "d_qkv = [3, 3]; ", NULL, "free.d_qkv", "even"},
-    {"L_d = 1; L_m = 1", "L_d = 0; L_m = 0", NULL, "arch.L_m", "at least one layer"},
-    {"S = 16;", "S = 16; V = 64;", NULL, "arch.V", "no vocabulary for text"},
-    // the corpus
-    {"corpus.txt", "absent.txt", NULL, "data.paths[0]", "does not exist"},
-    {"corpus.txt", "empty.txt", NULL, "data.paths[0]", "an empty file"},
-    {"corpus.txt", ".", NULL, "data.paths[0]", "a folder"},
-    {"corpus.txt", "single.txt", NULL, "data.paths", "at least two documents"},
-    {"corpus.txt", "short.txt", NULL, "data.paths", "training tokens"},
-    {"tokens = 2000", "tokens = 200000", NULL, "val.tokens",
-     "held out of the corpus, found 200000"},
-    {"held = 0.2;", "held = 0.2; max_epochs = 0.1;", NULL, "data.paths", "training tokens"},
-    {"[\"corpus.txt\"]", "[]", NULL, "data.paths", "list of at most 4096"},
-    {"paths = [\"corpus.txt\"];", "", NULL, "data.paths", "found nothing"},
-    {"held = 0.2", "held = 0.9", NULL, "data.held", "found 0.9"},
-    // a checkpoint to start from
-    {"seed = 3", "init = { from = \"absent\"; };\nseed = 3", NULL, "init.from",
-     "expected a checkpoint, found "},
-    {"seed = 3", "init = { from = \".\"; };\nseed = 3", NULL, "init.from", "found a folder"},
-    {"seed = 3", "init = { from = \"corpus.txt\"; };\nseed = 3", NULL, "init.from",
-     "expected a checkpoint of moetrain, found "},
-    {"seed = 3", "init = { from = 7; };\nseed = 3", NULL, "init.from", "path of a checkpoint"},
-    {"seed = 3", "init = { noise = 0.1; };\nseed = 3", NULL, "init.noise",
-     "expected 0 without init.from, found 0.1"},
-    // scales
-    {"scales = [1e8, 3e8]", "scales = [3e8, 1e8]", NULL, "scales[1]", "ascending"},
-    {"scales = [1e8, 3e8]", "scales = [1e8,\n 1e8]", " 1e8", "scales[1]", "ascending"},
-    {"scales = [1e8, 3e8]", "scales = [-1e8]", NULL, "scales[0]", "found -100000000"},
-    {"scales = [1e8, 3e8]", "scales = []", NULL, "scales", "found a list of 0"},
-    {"    scales = [3e8]", "    scales = [4e8]", NULL, "phases[1].scales[0]",
-     "the sweep's scales"},
-    {"scales = [1e8, 3e8]", "scales = [100000000, 3e8]", NULL, "", "all without a point"},
-    // phases
-    {"after = [\"size\"]", "after = [\"shape\"]", NULL, "phases[1].after[0]",
-     "the phase itself"},
-    {"after = [\"size\"]", "after = [\"width\"]", NULL, "phases[1].after[0]",
-     "found \"width\""},
-    {"seeds = 2;", "after = [\"shape\"];", NULL, "phases[0].after[0]", "stands before"},
-    {"name = \"shape\"", "name = \"size\"", NULL, "phases[1].name", "no other phase"},
-    {"var = \"x\"", "var = \"xx\"", NULL, "phases[1].axes[0].var", "found \"xx\""},
-    {"var = \"x\"", "var = \"V\"", NULL, "phases[1].axes[0].var", "found \"V\""},
-    {"{ var = \"d\"; fractions = [0.0, 1.0]; }", "{ var = \"x\"; values = [7.0]; }", NULL,
-     "phases[1].axes[1].var", "no other axis"},
-    {"axis = \"x\"", "axis = \"y\"", NULL, "phases[1].fits[0].axis", "one of the phase's axes"},
-    {"values = [6.5, 8.0]", "fractions = [0.5]", NULL, "phases[1].axes[0].fractions",
-     "for d alone"},
-    {"values = [6.5, 8.0]", "values = [8.0, 6.5]", NULL, "phases[1].axes[0].values[1]",
-     "ascending"},
-    {"values = [6.5, 8.0]", "values = [6.5]; around = 7.0", NULL, "phases[1].axes[0]",
-     "found 2"},
-    {"values = [6.5, 8.0]", "values = [6.5]; points = 3", NULL, "phases[1].axes[0].points",
-     "around"},
-    {"around = \"adopted\"", "around = \"found\"", NULL, "phases[0].axes[0].around",
-     "\"adopted\""},
-    {"points = 3", "points = 65", NULL, "phases[0].axes[0].points", "found 65"},
-    {"seed = 3000000000L;", "seed = 3; width = 2;", NULL, "width", "moetrain uses one GPU"},
-    {"seed = 3000000000L;", "seed = 3; width = 1.5;", NULL, "width",
-     "an integer from 1 to 4096"},
-    {"breaks = [2e8]; values = [0.01, 0.005]", "breaks = [2e8]; values = [0.01]", NULL,
-     "phases[1].set.lr", "1 breaks and 1 values"},
-    {"seeds = 2;", "seeds = 2; early_stop = { at = [0.5]; };", NULL, "phases[0].early_stop",
-     "a phase with `after` or `rounds`"},
-    {"after = [\"size\"]", "early_stop = { at = [0.5, 0.4]; }; after = [\"size\"]", NULL,
-     "phases[1].early_stop.at[1]", "ascending"},
-    {"after = [\"size\"]", "early_stop = { at = [1.0]; }; after = [\"size\"]", NULL,
-     "phases[1].early_stop.at[0]", "above 0 to below 1, found 1"},
-    {"after = [\"size\"]", "early_stop = { at = [0.0]; }; after = [\"size\"]", NULL,
-     "phases[1].early_stop.at[0]", "above 0 to below 1, found 0"},
-    {"after = [\"size\"]",
-     "early_stop = { at = [0.1, 0.2, 0.3, 0.4, 0.5]; }; after = [\"size\"]", NULL,
-     "phases[1].early_stop.at", "list of 1 to 4 numbers"},
-    {"after = [\"size\"]", "early_stop = { at = [0.5]; margin = 0.0; }; after = [\"size\"]",
-     NULL, "phases[1].early_stop.margin", "above 0 to 10, found 0"},
-    {"after = [\"size\"]", "early_stop = { margin = 0.1; }; after = [\"size\"]", NULL,
-     "phases[1].early_stop.margin", "this key beside at"},
-    {"after = [\"size\"]", "early_stop = { at = [0.5]; from = 1; }; after = [\"size\"]", NULL,
-     "phases[1].early_stop.from", "an unknown key"},
-    {"after = [\"size\"]",
-     "early_stop = { at = [0.5]; }; analysis = \"fairness\"; after = [\"size\"]", NULL,
-     "phases[1].early_stop", "a phase without `analysis`"},
-    {"after = [\"size\"]", "early_stop = 0.5; after = [\"size\"]", NULL, "phases[1].early_stop",
-     "a group { .. }"},
-    // the rest
-    {"seed = 3", "trainer = \"moetrain\";\nseed = 3", NULL, "trainer", "{job}"},
-    {"batch_tokens = 64;", "batch_tokens = 64; decay = 0.95;", NULL, "train.decay",
-     "at most 1"},
-    {"K = 2;", "K == 2;", NULL, "", "syntax error"},
-    {"seed = 3000000000L;", "@include \"nowhere.cfg\"", NULL, "@include", "nowhere.cfg"},
-    {"seed = 3000000000L;", "@include \".\"", NULL, "@include", "found a folder"},
-    {"held = 0.2;", "held = 0.2; kind = \"external\";", NULL, "data.kind",
-     "\"text\" for moetrain"},
-    // files of tokens
-    {"held = 0.2;", "held = 0.2; eot = 0;", NULL, "data.eot", "kind nanogpt or llmc beside it"},
-    {"held = 0.2;", "held = 0.2; kind = \"megatron\"; eot = 0;", NULL, "data.eot",
-     "kind nanogpt or llmc"},
-    {"held = 0.2;", "held = 0.2; kind = \"llmc\";", NULL, "data.paths",
-     "corpus.txt: expected the magic number"},
-    {"held = 0.2;", "held = 0.2; kind = \"megatron\";", NULL, "data.paths[0]",
-     "a file of tokens, found"},
-    {"[\"corpus.txt\"]; held = 0.2;", "[\"t.bin\"]; held = 0.2; kind = \"nanogpt\";", NULL,
-     "data.paths", "at least two documents (one a file"},
-    {"[\"corpus.txt\"]; held = 0.2;",
-     "[\"t.bin\"]; held = 0.2; kind = \"nanogpt\"; eot = 0; tokens = 5;", NULL, "data.tokens",
-     "no count for files of tokens"},
-    {"[\"corpus.txt\"]; held = 0.2; };",
-     "[\"t.bin\"]; held = 0.2; kind = \"nanogpt\"; eot = 0; max_epochs = 0.1; };", NULL,
-     "data.paths", "training tokens"},
-    {"[\"corpus.txt\"]; held = 0.2; };\nscales = [1e8, 3e8];\narch = {",
-     "[\"t.bin\"]; held = 0.2; kind = \"nanogpt\"; eot = 0; };\nscales = [1e8, 3e8];\n"
-     "arch = { V = 22;",
-     "arch = { V", "arch.V", "more than 24, the largest token of the files, found 22"},
-};
-
-static char dir[64];
-static int corpus_symbols; // byte values in the last corpus, and end of text
-
-static void put(const char *name, const char *text, size_t size)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *f = fopen(path, "wb");
-    if (!f || fwrite(text, 1, size, f) != size || fclose(f) != 0) {
-        perror(path);
-        exit(1);
-    }
-}
-
-// Documents of 2500 bytes over a small vocabulary; 80 are enough for every good sweep here.
-static void put_corpus(const char *name, int docs, char last)
-{
-    size_t doc = 2500, size = (size_t)docs * (doc + 1);
-    char *text = malloc(size);
-    for (size_t i = 0; i < size; i++)
-        text[i] = i % (doc + 1) == doc ? '\f' : (char)('a' + (i * i / 7 + i) % 23);
-    text[size - 2] = last;
-    bool seen[256] = {false};
-    corpus_symbols = 1;
-    for (size_t i = 0; i < size; i++) {
-        corpus_symbols += text[i] != '\f' && !seen[(unsigned char)text[i]];
-        seen[(unsigned char)text[i]] = true;
-    }
-    put(name, text, size);
-    free(text);
-}
-
-// The same documents as t.bin and as the pair m: bytes by their rank, end of text is 0.
-// swapped: the first two tokens change places.
-static void put_tokens(bool swapped)
-{
-    enum { DOCS = 80, LEN = 2501 };
-    char path[256];
-    int64_t end[DOCS];
-    int32_t *tokens = malloc(DOCS * LEN * sizeof *tokens);
-    for (int i = 0; i < DOCS * LEN; i++)
-        tokens[i] = i % LEN == LEN - 1
-                        ? 0
-                        : 1 + (int32_t)(((size_t)i * (size_t)i / 7 + (size_t)i) % 23);
-    tokens[DOCS * LEN - 2] = 24; // as the last letter of corpus.txt
-    for (int i = 0; i < DOCS; i++)
-        end[i] = (i + 1) * LEN;
-    if (swapped) {
-        int32_t t = tokens[0];
-        tokens[0] = tokens[2];
-        tokens[2] = t;
-    }
-    struct docs d = {tokens, end, DOCS};
-    snprintf(path, sizeof path, "%s/t.bin", dir);
-    write_bytes(path, bytes_nanogpt(&d));
-    snprintf(path, sizeof path, "%s/m.bin", dir);
-    write_bytes(path, bytes_megatron_bin(&d, 2));
-    snprintf(path, sizeof path, "%s/m.idx", dir);
-    write_bytes(path, bytes_megatron_idx(&d, 2));
-    free(tokens);
-}
-
-static enum err load(const char *name, const char *text, struct sweep *s)
-{
-    char path[256];
-    put(name, text, strlen(text));
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return config_load(path, s);
-}
-
-static char *replaced(const char *text, const char *was, const char *now)
-{
-    const char *at = strstr(text, was);
-    if (!at) {
-        fprintf(stderr, "the good text has no '%s'\n", was);
-        exit(1);
-    }
-    size_t size = strlen(text) + strlen(now) + 1;
-    char *out = malloc(size);
-    snprintf(out, size, "%.*s%s%s", (int)(at - text), text, now, at + strlen(was));
-    return out;
-}
-
-static int line_of(const char *text, const char *at)
-{
-    int line = 1;
-    for (const char *c = text; c < at; c++)
-        line += *c == '\n';
-    return line;
-}
-
-// A missing key is reported at the line of its group, or without a line at the top level.
-static void test_bad_input(void)
-{
-    static struct sweep s;
-    for (size_t i = 0; i < sizeof bads / sizeof *bads; i++) {
-        const struct bad *b = &bads[i];
-        char *text = replaced(good, b->was, b->now), start[400], why[1200];
-        const char *at = text + (strstr(good, b->was) - good);
-        if (b->at)
-            at = strstr(text, b->at);
-        while (*at == '\n')
-            at++;
-        CHECK(load("bad.cfg", text, &s) == ERR_INPUT);
-        bool top_missing = strstr(b->words, "found nothing") && !strchr(b->key, '.');
-        int line = line_of(text, at);
-        if (top_missing)
-            snprintf(start, sizeof start, "%s/bad.cfg: %s: expected", dir, b->key);
-        else if (!*b->key)
-            snprintf(start, sizeof start, "%s/bad.cfg:%d: ", dir, line);
-        else
-            snprintf(start, sizeof start, "%s/bad.cfg:%d: %s: ", dir, line, b->key);
-        bool ok = strncmp(err_message(), start, strlen(start)) == 0 &&
-                  strstr(err_message(), b->words);
-        snprintf(why, sizeof why, "'%s' for '%s' gave: %s", b->now, b->was, err_message());
-        test_check(ok, __FILE__, __LINE__, why);
-        free(text);
-    }
-}
-
-static void test_files(void)
-{
-    static struct sweep s;
-    char path[256];
-    CHECK(config_load("/nonexistent/x.cfg", &s) == ERR_INPUT);
-    CHECK(strstr(err_message(), "/nonexistent/x.cfg: expected a readable file") != NULL);
-    CHECK(config_load(dir, &s) == ERR_INPUT && strstr(err_message(), "found a folder"));
-    CHECK(config_load("/dev/zero", &s) == ERR_INPUT && strstr(err_message(), "special file"));
-    put("zero.cfg", "a = 1;\0b", 8);
-    snprintf(path, sizeof path, "%s/zero.cfg", dir);
-    CHECK(config_load(path, &s) == ERR_INPUT && strstr(err_message(), "zero byte at offset 6"));
-    CHECK(load("self.cfg", "@include \"self.cfg\"\n", &s) == ERR_INPUT);
-    CHECK(load("deep.cfg", "a = ((((((((((((((((((((((((((((((((((((1", &s) == ERR_INPUT);
-    CHECK(load("nothing.cfg", "", &s) == ERR_INPUT && strstr(err_message(), "name: expected"));
-
-    // An error in an included file names that file and its line.
-    put("inner.cfg", "# a\nseed = 2.5;\n", 16);
-    char *text = replaced(good, "seed = 3000000000L;", "@include \"inner.cfg\"");
-    CHECK(load("outer.cfg", text, &s) == ERR_INPUT);
-    snprintf(path, sizeof path, "%s/inner.cfg:2: seed: expected integer", dir);
-    CHECK(strncmp(err_message(), path, strlen(path)) == 0);
-    put("inner.cfg", "# a\nseed = 5;\n   ", 16);
-    CHECK(load("outer.cfg", text, &s) == OK && s.seed == 5);
-    config_free(&s);
-    free(text);
-}
-
-// Whatever a file is cut to, the answer is a sweep or a message.
-static void test_truncated(void)
-{
-    static struct sweep s;
-    char text[sizeof good];
-    for (size_t n = 0; n < sizeof good; n++) {
-        memcpy(text, good, n);
-        text[n] = '\0';
-        enum err e = load("cut.cfg", text, &s);
-        CHECK(e == OK || (e == ERR_INPUT && *err_message()));
-        if (e == OK)
-            config_free(&s);
-    }
-}
 
 static void test_good(void)
 {
     static struct sweep s;
-    CHECK(load("good.cfg", good, &s) == OK);
+    CHECK(sample_load("good.cfg", sample_good, &s) == OK);
     if (s.n_phases != 2) {
         fprintf(stderr, "%s\n", err_message());
         return;
@@ -390,7 +19,7 @@ static void test_good(void)
     CHECK(s.n_scales == 2 && s.scales[0] == 1e8 && s.scales[1] == 3e8);
     CHECK(s.solve.base.S == 16 && s.solve.base.N_kv == 1 && s.solve.base.n_shared == 1);
     CHECK(s.solve.base.d == ARCH_UNSET && s.solve.base.d_d == ARCH_UNSET);
-    CHECK(s.solve.base.V == corpus_symbols && s.base.arch.V == corpus_symbols);
+    CHECK(s.solve.base.V == sample_symbols() && s.base.arch.V == sample_symbols());
     CHECK(s.corpus_train + s.corpus_held == 80 * 2501);
     CHECK(s.solve.n_free == 4 && s.solve.free[1].dim == DIM_N_e && s.solve.free[1].hi == 32 &&
           s.solve.free[1].step == 1 && s.solve.free[3].step == 2);
@@ -421,8 +50,8 @@ static void test_defaults(void)
     static struct sweep s;
     struct job j;
     job_init(&j);
-    char *text = replaced(good, " held = 0.2;", " held = 0.05;");
-    CHECK(load("default.cfg", text, &s) == OK);
+    char *text = sample_replaced(sample_good, " held = 0.2;", " held = 0.05;");
+    CHECK(sample_load("default.cfg", text, &s) == OK);
     free(text);
     CHECK(j.data.held == s.base.data.held && j.data.kind == s.base.data.kind);
     CHECK(j.train.schedule == s.base.train.schedule && j.train.warmup == s.base.train.warmup &&
@@ -436,9 +65,9 @@ static void test_defaults(void)
     CHECK(j.threads == s.base.threads && strcmp(j.device, s.base.device) == 0 &&
           j.checkpoint.every_s == s.base.checkpoint.every_s && j.val.every == s.base.val.every);
     config_free(&s);
-    text =
-        replaced(good, "val = { tokens = 2000; };", ""); // its default, or all that is held out
-    CHECK(load("default.cfg", text, &s) == OK);
+    text = sample_replaced(sample_good, "val = { tokens = 2000; };",
+                           ""); // its default, or all that is held out
+    CHECK(sample_load("default.cfg", text, &s) == OK);
     // The last held-out token is only predicted.
     CHECK(s.corpus_held <= j.val.tokens && s.base.val.tokens == s.corpus_held - 1);
     free(text);
@@ -457,7 +86,7 @@ static void check_resolved(const char *path)
     if (e != OK)
         return;
     CHECK(config_resolved(&a, &first) == OK);
-    e = load("resolved.cfg", first, &b);
+    e = sample_load("resolved.cfg", first, &b);
     if (e != OK)
         fprintf(stderr, "%s\n", err_message());
     CHECK(e == OK);
@@ -475,8 +104,8 @@ static void check_resolved(const char *path)
 static void check_resolved_text(const char *text)
 {
     char path[256];
-    put("again.cfg", text, strlen(text));
-    snprintf(path, sizeof path, "%s/again.cfg", dir);
+    sample_put("again.cfg", text, strlen(text));
+    snprintf(path, sizeof path, "%s/again.cfg", sample_dir());
     check_resolved(path);
 }
 
@@ -487,16 +116,17 @@ static void test_token_files(void)
     static const char *const datas[] = {"[\"t.bin\"]; kind = \"nanogpt\"; eot = 0; held = 0.2;",
                                         "[\"m\"]; kind = \"megatron\"; held = 0.2;"};
     static struct sweep text, s, given;
-    CHECK(load("text.cfg", good, &text) == OK);
+    CHECK(sample_load("text.cfg", sample_good, &text) == OK);
     for (int i = 0; i < 2; i++) {
-        char *found = replaced(good, "[\"corpus.txt\"]; held = 0.2;", datas[i]), V[32], *with;
-        snprintf(V, sizeof V, "arch = { V = %d;", corpus_symbols);
-        with = replaced(found, "arch = {", V);
-        enum err e = load("tokens.cfg", found, &s);
+        char *found = sample_replaced(sample_good, "[\"corpus.txt\"]; held = 0.2;", datas[i]),
+             V[32], *with;
+        snprintf(V, sizeof V, "arch = { V = %d;", sample_symbols());
+        with = sample_replaced(found, "arch = {", V);
+        enum err e = sample_load("tokens.cfg", found, &s);
         if (e != OK)
             fprintf(stderr, "%s\n", err_message());
-        CHECK(e == OK && load("given.cfg", with, &given) == OK);
-        CHECK(s.base.arch.V == corpus_symbols && s.hash == given.hash);
+        CHECK(e == OK && sample_load("given.cfg", with, &given) == OK);
+        CHECK(s.base.arch.V == sample_symbols() && s.hash == given.hash);
         CHECK(s.corpus_train == text.corpus_train && s.corpus_held == text.corpus_held);
         CHECK(s.base.data.paths[0][0] == '/' && s.hash != text.hash);
         const char *name = strrchr(s.base.data.paths[0], '/');
@@ -508,12 +138,12 @@ static void test_token_files(void)
         uint64_t content = s.corpus_hash;
         config_free(&s);
         // The content counts, not only sizes: two tokens of the first document swapped.
-        put_tokens(true);
-        found = replaced(good, "[\"corpus.txt\"]; held = 0.2;", datas[i]);
-        CHECK(load("tokens.cfg", found, &s) == OK && s.corpus_hash != content);
+        sample_put_tokens(true);
+        found = sample_replaced(sample_good, "[\"corpus.txt\"]; held = 0.2;", datas[i]);
+        CHECK(sample_load("tokens.cfg", found, &s) == OK && s.corpus_hash != content);
         config_free(&s);
         free(found);
-        put_tokens(false);
+        sample_put_tokens(false);
     }
     config_free(&text);
 }
@@ -521,23 +151,25 @@ static void test_token_files(void)
 static void test_rules(void)
 {
     static struct sweep s;
-    char *text = replaced(good, "batch_tokens = 64; lr = 0.01;",
-                          "batch_tokens = \"step-law\"; lr = \"step-law\";");
-    CHECK(load("rules.cfg", text, &s) == OK);
+    char *text = sample_replaced(sample_good, "batch_tokens = 64; lr = 0.01;",
+                                 "batch_tokens = \"step-law\"; lr = \"step-law\";");
+    CHECK(sample_load("rules.cfg", text, &s) == OK);
     free(text);
     CHECK(isnan(rule_at(&s.lr, 1e8)));
     CHECK_REL(rule_at_run(&s.lr, 1e8, 1e9, 1e10), 1.79 * pow(1e9, -0.713) * pow(1e10, 0.307),
               1e-14);
     CHECK_REL(rule_at_run(&s.batch_tokens, 1e8, 1e9, 1e10), 0.58 * pow(1e10, 0.571), 1e-14);
     config_free(&s);
-    text = replaced(good, "N_q = 2;", "N_q = { breaks = [2e8]; values = [2, 4]; };");
-    CHECK(load("rules.cfg", text, &s) == OK);
+    text =
+        sample_replaced(sample_good, "N_q = 2;", "N_q = { breaks = [2e8]; values = [2, 4]; };");
+    CHECK(sample_load("rules.cfg", text, &s) == OK);
     free(text);
     CHECK(s.solve.base.N_q == ARCH_UNSET && s.n_start == 4 && s.start[0].var.index == DIM_N_q);
     CHECK(rule_at(&s.start[0].rule, 1e8) == 2 && rule_at(&s.start[0].rule, 3e8) == 4);
     config_free(&s);
-    text = replaced(good, "N_q = 2;", "N_q = { breaks = [2e8]; values = [2.0, 4.5]; };");
-    CHECK(load("rules.cfg", text, &s) == ERR_INPUT &&
+    text = sample_replaced(sample_good, "N_q = 2;",
+                           "N_q = { breaks = [2e8]; values = [2.0, 4.5]; };");
+    CHECK(sample_load("rules.cfg", text, &s) == ERR_INPUT &&
           strstr(err_message(), ":4: arch.N_q: expected an"));
     free(text);
 }
@@ -545,9 +177,9 @@ static void test_rules(void)
 static uint64_t hash_of(const char *was, const char *now)
 {
     static struct sweep s;
-    char *text = replaced(good, was, now);
+    char *text = sample_replaced(sample_good, was, now);
     uint64_t hash = 0;
-    if (load("hash.cfg", text, &s) == OK) {
+    if (sample_load("hash.cfg", text, &s) == OK) {
         hash = s.hash;
         config_free(&s);
     }
@@ -580,11 +212,11 @@ static void test_hash(void)
     CHECK(hash_of("\"corpus.txt\"", "\"changed/corpus.txt\"") != h);
     // A document ends where its file does: bytes that move from one to the next are other data.
     const char *three = "\"corpus.txt\", \"end.txt\", \"start.txt\"";
-    put("end.txt", "xxxx", 4);
-    put("start.txt", "xx", 2);
+    sample_put("end.txt", "xxxx", 4);
+    sample_put("start.txt", "xx", 2);
     uint64_t moved = hash_of("\"corpus.txt\"", three);
-    put("end.txt", "xxx", 3);
-    put("start.txt", "xxx", 3);
+    sample_put("end.txt", "xxx", 3);
+    sample_put("start.txt", "xxx", 3);
     CHECK(moved != 0 && hash_of("\"corpus.txt\"", three) != moved);
     CHECK(hash_of("seeds = 2;", "seeds = 2; rounds = 2; early_stop = { at = [0.5]; };") != 0);
     CHECK(hash_of("after = [\"size\"]", "early_stop = { }; after = [\"size\"]") == h);
@@ -595,13 +227,13 @@ static void test_hash(void)
                   "early_stop = { at = [0.5]; margin = 0.06; }; after = [\"size\"]"));
     // A sweep from before there were micro-batches or early stops is still itself.
     char *flat = NULL;
-    CHECK(load("a.cfg", good, &a) == OK && config_flat(&a, &flat) == OK);
+    CHECK(sample_load("a.cfg", sample_good, &a) == OK && config_flat(&a, &flat) == OK);
     CHECK(strstr(flat, "train.batch_tokens") != NULL && strstr(flat, "micro") == NULL &&
           strstr(flat, "stop") == NULL);
     free(flat);
     config_free(&a);
-    char *text = replaced(good, "lr = 0.01", "lr = 0.02; wd = 0.0");
-    CHECK(load("a.cfg", good, &a) == OK && load("b.cfg", text, &b) == OK);
+    char *text = sample_replaced(sample_good, "lr = 0.01", "lr = 0.02; wd = 0.0");
+    CHECK(sample_load("a.cfg", sample_good, &a) == OK && sample_load("b.cfg", text, &b) == OK);
     config_differences(&a, &b, differences, sizeof differences);
     CHECK_STR(differences, "train.lr: was 0.01, is 0.02; train.wd: was 0.1, is 0.0");
     config_differences(&a, &a, differences, sizeof differences);
@@ -615,34 +247,35 @@ static void test_hash(void)
 static void test_init_from(void)
 {
     static struct sweep a;
-    put("dense", CHECKPOINT_MAGIC "one", 11);
-    put("other/dense", CHECKPOINT_MAGIC "one", 11);
-    put("changed/dense", CHECKPOINT_MAGIC "two", 11);
+    sample_put("dense", CHECKPOINT_MAGIC "one", 11);
+    sample_put("other/dense", CHECKPOINT_MAGIC "one", 11);
+    sample_put("changed/dense", CHECKPOINT_MAGIC "two", 11);
     uint64_t h = hash_of("seed =", "init = { from = \"dense\"; };\nseed =");
     CHECK(h != 0 && h != hash_of("seed =", "seed ="));
     CHECK(h == hash_of("seed =", "init = { from = \"other/dense\"; };\nseed ="));
     CHECK(h != hash_of("seed =", "init = { from = \"changed/dense\"; };\nseed ="));
     CHECK(h != hash_of("seed =", "init = { from = \"dense\"; noise = 0.1; };\nseed ="));
-    char *text = replaced(good, "seed =", "init = { from = \"other/../dense\"; };\nseed ="),
+    char *text = sample_replaced(sample_good,
+                                 "seed =", "init = { from = \"other/../dense\"; };\nseed ="),
          path[256], *real;
-    CHECK(load("from.cfg", text, &a) == OK);
-    snprintf(path, sizeof path, "%s/dense", dir);
+    CHECK(sample_load("from.cfg", text, &a) == OK);
+    snprintf(path, sizeof path, "%s/dense", sample_dir());
     real = realpath(path, NULL);
     CHECK_STR(a.base.init.from, real);
     CHECK(strlen(a.base.init.hash) == 16);
-    snprintf(path, sizeof path, "%s/from.cfg", dir);
+    snprintf(path, sizeof path, "%s/from.cfg", sample_dir());
     check_resolved(path);
     free(real);
     free(text);
     config_free(&a);
     // Another trainer's may look as they like.
-    text = replaced(good, "paths = [\"corpus.txt\"];",
-                    "kind = \"external\"; paths = [\"x\"]; tokens = 1000000;");
-    char *own = replaced(text, "seed =",
-                         "trainer = \"mine {job}\"; init = { from = "
-                         "\"corpus.txt\"; };\nseed =");
-    char *both = replaced(own, "S = 16;", "S = 16; V = 64;");
-    CHECK(load("from.cfg", both, &a) == OK);
+    text = sample_replaced(sample_good, "paths = [\"corpus.txt\"];",
+                           "kind = \"external\"; paths = [\"x\"]; tokens = 1000000;");
+    char *own = sample_replaced(text, "seed =",
+                                "trainer = \"mine {job}\"; init = { from = "
+                                "\"corpus.txt\"; };\nseed =");
+    char *both = sample_replaced(own, "S = 16;", "S = 16; V = 64;");
+    CHECK(sample_load("from.cfg", both, &a) == OK);
     CHECK(strlen(a.base.init.hash) == 16);
     config_free(&a);
     free(text), free(own), free(both);
@@ -721,22 +354,6 @@ static void test_docs(const char *source)
     free(docs);
 }
 
-static void clean_up(const char *folder)
-{
-    DIR *d = opendir(folder);
-    char path[512];
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (e->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (unlink(path) != 0)
-            clean_up(path);
-    }
-    if (d)
-        closedir(d);
-    rmdir(folder);
-}
-
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--tables") == 0) {
@@ -750,28 +367,9 @@ int main(int argc, char **argv)
     const char *source = getenv("MOESWEEP_SOURCE");
     if (!source)
         SKIP("MOESWEEP_SOURCE names no source tree");
-    snprintf(dir, sizeof dir, "/tmp/moesweep-config-XXXXXX");
-    char path[256];
-    if (!mkdtemp(dir)) {
-        perror(dir);
+    if (!sample_make())
         return 1;
-    }
-    const char *folders[] = {"other", "changed"};
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, folders[i]);
-        mkdir(path, 0700);
-    }
-    put_corpus("changed/corpus.txt", 80, 'z');
-    put_corpus("short.txt", 2, 'x');
-    put_corpus("other/corpus.txt", 80, 'x');
-    put_corpus("corpus.txt", 80, 'x');
-    put_tokens(false);
-    put("empty.txt", "", 0);
-    put("single.txt", "one document and no more", 24);
     test_good();
-    test_bad_input();
-    test_files();
-    test_truncated();
     test_defaults();
     test_token_files();
     test_rules();
@@ -779,6 +377,6 @@ int main(int argc, char **argv)
     test_init_from();
     test_shipped(source);
     test_docs(source);
-    clean_up(dir);
+    sample_remove();
     return test_summary();
 }

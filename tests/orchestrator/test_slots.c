@@ -12,12 +12,17 @@ static struct slots *s;
 static int n;
 static char why[512];
 
+// The next worker's word of its machine, whose reference is taken.
+static void ready(const char *machine, json_t *facts)
+{
+    CHECK(slots_ready(s, n++, machine, facts) == OK);
+    json_decref(facts);
+}
+
 static void add(const char *machine, const char *cpus, const char *gpus)
 {
-    json_t *ready =
-        json_pack("{s:s, s:s, s:s}", "machine", machine, "cpus", cpus, "gpus", gpus);
-    CHECK(slots_ready(s, n++, machine, ready) == OK);
-    json_decref(ready);
+    ready(machine,
+          json_pack("{s:s, s:s, s:s}", "machine", machine, "cpus", cpus, "gpus", gpus));
 }
 
 static void begin(int workers)
@@ -122,10 +127,8 @@ static void test_too_few(void)
 
 static void add_memory(const char *machine, double memory, double gpu)
 {
-    json_t *ready = json_pack("{s:s, s:s, s:s, s:f, s:f}", "machine", machine, "cpus", "0",
-                              "gpus", "GPU-1,GPU-2", "memory", memory, "gpu_memory", gpu);
-    CHECK(slots_ready(s, n++, machine, ready) == OK);
-    json_decref(ready);
+    ready(machine, json_pack("{s:s, s:s, s:s, s:f, s:f}", "machine", machine, "cpus", "0",
+                             "gpus", "GPU-1,GPU-2", "memory", memory, "gpu_memory", gpu));
 }
 
 static void test_memory(void)
