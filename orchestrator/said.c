@@ -24,7 +24,11 @@ static const struct number {
     {",\"balance\":", offsetof(struct job_result, balance), false, true},
     {",\"epochs\":", offsetof(struct job_result, epochs), false, true},
 };
-enum { N_NUMBERS = sizeof numbers / sizeof *numbers, REAL_MAX = 28, NUMBER_MAX = 48 }; // bytes: a number, with its key
+enum {
+    N_NUMBERS = sizeof numbers / sizeof *numbers,
+    REAL_MAX = 28,
+    NUMBER_MAX = 48
+}; // bytes: a number, with its key
 
 // ---- writing
 
@@ -87,11 +91,12 @@ char *said_write(const struct job_result *r, json_t *rest, size_t *n)
     size_t size = FRAME + N_NUMBERS * NUMBER_MAX + sizeof r->cause + (tail ? strlen(tail) : 0);
     char *text = tail ? malloc(size) : NULL;
     if (text) {
-        size_t at = (size_t)snprintf(text, size, "{\"status\":\"%s\"", job_status_name(r->status));
+        size_t at =
+            (size_t)snprintf(text, size, "{\"status\":\"%s\"", job_status_name(r->status));
         for (int i = 0; i < N_NUMBERS; i++)
             at += put_number(text + at, &numbers[i], r);
         at += (size_t)snprintf(text + at, size - at, ",\"cause\":\"%s\"%s%s", r->cause,
-                              tail[1] == '}' ? "" : ",", tail + 1);
+                               tail[1] == '}' ? "" : ",", tail + 1);
         *n = at;
     }
     free(tail);
