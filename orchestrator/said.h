@@ -14,6 +14,7 @@ char *said_write(const struct job_result *r, json_t *rest, size_t *n);
 // a part of a record as it is (records_end).
 enum err said_read(const char *said, size_t n, struct job_result *out);
 // The same for the very form in which workers write it, at a tenth of the cost: keys in their
-// order, no space, no escapes, numbers of usual size. False: another form, which may be as good.
+// order, no space, no escapes, numbers of usual size. False: another form, which may be as
+// good.
 bool said_read_plain(const char *said, size_t n, struct job_result *out);
 #endif

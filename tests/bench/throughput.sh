@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Jobs per second with 2, 8 and 32 workers on this machine (docs/clusters.md): MPI alone, link.c, the whole
-# path with null jobs and the journal, posix_spawn alone, the whole path with processes, HyperQueue and
-# libEnsemble. Every row once a round, so that what else the machine does meets all; the best of the rounds
+# path with null jobs and the journal, posix_spawn alone, the whole path with processes (its folder in DIR,
+# then in memory), HyperQueue and libEnsemble. Every row once a round, so that what else the machine does
+# meets all; the best of the rounds
 # is printed. DIR should be where a sweep would be: the journal is synced there.
 #
 #     throughput.sh BIN DIR [ROUNDS [SECONDS [WORKERS..]]]
@@ -14,13 +15,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 quick=0
 [ "${1:-}" = --quick ] && { quick=1; shift; }
 bin=$(cd "$1" && pwd) || exit 2
-dir=$2 rounds=${3:-5} seconds=${4:-1}
+dir=$2 rounds=${3:-5} seconds=${4:-0.6}
 shift $(($# < 4 ? $# : 4))
 workers=("$@")
 ((${#workers[@]})) || workers=(2 8 32)
 ((quick)) && rounds=2 seconds=0.3 workers=(2)
 work=$(mktemp -d "$dir/throughput.XXXXXX") || exit 2
-trap 'rm -rf "$work"' EXIT
+memory=
+trap 'rm -rf "$work" ${memory:+"$memory"}' EXIT
 launch=(mpirun --oversubscribe --bind-to none)
 
 # 65,536 jobs, made before the clock starts; they need no time.
@@ -41,6 +43,10 @@ phases = ( { name = "grid"; seeds = 16;
 END
 
 ((quick)) && sed -i 's/points = 64/points = 8/g' "$work/null.cfg"
+# Processes are slower: 16,384 jobs, which are made sooner.
+sed 's/points = 64/points = 32/g' "$work/null.cfg" >"$work/spawn.cfg"
+# Their folders cost much on a disk's file system: a second time in memory.
+if ! ((quick)) && [ -w /dev/shm ]; then memory=$(mktemp -d /dev/shm/throughput.XXXXXX) || exit 2; fi
 
 bench() { # PROGRAM WORKERS ARGUMENTS: lines "workers<TAB>row<TAB>rate.."
     "${launch[@]}" -np $(($2 + 1)) "$bin/$1" "${@:3}" 2>>"$work/log" >>"$work/rates" || {
@@ -48,6 +54,12 @@ bench() { # PROGRAM WORKERS ARGUMENTS: lines "workers<TAB>row<TAB>rate.."
         tail -n 3 "$work/log" >&2
         exit 1
     }
+}
+
+in_memory() { # WORKERS: part 1 of bench_spawn alone
+    bench bench_spawn "$1" "$work/spawn.cfg" "$memory/$n" 1 "$seconds" 1
+    sed -i '$s/processes/processes, tmpfs/' "$work/rates"
+    rm -rf "${memory:?}/$n"
 }
 
 others() { # WORKERS: where pip brings them
@@ -95,7 +107,8 @@ for ((r = 0; r < rounds; r++)); do
         # Spinning wins only where every rank has a processor.
         ((w < $(nproc))) && OMPI_MCA_mpi_yield_when_idle=0 bench bench_mpi "$w" "$seconds"
         bench bench_dispatch "$w" "$work/null.cfg" "$work/null$n" 1 "$seconds"
-        ((quick)) || bench bench_spawn "$w" "$work/null.cfg" "$work/spawn$n" 1 "$seconds"
+        ((quick)) || bench bench_spawn "$w" "$work/spawn.cfg" "$work/spawn$n" 1 "$seconds"
+        [ -z "$memory" ] || in_memory "$w"
         ((quick)) || ((r > 0)) || others "$w"
     done
 done

@@ -169,9 +169,9 @@ static void check_said(const char *said, enum err expected)
     size_t n = 0;
     CHECK(records_end(&at, false, said, strlen(said), &text, &n) == OK);
     json_t *rec = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
-    json_t *right = json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}", "t", "failure", "id",
-                              "abc", "status", "failed", "attempt", 2, "worker", 3, "t0", 1.0,
-                              "t1", 0.0);
+    json_t *right =
+        json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}", "t", "failure", "id", "abc", "status",
+                  "failed", "attempt", 2, "worker", 3, "t0", 1.0, "t1", 0.0);
     CHECK(json_equal(rec, right));
     json_decref(rec);
     json_decref(right);
@@ -193,8 +193,8 @@ static void test_said(void)
 }
 
 #define NUMBERS(loss, tokens, seconds)                                                         \
-    "{\"status\":\"ok\",\"loss\":" loss ",\"loss_per_byte\":null,\"tokens\":" tokens                \
-    ",\"init_tokens\":0,\"seconds\":" seconds ",\"flops\":1.5e20,\"peak_bytes\":7,"               \
+    "{\"status\":\"ok\",\"loss\":" loss ",\"loss_per_byte\":null,\"tokens\":" tokens           \
+    ",\"init_tokens\":0,\"seconds\":" seconds ",\"flops\":1.5e20,\"peak_bytes\":7,"            \
     "\"balance\":-1e-5,\"epochs\":0.25,\"cause\":\"\""
 
 // What workers write is of the plain form, and read as it is by the general reader; what is not
@@ -279,7 +279,8 @@ static void test_said_write(void)
     static const double reals[] = {0,     1,    2.345678901234567, 1e-5, 1.5e-300, 1e15,
                                    1e16,  1e17, 1.25e20,           .1,   1 / 3.,   1e300,
                                    1e100, NAN,  123456789.25};
-    json_t *rest = json_pack("{s:s, s:[[i, f], [i, n]]}", "backend", "cpu", "curve", 1, 2.5, 20);
+    json_t *rest =
+        json_pack("{s:s, s:[[i, f], [i, n]]}", "backend", "cpu", "curve", 1, 2.5, 20);
     json_t *failed = json_pack("{s:s}", "stderr", "one\ntwo");
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
         double v = reals[i], none = isfinite(v) ? v : 0;
