@@ -137,7 +137,8 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
         c->fit_entry[f][n] = i;
         obs[n++] = (struct curve_obs){.t = entry_value(s, c, &c->entries[i], fs->axis),
                                       .loss = sj->result.loss,
-                                      .group = group[i]};
+                                      .group = group[i],
+                                      .level = 1 + c->entries[i].at[fs->axis]};
     }
     opt.n_along = along_axes(s, c, f, n, obs);
     for (int i = 0; i < prior_runs(s->cfg, c->phase, f); i++) { // elsewhere as the mean is
