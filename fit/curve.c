@@ -213,6 +213,62 @@ static void keep_residuals(struct work *w, double scale, struct curve_fit *out)
     }
 }
 
+static bool same_level(const struct row *a, const struct row *b)
+{
+    int level = a->obs->level;
+    return level == b->obs->level && (level > 0 || a->t == b->t);
+}
+
+// One level (its first run is number `first`): mean residual squared, in runs; what of the
+// level's one degree of freedom the fit leaves.
+struct level {
+    double square, left;
+};
+
+static struct level level_mean(const struct work *w, int first, double corner)
+{
+    double sum = 0, fitted = 0;
+    int runs = 0;
+    for (int j = first; j < w->n; j++)
+        if (same_level(&w->rows[first], &w->rows[j])) {
+            sum += fmax(-corner, fmin(corner, w->residual[j]));
+            runs++;
+        }
+    for (int k = 0; k < w->p; k++) {
+        double u = 0;
+        for (int j = first; j < w->n; j++)
+            if (same_level(&w->rows[first], &w->rows[j]))
+                u += gsl_matrix_get(w->reg.U, (size_t)j, (size_t)k);
+        fitted += u * u;
+    }
+    return (struct level){sum * sum / runs, 1 - fitted / runs};
+}
+
+// What the form misses at a value of the axis moves all runs there alike, and the optimum by
+// more than noise of that size in single runs would: a factor for the residuals that are drawn
+// one by one. Mean square of level means (r'Pr over trace(P - PH); P averages over levels, H is
+// the fit) against that of all residuals, cut off where Huber's loss does. 1 where it cannot be
+// told: one run a level, no more levels than parameters.
+static double lack_of_fit(const struct work *w, double scale)
+{
+    double corner = ROBUST_HUBER * scale, df = 0, squares = 0, all = 0;
+    for (int i = 0; i < w->n; i++) {
+        int first = 0;
+        while (!same_level(&w->rows[first], &w->rows[i]))
+            first++;
+        double r = fmin(fabs(w->residual[i]), corner);
+        all += r * r;
+        if (first == i) {
+            struct level l = level_mean(w, i, corner);
+            squares += l.square;
+            df += l.left;
+        }
+    }
+    if (df < .5 || !(all > 0)) // half a degree of freedom, from values that are not quite equal
+        return 1;
+    return sqrt(fmax(1, squares / df / (all / (w->n - w->p))));
+}
+
 static uint64_t data_hash(const struct work *w)
 {
     uint64_t h = RNG_HASH_START;
@@ -225,15 +281,15 @@ static uint64_t data_hash(const struct work *w)
 }
 
 // Residual bootstrap: fitted values plus residuals drawn with replacement, all of one resample
-// times one Student factor; everything refitted. The band's tolerance stays: it is part of the
-// question.
-static void bootstrap(struct work *w, struct curve_fit *out)
+// times one Student factor and what lack of fit adds; everything refitted. The band's tolerance
+// stays: it is part of the question.
+static void bootstrap(struct work *w, double lack, struct curve_fit *out)
 {
     struct rng rng;
     rng_seed(&rng, w->opt->seed ^ data_hash(w), (uint64_t)w->shape.form);
     for (int b = 0; b < out->n_boot; b++) {
         out->boot_opt[b] = out->boot_band_lo[b] = out->boot_band_hi[b] = (double)NAN;
-        double factor = fit_student_factor(&rng, w->n - w->p);
+        double factor = lack * fit_student_factor(&rng, w->n - w->p);
         for (int i = 0; i < w->n; i++)
             w->y[i] = w->fitted[i] + factor * w->pool[rng_below(&rng, (uint64_t)w->n_pool)];
         if (!robust_fit(&w->reg, w->y, w->coef, w->residual).ok)
@@ -309,7 +365,7 @@ static enum err fit_make(struct work *w, struct curve_fit *out)
     out->band_lo_open = a.lo_open;
     out->band_hi_open = a.hi_open;
     if (out->n_boot > 0)
-        bootstrap(w, out);
+        bootstrap(w, lack_of_fit(w, res.scale), out);
     out->verdict = judge(out, noise_hides_all);
     return OK;
 }

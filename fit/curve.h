@@ -29,6 +29,9 @@ struct curve_obs {
     // Where the run stands on other axes, 0 where the optimum is to hold: the first coefficient
     // may be another there (a best t that moves along), linearly in these.
     double along[CURVE_MAX_ALONG];
+    // Above 0: which value of the axis was asked for. Runs of one value, in all groups, share
+    // what the form misses there; at 0, runs of one t do.
+    int level;
 };
 
 // Which ends of the range tried the 95 % interval of the (clamped) optimum reaches decides: an

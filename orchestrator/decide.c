@@ -159,7 +159,10 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
         opt.t_max_form =
             fmax(opt.t_max_form, (double)(a->N_e + a->n_shared) / (double)(a->K + a->n_shared));
         c->fit_entry[f][n] = i;
-        obs[n++] = (struct curve_obs){.t = t, .loss = sj->result.loss, .group = group[i]};
+        obs[n++] = (struct curve_obs){.t = t,
+                                      .loss = sj->result.loss,
+                                      .group = group[i],
+                                      .level = 1 + c->entries[i].at[fs->axis]};
     }
     opt.n_along = along_axes(s, c, f, n, obs);
     for (int i = 0; i < prior_runs(s->cfg, c->phase, f); i++) { // elsewhere as the mean is

@@ -36,7 +36,7 @@ static struct curve_fit sweep(struct rng *r, double centre, double truth, double
     double c = rise / (log(step) * log(step));
     for (int i = 0; i < 10; i++) {
         double t = centre * pow(1.6, i / 2 - 2), u = log(t / truth);
-        obs[i] = (struct curve_obs){t, 1.8 * (1 + c * u * u + sd * draw(r, kind)), 0, {0}};
+        obs[i] = (struct curve_obs){t, 1.8 * (1 + c * u * u + sd * draw(r, kind)), 0, {0}, 0};
     }
     struct curve_fit f;
     if (curve_fit_run(CURVE_logquad, obs, 10, &usual, &f) != OK)
@@ -68,6 +68,42 @@ static void optimum_case(const char *name, double rise, double step, enum noise 
     CHECK(wrong <= .10);
     if (interior > .95 * SETS) // otherwise the refusals make it safer still
         CHECK(wrong >= .01);
+}
+
+// What a form misses at a value of the axis, of sd `lack` noises, all runs there share: seeds
+// of one structure, or runs of all groups. Covered in at most `most`, where that is nothing:
+// intervals must not be wide for fear of it.
+static void lack_case(const char *name, int groups, int seeds, double lack, double least,
+                      double most)
+{
+    enum { VALUES = 5 };
+    struct curve_obs obs[40];
+    struct rng r;
+    rng_seed(&r, 80, rng_hash(name, strlen(name), RNG_HASH_START));
+    int hit = 0;
+    for (int k = 0; k < SETS; k++) {
+        double truth = 5.5e4 * exp(.4 * (rng_uniform(&r) - .5));
+        double missed[VALUES];
+        int n = 0;
+        for (int v = 0; v < VALUES; v++)
+            missed[v] = lack * rng_normal(&r);
+        for (int i = 0; i < VALUES * groups * seeds; i++) {
+            int v = i % VALUES, g = i / VALUES % groups;
+            double t = 5.5e4 * pow(1.6, v - 2) * (1 + .005 * (g % 2)), u = log(t / truth);
+            obs[n++] = (struct curve_obs){
+                .t = t,
+                .loss = 1.8 * (1 + .01 * g + .1 * u * u + .007 * (missed[v] + rng_normal(&r))),
+                .group = g,
+                .level = v + 1};
+        }
+        struct curve_fit f;
+        if (curve_fit_run(CURVE_logquad, obs, n, &usual, &f) != OK)
+            exit(1);
+        hit += f.opt_lo <= truth && truth <= f.opt_hi;
+        curve_fit_free(&f);
+    }
+    printf("lack of fit, %s: covered %.1f %%\n", name, 100. * hit / SETS);
+    CHECK(hit >= least * SETS && hit <= most * SETS);
 }
 
 // What must not be called interior: an optimum at or beyond the end; pure noise; and a clear
@@ -137,6 +173,8 @@ int main(int argc, char **argv)
     optimum_case("5 % at 2", .05, 2, GAUSS);
     verdict_case("optimum at the low end", low, .05, .007, CURVE_EDGE_LOW, .90);
     exponent_case(3, .05, 0);
+    lack_case("none, 4 seeds", 1, 4, 0, .90, .98);
+    lack_case("as large as the noise, 4 seeds", 1, 4, 1, .82, 1);
     if (argc < 2 || strcmp(argv[1], "all") != 0)
         return test_summary();
     optimum_case("2 % at 2.6", .02, 2.6, GAUSS);
@@ -146,6 +184,10 @@ int main(int argc, char **argv)
     optimum_case("5 % at 2, spikes", .05, 2, SPIKES);
     verdict_case("optimum beyond the high end", 1.5 * high, .05, .007, CURVE_EDGE_HIGH, .95);
     verdict_case("noise only", 5.5e4, 0, .007, CURVE_UNRESOLVED, .75);
+    lack_case("none, 2 seeds", 1, 2, 0, .90, .98);
+    lack_case("none, 6 groups", 6, 1, 0, .90, .98);
+    lack_case("as large as the noise, 2 seeds", 1, 2, 1, .85, 1);
+    lack_case("as large as the noise, 6 groups", 6, 1, 1, .80, 1);
     exponent_case(3, .05, .03);
     exponent_case(3, .05, .1);
     exponent_case(4, .05, 0);

