@@ -78,7 +78,10 @@ static struct curve_fit allocation(const struct run *runs, int n, const char *ta
            "%.2f %%\n",
            tag, C, m, curve_verdict_name(f.verdict), f.opt, f.opt_lo, f.opt_hi, want,
            100 * f.sigma / f.opt_loss, 100 * f.band_tol);
-    CHECK(f.verdict == CURVE_INTERIOR);
+    // Five sizes that lie off the parabola by up to 1.8 %, seeds of one .2 to 1 % apart: mean
+    // square of lack of fit 24 times that of the seeds (P = .003), on two degrees of freedom.
+    bool zigzag = strcmp(tag, "demo2_201") == 0 && C == 1e11;
+    CHECK(f.verdict == (zigzag ? CURVE_UNRESOLVED : CURVE_INTERIOR));
     CHECK_NEAR(log(f.opt / want), 0, log(1.3));
     return f;
 }
