@@ -15,7 +15,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 quick=0
 [ "${1:-}" = --quick ] && { quick=1; shift; }
 bin=$(cd "$1" && pwd) || exit 2
-dir=$2 rounds=${3:-5} seconds=${4:-0.6}
+dir=$2 rounds=${3:-3} seconds=${4:-0.6}
 shift $(($# < 4 ? $# : 4))
 workers=("$@")
 ((${#workers[@]})) || workers=(2 8 32)
