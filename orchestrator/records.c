@@ -40,11 +40,13 @@ json_t *records_job(const struct sweep *cfg, const struct steer_job *sj)
                      (json_int_t)sj->counts.N_a, "N", (json_int_t)sj->counts.N, "job", kept);
 }
 
-// The number that seconds(t) is. It must be JSON whatever a worker takes for the time.
+// As jansson writes seconds(t): a record that is read and written again stays the same. It must
+// be JSON whatever a worker takes for the time.
 static const char *seconds_text(double t, char buf[40])
 {
-    int64_t ms = t > 0 && t < 1e12 ? llround(t * 1000) : 0;
-    snprintf(buf, 40, "%" PRId64 ".%03d", ms / 1000, (int)(ms % 1000));
+    int n = snprintf(buf, 40, "%.17g", t > 0 && t < 1e12 ? round(t * 1000) / 1000 : 0);
+    if (strspn(buf, "0123456789") == (size_t)n)
+        memcpy(buf + n, ".0", 3);
     return buf;
 }
 

@@ -146,9 +146,16 @@ static bool take_number(const char **at, double *out)
         int n = take_digits(at);
         good = good && n > 0 && n <= EXPONENT_DIGITS;
     }
-    if (good && out)
+    if (good)
         *out = strtod(from, NULL);
     return good;
+}
+
+// NaN for null.
+static bool take_maybe(const char **at, double *out)
+{
+    *out = NAN;
+    return take(at, "null") || take_number(at, out);
 }
 
 // Into buf, terminated; NULL: nowhere.
@@ -180,19 +187,20 @@ static bool take_status(const char **at, enum job_status *out)
     return false;
 }
 
-// [[step, loss], ..]
-static bool take_curve(const char **at)
+// [[step, loss], ..], as core/job.c reads it.
+static bool take_curve(const char **at, struct job_result *r)
 {
-    int64_t step;
     if (take(at, "[]"))
         return true;
     if (!take(at, "["))
         return false;
-    do
-        if (!take(at, "[") || !take_whole(at, &step) || !take(at, ",") ||
-            !(take(at, "null") || take_number(at, NULL)) || !take(at, "]"))
+    do {
+        struct job_point *p = &r->curve[r->n_curve];
+        if (r->n_curve == JOB_CURVE_MAX || !take(at, "[") || !take_whole(at, &p->step) ||
+            !take(at, ",") || !take_maybe(at, &p->loss) || !take(at, "]"))
             return false;
-    while (take(at, ","));
+        r->n_curve++;
+    } while (take(at, ","));
     return take(at, "]");
 }
 
@@ -200,9 +208,9 @@ static bool take_numbers(const char **at, struct job_result *r)
 {
     for (int i = 0; i < N_NUMBERS; i++) {
         void *out = (char *)r + numbers[i].at;
-        if (!take(at, numbers[i].key) ||
-            !((numbers[i].maybe && take(at, "null")) ||
-              (numbers[i].whole ? take_whole(at, out) : take_number(at, out))))
+        if (!take(at, numbers[i].key) || !(numbers[i].whole   ? take_whole(at, out)
+                                           : numbers[i].maybe ? take_maybe(at, out)
+                                                              : take_number(at, out)))
             return false;
     }
     return true;
@@ -215,7 +223,7 @@ bool said_read_plain(const char *said, size_t n, struct job_result *r)
     if (!take(&at, "{\"status\":") || !take_status(&at, &r->status) || !take_numbers(&at, r) ||
         !take(&at, ",\"cause\":") || !take_string(&at, r->cause, sizeof r->cause) ||
         (take(&at, ",\"backend\":") && !take_string(&at, NULL, 0)) ||
-        (take(&at, ",\"curve\":") && !take_curve(&at)) ||
+        (take(&at, ",\"curve\":") && !take_curve(&at, r)) ||
         (take(&at, ",\"stderr\":") && !take_string(&at, NULL, 0)))
         return false;
     return take(&at, "}") && at == said + n && r->seconds >= 0 && r->flops >= 0 &&

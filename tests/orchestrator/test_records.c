@@ -242,6 +242,7 @@ static void test_said_plain(void)
             CHECK(job_result_from_json(object, "RESULT", &b) == OK);
             json_t *x = job_result_to_json(&a), *y = job_result_to_json(&b);
             CHECK(json_equal(x, y));
+            CHECK(a.n_curve == b.n_curve && memcmp(a.curve, b.curve, sizeof a.curve) == 0);
             json_decref(x);
             json_decref(y);
         }

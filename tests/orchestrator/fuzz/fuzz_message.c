@@ -99,6 +99,8 @@ static void check_readers(const char *text, size_t n)
     MUST(object && job_result_from_json(object, "text", &general) == OK);
     json_t *a = job_result_to_json(&quick), *b = job_result_to_json(&general);
     MUST(json_equal(a, b));
+    MUST(quick.n_curve == general.n_curve &&
+         memcmp(quick.curve, general.curve, sizeof quick.curve) == 0);
     json_decref(a);
     json_decref(b);
     json_decref(object);
