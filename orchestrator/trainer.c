@@ -54,8 +54,8 @@ static double now(void)
 // As it was a moment ago: the kernel takes its time to count, and short trainers are many.
 static int64_t recent_oom_kills(void)
 {
-    static double counted_at = -INFINITY;
-    static int64_t kills;
+    static _Thread_local double counted_at = -INFINITY;
+    static _Thread_local int64_t kills;
     if (now() - counted_at > OOM_EVERY) {
         kills = memory_oom_kills();
         counted_at = now();
