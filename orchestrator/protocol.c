@@ -46,13 +46,13 @@ static void curve_add(struct protocol *p, int64_t step, double loss)
 {
     if (!isfinite(loss) || p->n_progress++ % p->stride != 0)
         return;
-    if (p->n_curve == PROTOCOL_CURVE_MAX) {
-        for (int i = 0; i < PROTOCOL_CURVE_MAX / 2; i++)
+    if (p->n_curve == JOB_CURVE_MAX) {
+        for (int i = 0; i < JOB_CURVE_MAX / 2; i++)
             p->curve[i] = p->curve[2 * i];
-        p->n_curve = PROTOCOL_CURVE_MAX / 2;
+        p->n_curve = JOB_CURVE_MAX / 2;
         p->stride *= 2;
     }
-    p->curve[p->n_curve++] = (struct protocol_point){step, loss};
+    p->curve[p->n_curve++] = (struct job_point){step, loss};
 }
 
 static double number_or_nan(const json_t *obj, const char *key)
@@ -78,7 +78,7 @@ static void take_progress(struct protocol *p, json_t *line)
 // Its own learning curve: [[step, loss or null], ..].
 static bool curve_valid(const json_t *curve)
 {
-    if (!json_is_array(curve) || json_array_size(curve) > PROTOCOL_CURVE_MAX)
+    if (!json_is_array(curve) || json_array_size(curve) > JOB_CURVE_MAX)
         return false;
     size_t i;
     json_t *point;

@@ -6,18 +6,11 @@
 #include "core/job.h"
 #include <stdbool.h>
 
-#define PROTOCOL_CURVE_MAX 64
-
 // What the lines have told so far.
 struct trainer_state {
     int64_t step, tokens;
     double loss, tok_s; // NaN before the first
     int64_t lines;
-};
-
-struct protocol_point {
-    int64_t step;
-    double loss;
 };
 
 struct protocol {
@@ -27,7 +20,7 @@ struct protocol {
     char backend[64];
     struct job_result result; // when has_result
     // The learning curve, every stride-th progress line; the result line's own instead.
-    struct protocol_point curve[PROTOCOL_CURVE_MAX];
+    struct job_point curve[JOB_CURVE_MAX];
     int n_curve;
     int64_t stride, n_progress;
     json_t *own_curve;
@@ -40,7 +33,7 @@ enum err protocol_init(struct protocol *p);
 void protocol_take(struct protocol *p, const char *data, size_t n);
 // Nothing more comes: a line that has no end is a breach.
 void protocol_end(struct protocol *p);
-// [[step, loss], ..], at most PROTOCOL_CURVE_MAX points. New reference.
+// [[step, loss], ..], at most JOB_CURVE_MAX points. New reference.
 json_t *protocol_curve(const struct protocol *p);
 void protocol_free(struct protocol *p); // accepts a zeroed one
 #endif

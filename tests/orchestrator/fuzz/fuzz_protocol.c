@@ -33,7 +33,7 @@ static void check_sendable(const struct protocol *p)
     if (p->fault[0])
         snprintf(r.cause, sizeof r.cause, "%s", p->fault);
     json_t *rest = json_object(), *curve = protocol_curve(p);
-    MUST(json_is_array(curve) && json_array_size(curve) <= PROTOCOL_CURVE_MAX);
+    MUST(json_is_array(curve) && json_array_size(curve) <= JOB_CURVE_MAX);
     json_object_set_new(rest, "backend", json_string(p->backend));
     json_object_set_new(rest, "curve", curve);
     size_t n;
