@@ -101,17 +101,27 @@ static bool executable(const char *path)
     return access(path, X_OK) == 0;
 }
 
+// The folder of the running program, with a slash; "" if nobody knows. Asked once: trainers are
+// many, and the file may be replaced while it runs.
+static const char *our_folder(void)
+{
+    static _Thread_local char self[PATH_MAX];
+    static _Thread_local bool asked;
+    if (!asked) {
+        asked = true;
+        ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+        self[n > 0 ? n : 0] = '\0';
+        char *slash = strrchr(self, '/');
+        self[slash ? slash + 1 - self : 0] = '\0';
+    }
+    return self;
+}
+
 static bool beside_us(const char *program, char *path, size_t size)
 {
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0)
+    const char *self = our_folder();
+    if (!*self)
         return false;
-    self[n] = '\0';
-    char *slash = strrchr(self, '/');
-    if (!slash)
-        return false;
-    slash[1] = '\0';
     int len = snprintf(path, size, "%s%s", self, program);
     return len > 0 && (size_t)len < size && executable(path);
 }
@@ -142,9 +152,13 @@ static bool of_mpi(const char *variable)
 {
     static const char *const prefixes[] = {"OMPI_", "PMIX_", "PRTE_",
                                            "PMI_",  "MPI",   "OMP_NUM_THREADS="};
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
-        if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        size_t n = 0;
+        while (prefixes[i][n] && prefixes[i][n] == variable[n])
+            n++;
+        if (!prefixes[i][n])
             return true;
+    }
     return false;
 }
 

@@ -26,7 +26,9 @@ enum err jobdir_make(const char *sweep, const char *id, const char *text, size_t
     snprintf(dir, sizeof dir, "%s/jobs/%s", sweep, id);
     snprintf(out->job, sizeof out->job, "%s/job.json", dir);
     snprintf(out->err, sizeof out->err, "%s/stderr.txt", dir);
-    ENSURE(mkdir(dir, 0777) == 0 || errno == EEXIST, ERR_FAILED, "%s: %s", dir,
-           strerror(errno));
+    bool made = mkdir(dir, 0777) == 0;
+    ENSURE(made || errno == EEXIST, ERR_FAILED, "%s: %s", dir, strerror(errno));
+    if (!made)
+        unlink(out->err);
     return write_file(out->job, text, n);
 }

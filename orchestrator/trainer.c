@@ -97,8 +97,8 @@ child(const char *path, char **argv, char **envp, int out, int err, pid_t parent
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
-    for (int sig = 1; sig <= SIGSYS; sig++)
-        signal(sig, SIG_DFL); // ignored signals would stay ignored across exec
+    for (int sig = 1; sig <= SIGSYS; sig++) // ignored signals would stay ignored across exec
+        sigaction(sig, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -275,7 +275,6 @@ static void keep_stderr(struct trainer *t)
     from += lines == STDERR_LINES;
     memmove(t->tail, t->tail + from, t->n_tail - from + 1);
     t->n_tail -= from;
-    unlink(t->stderr_file);
     FILE *f = t->n_tail ? fopen(t->stderr_file, "we") : NULL;
     if (f) {
         fwrite(t->tail, 1, t->n_tail, f);

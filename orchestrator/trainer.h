@@ -10,11 +10,10 @@
 struct trainer;
 
 struct trainer_spec {
-    const char *command;  // config's `trainer`
-    const char *job_file; // takes the place of {job}
-    const char
-        *stderr_file;   // gets the last lines of its standard error; removed if there are none
-    int threads, width; // width takes the place of {width}
+    const char *command;     // config's `trainer`
+    const char *job_file;    // takes the place of {job}
+    const char *stderr_file; // made for the last lines of its standard error, if there are any
+    int threads, width;      // width takes the place of {width}
     const char *cpus, *gpus; // processors as "0,64,1" and CUDA_VISIBLE_DEVICES; NULL: ours
     double memory_limit;     // bytes of it and all that it starts; 0: none
     double grace;   // s between a request to stop and SIGKILL; also after the result line

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Trainers of every kind of misconduct, as shell scripts.
 #include "orchestrator/command.h"
+#include "orchestrator/jobdir.h"
 #include "orchestrator/memory.h"
 #include "orchestrator/trainer.h"
 #include "tests/test.h"
@@ -15,7 +16,8 @@
 #define HELLO "echo '{\"t\":\"hello\",\"v\":1,\"pid\":1,\"backend\":\"test\"}'\n"
 #define RESULT "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":1.5,\"tokens\":64}'\n"
 
-static char folder[] = "/tmp/moesweep-test-XXXXXX", script[64], err_file[64], note[64];
+static char folder[] = "/tmp/moesweep-test-XXXXXX", script[64], note[64];
+static char err_file[JOB_PATH_MAX + 96];
 static const char *cpus, *gpus; // of the next trainers
 static double memory_limit;
 
@@ -179,9 +181,27 @@ static void test_crashes(void)
              JOB_FAILED, "last");
     CHECK(strlen(trainer_stderr(t)) <= 4096);
     trainer_free(t);
-    t = ends(HELLO RESULT, JOB_OK, "");
-    CHECK(access(err_file, F_OK) != 0); // an earlier attempt's is gone
-    trainer_free(t);
+}
+
+static void test_folder(void)
+{
+    char jobs[64], job[80];
+    struct jobdir d = {"", ""};
+    snprintf(jobs, sizeof jobs, "%s/jobs", folder);
+    snprintf(job, sizeof job, "%s/0a", jobs);
+    CHECK(jobdir_make(folder, "0a", "{}", 2, &d) == ERR_FAILED);
+    CHECK(mkdir(jobs, 0777) == 0 && jobdir_make(folder, "0a", "{\"a\": 1}", 8, &d) == OK);
+    snprintf(err_file, sizeof err_file, "%s", d.err);
+    check(HELLO "echo out of luck >&2\nexit 1\n", JOB_FAILED, "out of luck");
+    CHECK(access(d.err, R_OK) == 0);
+    CHECK(jobdir_make(folder, "0a", "{}", 2, &d) == OK);
+    CHECK(access(d.err, F_OK) != 0); // an earlier attempt's is gone
+    check(HELLO RESULT, JOB_OK, "");
+    CHECK(access(d.err, F_OK) != 0);
+    struct stat written;
+    CHECK(stat(d.job, &written) == 0 && written.st_size == 2);
+    CHECK(unlink(d.job) == 0 && rmdir(job) == 0 && rmdir(jobs) == 0);
+    snprintf(err_file, sizeof err_file, "%s/stderr.txt", folder);
 }
 
 static void test_stop(void)
@@ -410,6 +430,7 @@ int main(void)
     test_bad_results();
     test_protocol();
     test_crashes();
+    test_folder();
     test_stop();
     test_silence();
     test_leftovers();
