@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_MS = 10 }; // between two looks at the link while a trainer runs
+enum { POLL_MS = 50 }; // between two looks at the link while a trainer runs
 static const double GRACE =
     20; // s from SIGTERM to SIGKILL: a checkpoint of a large model takes a while
 
