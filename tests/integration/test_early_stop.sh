@@ -73,4 +73,12 @@ trained=$(count start extended)
 expect 0 log run sweep.cfg extended --extend
 check "extended: law.json as from scratch" cmp undisturbed/law.json extended/law.json
 check "extended: next to nothing is trained" [ "$(($(count start extended) - trained))" -lt "$((trained / 2))" ]
+"$moesweep" status extended --json >out
+check "extended: status: nothing is left" [ "$(number out jobs queued)" = 0 ]
+check "extended: status: stopped runs" [ "$(number out jobs pruned)" = "$some" ]
+expect 0 log run whole.cfg whole
+expect 0 log run sweep.cfg known --import whole
+"$moesweep" status known --json >out
+check "whole runs imported: status: nothing is left" [ "$(number out jobs queued)" = 0 ]
+check "whole runs imported: status: stopped runs" [ "$(number out jobs pruned)" = "$some" ]
 finish
