@@ -99,6 +99,8 @@ static void take_result(struct protocol *p, json_t *line)
         return;
     }
     p->has_result = true;
+    if (p->result.status != JOB_OK) // of a part of the run
+        p->result.loss = p->result.loss_per_byte = NAN;
     json_t *curve = json_object_get(line, "curve");
     if (curve_valid(curve))
         p->own_curve = json_incref(curve);

@@ -130,6 +130,8 @@ static void test_bad_results(void)
     check(HELLO "echo '{\"t\":\"result\",\"status\":\"diverged\",\"cause\":\"loss\"}'\n",
           JOB_DIVERGED, "loss");
     check(HELLO "echo '{\"t\":\"result\",\"status\":\"oom\"}'\nexit 1\n", JOB_OOM, "");
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"pruned\",\"loss\":1.5,\"tokens\":64}'\n",
+          JOB_PRUNED, ""); // no loss of a whole run
     check(HELLO "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":NaN}'\n", JOB_FAILED,
           "line 2");
     check(HELLO "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":null}'\n", JOB_FAILED,
