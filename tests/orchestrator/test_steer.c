@@ -716,6 +716,26 @@ static void test_no_growth_beyond_stopped(void)
     config_free(&cfg);
 }
 
+// The pole of the form "expansion" lies beyond all runs, stopped ones included: these belong to
+// the range tried.
+static void test_pole_beyond_stopped(void)
+{
+    struct sweep cfg = load_config(SMALL(
+        "scales = [1e11]; bootstrap = 100;",
+        PHASE_M("a", "") ", { name = \"y\"; seeds = 2; after = [\"a\"]; " STOPS
+                         "axes = ( { var = \"y\"; values = [2.0, 3.0, 4.5, 7.0, 10.0]; } ); "
+                         "fits = ( { axis = \"y\"; form = \"expansion\"; } ); }"));
+    curves = true;
+    misleading_y = 4;
+    struct steer *s = run(&cfg, 1, 0.001, 0);
+    json_t *fit = json_array_get(json_object_get(decision(s, "y@1e+11.0"), "fits"), 0);
+    CHECK(count_status(s, 1, JOB_PRUNED) == 6);
+    CHECK(json_number_value(json_array_get(json_object_get(fit, "range"), 1)) > 9.5);
+    misleading_y = INFINITY;
+    steer_free(s);
+    config_free(&cfg);
+}
+
 // Stops are put into a sweep that was there without: what is known of the whole runs says what
 // would have become of the stopped ones, so none is trained again and the law is that from
 // scratch.
@@ -832,6 +852,7 @@ int main(void)
     test_early_stop();
     test_stand_ins();
     test_no_growth_beyond_stopped();
+    test_pole_beyond_stopped();
     test_known_without_stops();
     curves = false;
     test_nothing_feasible();
