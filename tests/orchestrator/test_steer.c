@@ -663,6 +663,26 @@ static void test_early_stop(void)
         "again", "after = [\"both\"]; " AT STOPS) "," PHASE_X("whole",                         \
                                                               "after = [\"both\"]; " AT)
 
+// Trainings that ended well, and structures of them; what ran with several stops counts once.
+static void count_distinct(const struct steer *s, int *works, int *structures)
+{
+    *works = *structures = 0;
+    for (int i = 0; i < steer_n_jobs(s); i++) {
+        const struct steer_job *a = steer_job_at(s, i);
+        bool work = steer_job_ok(a), structure = work;
+        for (int k = 0; k < i; k++) {
+            const struct steer_job *b = steer_job_at(s, k);
+            bool same = steer_job_ok(b) &&
+                        memcmp(&a->job.arch, &b->job.arch, sizeof a->job.arch) == 0 &&
+                        a->job.train.tokens == b->job.train.tokens;
+            structure = structure && !same;
+            work = work && !(same && a->job.train.seed == b->job.train.seed);
+        }
+        *works += work;
+        *structures += structure;
+    }
+}
+
 // The same work is trained once: a run of a phase before stands in, one that ended for one that
 // was stopped; a phase that stops nothing takes none that was.
 static void test_stand_ins(void)
@@ -686,6 +706,18 @@ static void test_stand_ins(void)
     const json_t *d = decision(first, "whole@1e+11.0");
     CHECK(json_array_size(json_object_get(d, "inputs")) == 10);
     CHECK(json_array_size(json_object_get(d, "excluded")) == 0);
+    // Seed noise is over seeds: the same training twice tells nothing of it.
+    int works, structures;
+    json_t *law;
+    count_distinct(first, &works, &structures);
+    int ended = 0;
+    for (int phase = 0; phase < 6; phase++)
+        ended += count_status(first, phase, JOB_OK);
+    CHECK(works < ended);
+    CHECK(steer_law(first, &law) == OK);
+    const json_t *noise = json_array_get(json_object_get(law, "noise"), 0);
+    CHECK(json_integer_value(json_object_get(noise, "n")) == works - structures);
+    json_decref(law);
     steer_free(first);
     config_free(&cfg);
 }
