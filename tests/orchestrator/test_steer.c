@@ -790,6 +790,16 @@ static void test_known_without_stops(void)
               a->result.n_curve == b->result.n_curve);
         CHECK_STR(a->result.cause, b->result.cause);
     }
+    steer_free(is);
+    // A curve with a point elsewhere is compared with nothing: its run stays whole.
+    CHECK(steer_create(&cfg, &is) == OK);
+    for (int i = 0; i < steer_n_jobs(was); i++) {
+        struct job_result r = steer_job_at(was, i)->result;
+        r.curve[1].step -= steer_job_at(was, i)->phase == 1;
+        CHECK(steer_know(is, &r, NULL) == OK);
+    }
+    CHECK(steer_advance(is) == OK && steer_done(is) && steer_job_at(is, 10)->job.n_stop == 2);
+    CHECK(count_status(is, 1, JOB_PRUNED) == 0);
     steer_free(was);
     steer_free(fresh);
     steer_free(is);
