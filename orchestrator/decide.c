@@ -147,6 +147,10 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
     for (int i = 0; i < c->n_entries; i++) {
         const struct steer_job *sj = entry_job(s, &c->entries[i]);
         double t = entry_value(s, c, &c->entries[i], fs->axis);
+        const struct arch *a = &sj->job.arch;
+        if (steer_job_ok(sj) || steer_job_pruned(sj))
+            opt.t_max_form = fmax(opt.t_max_form, (double)(a->N_e + a->n_shared) /
+                                                      (double)(a->K + a->n_shared));
         if (steer_job_pruned(sj)) { // worse than what ended, so tried as well
             opt.tried_lo = opt.tried_lo > 0 ? fmin(opt.tried_lo, t) : t;
             opt.tried_hi = fmax(opt.tried_hi, t);
@@ -155,9 +159,6 @@ static enum err fit_axis(const struct steer *s, struct cell *c, int f, int *grou
             continue;
         ended.lo = fmin(ended.lo, t);
         ended.hi = fmax(ended.hi, t);
-        const struct arch *a = &sj->job.arch;
-        opt.t_max_form =
-            fmax(opt.t_max_form, (double)(a->N_e + a->n_shared) / (double)(a->K + a->n_shared));
         c->fit_entry[f][n] = i;
         obs[n++] = (struct curve_obs){.t = t,
                                       .loss = sj->result.loss,

@@ -123,8 +123,9 @@ json_t *forecast_json(const struct forecast_basis *b, const struct sweep *cfg,
     json_object_set_new(f, "gpu_hours", scaled(sum, lo, hi, device ? 1. / 3600 : 0));
     json_object_set_new(f, "makespan_s", json_interval(span, span_lo, span_hi));
     double data = (double)cfg->corpus_bytes; // mapped once for all of a machine
-    json_object_set_new(f, "memory_bytes",
-                        json_interval(W * memory + data, W * least, W * memory + data));
+    json_object_set_new(
+        f, "memory_bytes",
+        json_interval(W * memory + data, W * fmin(least, memory), W * memory + data));
     json_object_set_new(f, "disk_bytes", json_interval(disk.value, disk.lo, disk.hi));
     json_object_set_new(f, "cost", scaled(sum, lo, hi, cfg->price_per_hour / 3600));
     return f;

@@ -81,6 +81,15 @@ static bool replicates(const struct steer_job *a, const struct steer_job *b)
            s->tokens == t->tokens && s->batch_tokens == t->batch_tokens && s->aux == t->aux;
 }
 
+// The same training as a usable one before it: the job differs in its stops alone.
+static bool trained_before(const struct steer_job **jobs, int i)
+{
+    for (int j = 0; j < i; j++)
+        if (steer_job_ok(jobs[j]) && strcmp(jobs[j]->work, jobs[i]->work) == 0)
+            return true;
+    return false;
+}
+
 // Mean loss over the usable replicates of jobs[i], if i is the first of them; NaN otherwise.
 // *ss: sum of squared deviations of ln loss, *count: replicates.
 static double replicate_mean(const struct steer_job **jobs, int n, int i, double *ss,
@@ -93,12 +102,14 @@ static double replicate_mean(const struct steer_job **jobs, int n, int i, double
             continue;
         if (j < i)
             return NAN;
+        if (trained_before(jobs, j))
+            continue;
         sum += jobs[j]->result.loss;
         sum_ln += log(jobs[j]->result.loss);
         ++*count;
     }
     for (int j = i; j < n; j++)
-        if (steer_job_ok(jobs[j]) && replicates(jobs[i], jobs[j]))
+        if (steer_job_ok(jobs[j]) && replicates(jobs[i], jobs[j]) && !trained_before(jobs, j))
             *ss += pow(log(jobs[j]->result.loss) - sum_ln / *count, 2);
     return sum / *count;
 }

@@ -92,13 +92,28 @@ static bool curve_valid(const json_t *curve)
     return true;
 }
 
+// Words of any length are no reason to lose a result: cut, between two characters.
+static void cut_cause(json_t *line)
+{
+    const char *cause = json_string_value(json_object_get(line, "cause"));
+    size_t n = sizeof((struct job_result *)0)->cause - 1;
+    if (!cause || strlen(cause) <= n)
+        return;
+    while (n > 0 && (cause[n] & 0xc0) == 0x80)
+        n--;
+    json_object_set_new(line, "cause", json_stringn(cause, n));
+}
+
 static void take_result(struct protocol *p, json_t *line)
 {
+    cut_cause(line);
     if (job_result_from_json(line, "result", &p->result) != OK) {
         fault(p, "%s", err_message());
         return;
     }
     p->has_result = true;
+    if (p->result.status != JOB_OK) // of a part of the run
+        p->result.loss = p->result.loss_per_byte = NAN;
     json_t *curve = json_object_get(line, "curve");
     if (curve_valid(curve))
         p->own_curve = json_incref(curve);

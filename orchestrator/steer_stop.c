@@ -105,7 +105,8 @@ int steer_stand_in(const struct steer *s, const struct cell *c, const char *work
 void steer_cut(const struct steer_job *sj, struct job_result *r)
 {
     memcpy(r->id, sj->job.id, sizeof r->id);
-    for (int i = 0; i < r->n_curve; i++) {
+    const int64_t steps = job_steps(&sj->job);
+    for (int i = 0; i < r->n_curve && r->curve[i].step == job_curve_step(steps, i + 1); i++) {
         if (!job_stops_at(&sj->job, r->curve[i], r->cause, sizeof r->cause))
             continue;
         int64_t tokens = job_tokens_after(&sj->job, r->curve[i].step);

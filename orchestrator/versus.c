@@ -227,7 +227,18 @@ static int by_structure(const void *p, const void *q)
     return memcmp(&a->job.arch, &b->job.arch, sizeof a->job.arch);
 }
 
-// All usable runs of both, runs of one structure made one; the number of structures.
+// Within a structure by side, then by work.
+static int by_work(const void *p, const void *q)
+{
+    const struct structure *x = p, *y = q;
+    int c = by_structure(p, q);
+    if (c == 0)
+        c = x->n[1] - y->n[1];
+    return c != 0 ? c : strcmp(x->job->work, y->job->work);
+}
+
+// All usable runs of both, runs of one structure made one, the same training with other stops
+// left out; the number of structures.
 static int collect(const struct versus_side *const side[2], struct structure *all)
 {
     int n = 0, m = 0;
@@ -240,7 +251,12 @@ static int collect(const struct versus_side *const side[2], struct structure *al
             all[n].sum[k] = sj->result.loss;
             all[n++].n[k] = 1;
         }
-    qsort(all, (size_t)n, sizeof *all, by_structure);
+    qsort(all, (size_t)n, sizeof *all, by_work);
+    int kept = 0;
+    for (int i = 0; i < n; i++)
+        if (i == 0 || by_work(&all[kept - 1], &all[i]) != 0)
+            all[kept++] = all[i];
+    n = kept;
     for (int i = 0; i < n; i++) {
         if (m == 0 || by_structure(&all[m - 1], &all[i]) != 0) {
             all[m++] = all[i];

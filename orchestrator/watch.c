@@ -235,6 +235,8 @@ static enum err take_result(struct watch *w, json_t *rec)
         json_decref(origin);
         TRY(e);
     }
+    if (!j || j->fate < WATCH_OK)
+        w->results++;
     if (!j) {
         json_object_set_new(w->early, id, json_string(status));
         return OK;
@@ -243,7 +245,6 @@ static enum err take_result(struct watch *w, json_t *rec)
         return OK;
     leave(w, j);
     set_fate(w, j, fate_of(status));
-    w->results++;
     if (j->fate == WATCH_OK)
         measure(w, j, rec);
     else if (j->fate == WATCH_FAILED) {
@@ -251,6 +252,16 @@ static enum err take_result(struct watch *w, json_t *rec)
         say(w, "job %s: %s %s", id, status, jstr(rec, "cause"));
     }
     return OK;
+}
+
+void watch_settle(struct watch *w)
+{
+    for (int i = 0; i < steer_n_jobs(w->steer); i++) {
+        const struct steer_job *sj = steer_job_at(w->steer, i);
+        struct watch_job *j = sj->final ? job_of(w, sj->job.id) : NULL;
+        if (j && j->fate == WATCH_QUEUED)
+            set_fate(w, j, fate_of(job_status_name(sj->result.status)));
+    }
 }
 
 static void take_failure(struct watch *w, const json_t *rec)

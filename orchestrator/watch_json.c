@@ -15,7 +15,10 @@ static const double SILENT = 60;
 
 void watch_laws(struct watch *w)
 {
-    if (!w->steer || w->fits_at == w->results || steer_advance(w->steer) != OK)
+    if (!w->steer || (w->fits_at != w->results && steer_advance(w->steer) != OK))
+        return;
+    watch_settle(w);
+    if (w->fits_at == w->results)
         return;
     json_t *fresh = NULL;
     w->fits_at = w->results;

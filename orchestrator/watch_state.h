@@ -66,6 +66,9 @@ struct watch {
     json_t *law, *provisional;
 };
 
+// Gives queued jobs the fate that the steering knows of: with early stops, results of the same
+// work under another id make jobs final, too.
+void watch_settle(struct watch *w);
 // Brings laws and provisional fits up to date.
 void watch_laws(struct watch *w);
 #endif

@@ -73,4 +73,21 @@ trained=$(count start extended)
 expect 0 log run sweep.cfg extended --extend
 check "extended: law.json as from scratch" cmp undisturbed/law.json extended/law.json
 check "extended: next to nothing is trained" [ "$(($(count start extended) - trained))" -lt "$((trained / 2))" ]
+"$moesweep" status extended --json >out
+check "extended: status: nothing is left" [ "$(number out jobs queued)" = 0 ]
+check "extended: status: stopped runs" [ "$(number out jobs pruned)" = "$some" ]
+expect 0 log run whole.cfg whole
+expect 0 log run sweep.cfg known --import whole
+"$moesweep" status known --json >out
+check "whole runs imported: status: nothing is left" [ "$(number out jobs queued)" = 0 ]
+check "whole runs imported: status: stopped runs" [ "$(number out jobs pruned)" = "$some" ]
+
+# Siblings train the same work, with and without stops; side by side with others it counts once.
+sed 's/    { name = "width"/    { name = "plain"; after = ["allocation"]; seeds = 2; \
+      axes = ( { var = "x"; values = [6.4, 6.8, 7.4, 9.0]; } ); fits = ( { axis = "x"; form = "density"; } ); },\
+&/; s/margin = 0.03/margin = 0.5/' sweep.cfg >siblings.cfg
+expect 0 log run siblings.cfg siblings
+"$moesweep" report --compare siblings whole --json >out
+check "compared: two seeds of each" [ "$(grep -cE '"n_a": 2' out)" -gt 0 ]
+check "compared: no training twice" [ "$(grep -cE '"n_a": ([3-9]|[0-9]{2})' out)" = 0 ]
 finish

@@ -51,6 +51,8 @@ expect 0 log run large.cfg extended --extend
 says "extended" "extended \(configuration 2\): [1-9][0-9]* results are used again"
 check "law.json as from scratch" cmp extended/law.json fresh/law.json
 check "architecture.json as from scratch" cmp extended/architecture.json fresh/architecture.json
+"$moesweep" plan large.cfg --extend fresh >out
+check "plan: nothing left is 0, not nan" [ "$(grep -c nan out)" = 0 ]
 check "each result once" each_result_once extended
 check "trained once" [ "$(count result extended)" = "$(count start extended)" ]
 check "less is trained than from scratch" \

@@ -136,6 +136,26 @@ static void test_early_stop(void)
         "again", "after = [\"both\"]; " AT STOPS) "," PHASE_X("whole",                         \
                                                               "after = [\"both\"]; " AT)
 
+// Trainings that ended well, and structures of them; what ran with several stops counts once.
+static void count_distinct(const struct steer *s, int *works, int *structures)
+{
+    *works = *structures = 0;
+    for (int i = 0; i < steer_n_jobs(s); i++) {
+        const struct steer_job *a = steer_job_at(s, i);
+        bool work = steer_job_ok(a), structure = work;
+        for (int k = 0; k < i; k++) {
+            const struct steer_job *b = steer_job_at(s, k);
+            bool same = steer_job_ok(b) &&
+                        memcmp(&a->job.arch, &b->job.arch, sizeof a->job.arch) == 0 &&
+                        a->job.train.tokens == b->job.train.tokens;
+            structure = structure && !same;
+            work = work && !(same && a->job.train.seed == b->job.train.seed);
+        }
+        *works += work;
+        *structures += structure;
+    }
+}
+
 // The same work is trained once: a run of a phase before stands in, one that ended for one that
 // was stopped; a phase that stops nothing takes none that was.
 static void test_stand_ins(void)
@@ -158,6 +178,17 @@ static void test_stand_ins(void)
     const json_t *d = decision(first, "whole@1e+11.0");
     CHECK(json_array_size(json_object_get(d, "inputs")) == 10);
     CHECK(json_array_size(json_object_get(d, "excluded")) == 0);
+    // Seed noise is over seeds: the same training twice tells nothing of it.
+    int works, structures, ended = 0;
+    json_t *law;
+    count_distinct(first, &works, &structures);
+    for (int phase = 0; phase < 6; phase++)
+        ended += count_status(first, phase, JOB_OK);
+    CHECK(works < ended);
+    CHECK(steer_law(first, &law) == OK);
+    const json_t *told = json_array_get(json_object_get(law, "noise"), 0);
+    CHECK(json_integer_value(json_object_get(told, "n")) == works - structures);
+    json_decref(law);
     steer_free(first);
     config_free(&cfg);
 }
@@ -186,6 +217,24 @@ static void test_no_growth_beyond_stopped(void)
     config_free(&cfg);
 }
 
+// The pole of the form "expansion" lies beyond all runs, stopped ones included: these belong to
+// the range tried.
+static void test_pole_beyond_stopped(void)
+{
+    struct sweep cfg = load_config(SMALL(
+        "scales = [1e11]; bootstrap = 100;",
+        PHASE_M("a", "") ", { name = \"y\"; seeds = 2; after = [\"a\"]; " STOPS
+                         "axes = ( { var = \"y\"; values = [2.0, 3.0, 4.5, 7.0, 10.0]; } ); "
+                         "fits = ( { axis = \"y\"; form = \"expansion\"; } ); }"));
+    struct planted how = {.seed = 1, .noise = noise, .curves = true, .misleading_y = 4};
+    struct steer *s = planted_run(&cfg, &how);
+    json_t *fit = json_array_get(json_object_get(decision(s, "y@1e+11.0"), "fits"), 0);
+    CHECK(count_status(s, 1, JOB_PRUNED) == 6);
+    CHECK(json_number_value(json_array_get(json_object_get(fit, "range"), 1)) > 9.5);
+    steer_free(s);
+    config_free(&cfg);
+}
+
 // Stops are put into a sweep that was there without: what is known of the whole runs says what
 // would have become of the stopped ones, so none is trained again and the law is that from
 // scratch.
@@ -210,6 +259,16 @@ static void test_known_without_stops(void)
               a->result.n_curve == b->result.n_curve);
         CHECK_STR(a->result.cause, b->result.cause);
     }
+    steer_free(is);
+    // A curve with a point elsewhere is compared with nothing: its run stays whole.
+    CHECK(steer_create(&cfg, &is) == OK);
+    for (int i = 0; i < steer_n_jobs(was); i++) {
+        struct job_result r = steer_job_at(was, i)->result;
+        r.curve[1].step -= steer_job_at(was, i)->phase == 1;
+        CHECK(steer_know(is, &r, NULL) == OK);
+    }
+    CHECK(steer_advance(is) == OK && steer_done(is) && steer_job_at(is, 10)->job.n_stop == 2);
+    CHECK(count_status(is, 1, JOB_PRUNED) == 0);
     steer_free(was);
     steer_free(fresh);
     steer_free(is);
@@ -222,6 +281,7 @@ int main(void)
     test_early_stop();
     test_stand_ins();
     test_no_growth_beyond_stopped();
+    test_pole_beyond_stopped();
     test_known_without_stops();
     return test_summary();
 }

@@ -130,6 +130,13 @@ static void test_bad_results(void)
     check(HELLO "echo '{\"t\":\"result\",\"status\":\"diverged\",\"cause\":\"loss\"}'\n",
           JOB_DIVERGED, "loss");
     check(HELLO "echo '{\"t\":\"result\",\"status\":\"oom\"}'\nexit 1\n", JOB_OOM, "");
+    check(HELLO "echo '{\"t\":\"result\",\"status\":\"pruned\",\"loss\":1.5,\"tokens\":64}'\n",
+          JOB_PRUNED, ""); // no loss of a whole run
+    check(HELLO "printf '{\"t\":\"result\",\"status\":\"oom\",\"cause\":\"a%0400d\"}\\n' 0\n",
+          JOB_OOM, "a000"); // longer than a record keeps
+    check(HELLO "e='\303\251\303\251\303\251\303\251'\ne=$e$e$e$e$e$e$e$e\ne=$e$e$e$e$e$e$e$e\n"
+                "printf '{\"t\":\"result\",\"status\":\"oom\",\"cause\":\"%s\"}\\n' \"$e\"\n",
+          JOB_OOM, "\303\251");
     check(HELLO "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":NaN}'\n", JOB_FAILED,
           "line 2");
     check(HELLO "echo '{\"t\":\"result\",\"status\":\"ok\",\"loss\":null}'\n", JOB_FAILED,
