@@ -193,14 +193,17 @@ static void test_stand_ins(void)
     config_free(&cfg);
 }
 
+#define STOPPED_Y(fit)                                                                         \
+    SMALL(                                                                                     \
+        "scales = [1e11]; bootstrap = 100;",                                                   \
+        PHASE_M("a", "") ", { name = \"y\"; seeds = 2; after = [\"a\"]; " STOPS                \
+                         "axes = ( { var = \"y\"; values = [2.0, 3.0, 4.5, 7.0, 10.0]; } ); "  \
+                         "fits = ( { axis = \"y\"; " fit " } ); }")
+
 // A grid does not grow beyond what was stopped, and no value is adopted from there.
 static void test_no_growth_beyond_stopped(void)
 {
-    struct sweep cfg = load_config(SMALL(
-        "scales = [1e11]; bootstrap = 100;",
-        PHASE_M("a", "") ", { name = \"y\"; seeds = 2; after = [\"a\"]; " STOPS
-                         "axes = ( { var = \"y\"; values = [2.0, 3.0, 4.5, 7.0, 10.0]; } ); "
-                         "fits = ( { axis = \"y\"; form = \"logquad\"; grow = 1; } ); }"));
+    struct sweep cfg = load_config(STOPPED_Y("form = \"logquad\"; grow = 1;"));
     struct steer *s = run(&cfg, 1); // the loss falls with y
     CHECK(decision(s, "y@1e+11.1") != NULL);
     steer_free(s);
@@ -221,11 +224,7 @@ static void test_no_growth_beyond_stopped(void)
 // the range tried.
 static void test_pole_beyond_stopped(void)
 {
-    struct sweep cfg = load_config(SMALL(
-        "scales = [1e11]; bootstrap = 100;",
-        PHASE_M("a", "") ", { name = \"y\"; seeds = 2; after = [\"a\"]; " STOPS
-                         "axes = ( { var = \"y\"; values = [2.0, 3.0, 4.5, 7.0, 10.0]; } ); "
-                         "fits = ( { axis = \"y\"; form = \"expansion\"; } ); }"));
+    struct sweep cfg = load_config(STOPPED_Y("form = \"expansion\";"));
     struct planted how = {.seed = 1, .noise = noise, .curves = true, .misleading_y = 4};
     struct steer *s = planted_run(&cfg, &how);
     json_t *fit = json_array_get(json_object_get(decision(s, "y@1e+11.0"), "fits"), 0);
