@@ -38,67 +38,64 @@ static const char *describe(const json_t *v, char *buf, size_t size)
     return v == NULL ? "nothing" : "null";
 }
 
-// The value of a key; NULL with OK when it is missing and may be.
-static enum err lookup(json_t *obj, const char *ctx, const char *key, bool required,
-                       const char *expected, json_t **out)
+// Where there is a value that is not what was expected, or none at all.
+static enum err refuse(const json_t *obj, const char *ctx, const char *key,
+                       const char *expected)
 {
     char buf[80];
-    *out = NULL;
     ENSURE(json_is_object(obj), ERR_INPUT, "%s: expected an object, found %s", ctx,
            describe(obj, buf, sizeof buf));
-    *out = json_object_get(obj, key);
-    ENSURE(*out != NULL || !required, ERR_INPUT, "%s: %s: expected %s, found nothing", ctx, key,
-           expected);
-    return OK;
+    return err_set(ERR_INPUT, "%s: %s: expected %s, found %s", ctx, key, expected,
+                   describe(json_object_get(obj, key), buf, sizeof buf));
 }
 
-static enum err wrong(const char *ctx, const char *key, const char *expected, const json_t *v)
+// Whether a key is missing that may be.
+static bool left_out(const json_t *obj, const json_t *value, bool required)
 {
-    char buf[80];
-    return err_set(ERR_INPUT, "%s: %s: expected %s, found %s", ctx, key, expected,
-                   describe(v, buf, sizeof buf));
+    return !required && value == NULL && json_is_object(obj);
 }
 
 enum err json_get_i64(json_t *obj, const char *ctx, const char *key, bool required, int64_t lo,
                       int64_t hi, int64_t *out)
 {
     char expected[96];
-    json_t *v = json_object_get(obj, key);
+    const json_t *v = json_object_get(obj, key);
     if (json_is_integer(v) && json_integer_value(v) >= lo && json_integer_value(v) <= hi) {
         *out = json_integer_value(v); // words only where they are needed: results are many
         return OK;
     }
+    if (left_out(obj, v, required))
+        return OK;
     if (hi == INT64_MAX)
         snprintf(expected, sizeof expected, "an integer, at least %" PRId64, lo);
     else
         snprintf(expected, sizeof expected, "an integer from %" PRId64 " to %" PRId64, lo, hi);
-    TRY(lookup(obj, ctx, key, required, expected, &v));
-    return v == NULL ? OK : wrong(ctx, key, expected, v);
+    return refuse(obj, ctx, key, expected);
 }
 
 enum err json_get_num(json_t *obj, const char *ctx, const char *key, bool required, double lo,
                       double hi, double *out)
 {
     char expected[96];
-    json_t *v = json_object_get(obj, key);
+    const json_t *v = json_object_get(obj, key);
     double x = json_number_value(v);
     if (json_is_number(v) && isfinite(x) && x >= lo && x <= hi) {
         *out = x;
         return OK;
     }
+    if (left_out(obj, v, required))
+        return OK;
     snprintf(expected, sizeof expected, "a number from %g to %g", lo, hi);
-    TRY(lookup(obj, ctx, key, required, expected, &v));
-    return v == NULL ? OK : wrong(ctx, key, expected, v);
+    return refuse(obj, ctx, key, expected);
 }
 
 enum err json_get_bool(json_t *obj, const char *ctx, const char *key, bool required, bool *out)
 {
-    json_t *v;
-    TRY(lookup(obj, ctx, key, required, "true or false", &v));
-    if (v == NULL)
+    const json_t *v = json_object_get(obj, key);
+    if (left_out(obj, v, required))
         return OK;
     if (!json_is_boolean(v))
-        return wrong(ctx, key, "true or false", v);
+        return refuse(obj, ctx, key, "true or false");
     *out = json_is_true(v);
     return OK;
 }
@@ -106,12 +103,11 @@ enum err json_get_bool(json_t *obj, const char *ctx, const char *key, bool requi
 enum err json_get_str(json_t *obj, const char *ctx, const char *key, bool required, char *buf,
                       size_t size)
 {
-    json_t *v;
-    TRY(lookup(obj, ctx, key, required, "a string", &v));
-    if (v == NULL)
+    const json_t *v = json_object_get(obj, key);
+    if (left_out(obj, v, required))
         return OK;
     if (!json_is_string(v))
-        return wrong(ctx, key, "a string", v);
+        return refuse(obj, ctx, key, "a string");
     size_t n = json_string_length(v);
     const char *s = json_string_value(v);
     ENSURE(n < size, ERR_INPUT, "%s: %s: expected at most %zu bytes, found %zu", ctx, key,
@@ -125,12 +121,11 @@ enum err json_get_str(json_t *obj, const char *ctx, const char *key, bool requir
 enum err json_get_obj(json_t *obj, const char *ctx, const char *key, bool required,
                       json_t **out)
 {
-    json_t *v;
-    TRY(lookup(obj, ctx, key, required, "an object", &v));
-    if (v == NULL)
+    json_t *v = json_object_get(obj, key);
+    if (left_out(obj, v, required))
         return OK;
     if (!json_is_object(v))
-        return wrong(ctx, key, "an object", v);
+        return refuse(obj, ctx, key, "an object");
     *out = v;
     return OK;
 }

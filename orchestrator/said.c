@@ -44,11 +44,32 @@ static bool all_plain(const char *s)
     return *s == '\0';
 }
 
+static size_t put_whole(char *to, int64_t v)
+{
+    char digits[20];
+    uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    size_t n = 0, minus = v < 0;
+    do
+        digits[n++] = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    *to = '-';
+    for (size_t i = 0; i < n; i++)
+        to[minus + i] = digits[n - 1 - i];
+    return minus + n;
+}
+
 // As jansson writes it: a record that is read and written again stays the same.
 static size_t put_real(char *to, double v)
 {
-    if (!isfinite(v))
-        return (size_t)snprintf(to, REAL_MAX, "null");
+    if (!isfinite(v)) {
+        memcpy(to, "null", 4);
+        return 4;
+    }
+    if (v > 0 ? v < 1e15 && v == floor(v) : !signbit(v)) { // the %.17g of these is their digits
+        size_t n = put_whole(to, (int64_t)v);
+        memcpy(to + n, ".0", 2);
+        return n + 2;
+    }
     size_t n = (size_t)snprintf(to, REAL_MAX, "%.17g", v);
     char *e = memchr(to, 'e', n);
     if (!e)
@@ -64,9 +85,8 @@ static size_t put_number(char *to, const struct number *number, const struct job
     const void *value = (const char *)r + number->at;
     size_t n = strlen(number->key);
     memcpy(to, number->key, n);
-    if (number->whole)
-        return n + (size_t)snprintf(to + n, REAL_MAX, "%" PRId64, *(const int64_t *)value);
-    return n + put_real(to + n, *(const double *)value);
+    return n + (number->whole ? put_whole(to + n, *(const int64_t *)value)
+                              : put_real(to + n, *(const double *)value));
 }
 
 // The general form.
