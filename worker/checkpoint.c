@@ -6,6 +6,7 @@
 #include "core/tensor.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +117,8 @@ enum err checkpoint_save(const char *dir, const struct job *j, uint32_t text, co
     } text_of = {meta};
     parts_of(&h, text_of.out, m, part);
     struct paths p = paths_in(dir);
+    ENSURE(mkdir(dir, 0777) == 0 || errno == EEXIST, ERR_FAILED, "%s: %s", dir,
+           strerror(errno));
     int fd = open(p.tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     ENSURE(fd >= 0, ERR_FAILED, "%s: %s", p.tmp, strerror(errno));
     enum err e = write_parts(fd, part, p.tmp);
@@ -375,10 +378,15 @@ enum err checkpoint_set_aside(const char *dir)
 enum err checkpoint_check_dir(const char *dir)
 {
     struct stat st;
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return err_set(ERR_INPUT, "checkpoint.dir: %s: %s", dir, strerror(errno));
-    ENSURE(stat(dir, &st) == 0 && S_ISDIR(st.st_mode), ERR_INPUT,
-           "checkpoint.dir: expected a folder, found %s", dir);
+    char above[JOB_PATH_MAX];
+    if (stat(dir, &st) == 0) {
+        ENSURE(S_ISDIR(st.st_mode), ERR_INPUT, "checkpoint.dir: expected a folder, found %s",
+               dir);
+    } else {
+        ENSURE(errno == ENOENT, ERR_INPUT, "checkpoint.dir: %s: %s", dir, strerror(errno));
+        snprintf(above, sizeof above, "%s", dir);
+        dir = dirname(above);
+    }
     ENSURE(access(dir, W_OK | X_OK) == 0, ERR_INPUT, "checkpoint.dir: %s: %s", dir,
            strerror(errno));
     return OK;

@@ -50,8 +50,8 @@ enum err checkpoint_read(const char *path, struct checkpoint *out);
 void checkpoint_free(struct checkpoint *c);
 // Moves a refused checkpoint to DIR/checkpoint.refused: out of the way, not lost.
 enum err checkpoint_set_aside(const char *dir);
-// The folder exists (made if only its last part is missing) and can be written: ERR_INPUT if
-// not.
+// The folder can be written, or made by checkpoint_save if only its last part is missing:
+// ERR_INPUT if not.
 enum err checkpoint_check_dir(const char *dir);
 // Whether the file at path is DIR/checkpoint, by whatever name.
 bool checkpoint_is_in(const char *path, const char *dir);

@@ -164,6 +164,22 @@ static void interrupt(struct scratch *s, json_t *job, int signal)
     CHECK(rc == 3);
 }
 
+// The folder is made with the first checkpoint.
+static void test_folder(struct scratch *s)
+{
+    json_t *job = long_job(s);
+    char dir[128], quoted[140], file[160];
+    snprintf(dir, sizeof dir, "%s/new", s->dir);
+    snprintf(quoted, sizeof quoted, "\"%s\"", dir);
+    snprintf(file, sizeof file, "%s/checkpoint", dir);
+    job_set(job, "checkpoint.dir", quoted);
+    CHECK(trainer_run(s, job) == 0 && access(dir, F_OK) != 0);
+    interrupt(s, job, SIGTERM);
+    CHECK(access(file, F_OK) == 0);
+    CHECK(trainer_run(s, job) == 0 && access(file, F_OK) != 0 && access(dir, F_OK) == 0);
+    json_decref(job);
+}
+
 static void test_signals(struct scratch *s)
 {
     json_t *job = long_job(s);
@@ -422,6 +438,7 @@ int main(void)
     test_result(&s);
     test_stdin_and_flags(&s);
     test_kill_and_resume(&s);
+    test_folder(&s);
     test_signals(&s);
     test_bf16(&s);
     test_divergence(&s);
