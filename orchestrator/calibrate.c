@@ -91,12 +91,13 @@ static enum err start(const struct bench *b, struct job *j, int copy, struct tra
     enum err e = json_write_file(file, spec);
     json_decref(spec);
     TRY(e);
-    struct trainer_spec how = {.command = b->cfg->trainer,
-                               .job_file = file,
-                               .stderr_file = words,
-                               .threads = j->threads,
-                               .grace = GRACE};
-    return trainer_start(&how, t);
+    struct trainer_spec how = {
+        .command = b->cfg->trainer, .threads = j->threads, .grace = GRACE};
+    struct trainer_setup *setup;
+    TRY(trainer_prepare(&how, &setup));
+    e = trainer_start(setup, file, words, t);
+    trainer_setup_free(setup);
+    return e;
 }
 
 // tokens: of the piece. One that had to be stopped counts by the part that it did.

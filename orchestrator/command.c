@@ -17,6 +17,8 @@ struct filling {
 static const char *fill(const char *p, const struct filling *f, size_t *len)
 {
     static const char job[] = "{job}", width[] = "{width}";
+    if (*p != '{')
+        return NULL;
     bool is_job = strncmp(p, job, *len = sizeof job - 1) == 0;
     if (is_job)
         return f->job_file;

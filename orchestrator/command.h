@@ -16,6 +16,7 @@ enum err command_split(const char *command, const char *job_file, int width, cha
 enum err command_find(const char *program, char *path, size_t size);
 // The environment of a child: this process's without what MPI and process managers put there (a
 // trainer that uses MPI itself must not believe that it is a rank of ours), OMP_NUM_THREADS
-// set, CUDA_VISIBLE_DEVICES too unless gpus is NULL. One block of memory that the caller frees.
+// set, CUDA_VISIBLE_DEVICES too unless gpus is NULL. One block of memory that the caller frees;
+// the texts are this process's own.
 enum err command_environment(int threads, const char *gpus, char ***envp);
 #endif

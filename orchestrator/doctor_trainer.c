@@ -33,7 +33,7 @@ struct seen {
     char backend[64];
     int64_t lines, first_step, last_step; // first -1: no progress line
     double seconds, to_stop;              // to_stop: from SIGTERM to its end
-    char cause[300];
+    char cause[300], words[300];          // its last line on standard error
 };
 
 // ---- a small job
@@ -57,8 +57,9 @@ static enum err write_text(const struct bench *b)
 static enum err write_job(const struct bench *b, int version, int64_t tokens, char *path,
                           size_t size)
 {
-    char text[PATH_MAX];
+    char text[PATH_MAX], checkpoints[PATH_MAX];
     snprintf(path, size, "%s/job.json", b->dir);
+    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", b->dir); // as yet not there
     snprintf(text, sizeof text, "%s/text.txt", b->dir);
     json_t *job = json_pack(
         "{s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}, "
@@ -66,8 +67,8 @@ static enum err write_job(const struct bench *b, int version, int64_t tokens, ch
         "v", version, "id", "d0c702", "arch", "L_d", 1, "L_m", 1, "d", 16, "d_qkv", 8, "d_d",
         48, "d_m", 12, "N_q", 2, "N_kv", 1, "S", 32, "N_e", 4, "K", 2, "n_shared", 1, "data",
         "kind", "text", "paths", text, "train", "tokens", (json_int_t)tokens, "batch_tokens",
-        256, "lr", 0.01, "model", "rope_base", 100.0, "threads", 1, "checkpoint", "dir", b->dir,
-        "every_s", 0.5, "val", "tokens", 1024);
+        256, "lr", 0.01, "model", "rope_base", 100.0, "threads", 1, "checkpoint", "dir",
+        checkpoints, "every_s", 0.5, "val", "tokens", 1024);
     ENSURE(job, ERR_FAILED, "out of memory");
     enum err e = json_write_file(path, job);
     json_decref(job);
@@ -83,6 +84,17 @@ static int64_t first_step(const struct trainer *t)
     int64_t step = first ? json_integer_value(first) : -1;
     json_decref(curve);
     return step;
+}
+
+static void note_words(struct seen *s, const char *text)
+{
+    size_t end = strlen(text);
+    while (end > 0 && text[end - 1] == '\n')
+        end--;
+    size_t from = end;
+    while (from > 0 && text[from - 1] != '\n')
+        from--;
+    snprintf(s->words, sizeof s->words, "%.*s", (int)(end - from), text + from);
 }
 
 // Polls until it ends. stop: it is asked to once it has trained for a moment.
@@ -113,6 +125,7 @@ static enum err watch(struct trainer *t, bool stop, struct seen *s)
     s->result = *trainer_result(t);
     snprintf(s->backend, sizeof s->backend, "%s", trainer_backend(t));
     snprintf(s->cause, sizeof s->cause, "%s", s->result.cause);
+    note_words(s, trainer_stderr(t));
     return OK;
 }
 
@@ -120,19 +133,19 @@ static enum err run(const struct bench *b, int version, int64_t tokens, bool sto
                     struct seen *s)
 {
     char job[PATH_MAX], err_file[PATH_MAX];
+    struct trainer_setup *setup;
     struct trainer *t = NULL;
     *s = (struct seen){.first_step = -1};
     TRY(write_job(b, version, tokens, job, sizeof job));
     snprintf(err_file, sizeof err_file, "%s/stderr.txt", b->dir);
-    struct trainer_spec spec = {.command = b->command,
-                                .job_file = job,
-                                .stderr_file = err_file,
-                                .threads = 1,
-                                .width = 1,
-                                .grace = GRACE};
-    TRY(trainer_start(&spec, &t));
-    enum err e = watch(t, stop, s);
+    struct trainer_spec spec = {
+        .command = b->command, .threads = 1, .width = 1, .grace = GRACE};
+    TRY(trainer_prepare(&spec, &setup));
+    enum err e = trainer_start(setup, job, err_file, &t);
+    if (e == OK)
+        e = watch(t, stop, s);
     trainer_free(t);
+    trainer_setup_free(setup);
     return e;
 }
 
@@ -215,9 +228,10 @@ static void judge_resume(struct bench *b, const struct seen *first, const struct
         doctor_add(
             b->findings, "resume", DOCTOR_WARN,
             "a stop or a time limit then costs the whole training: write checkpoints into "
-            "checkpoint.dir and start from what is there",
-            "stopped at step %" PRId64 ", starts again at %" PRId64, first->last_step,
-            s->first_step);
+            "the folder checkpoint.dir, which the trainer makes, and start from what is there",
+            "stopped at step %" PRId64 ", starts again at %" PRId64 "%s%s", first->last_step,
+            s->first_step, *first->words ? "; its last words when stopped: " : "",
+            first->words);
 }
 
 static void judge_wrong(struct bench *b, const struct seen *s)

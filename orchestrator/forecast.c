@@ -12,9 +12,9 @@
 // FLOP/s that small and large models are taken to share.
 static const double GUESSED = 4, GIVEN = 2;
 // Bytes a job, beside checkpoints: its records (2.5 kB measured, the learning curve most of
-// them), its share of law.json and report.html (14 kB measured), its folder and job.json, in
-// blocks of 4 KiB.
-static const double RECORDS = 3e3, OUTPUTS = 16e3, FOLDER = 8192;
+// them), its share of law.json and report.html (14 kB measured), its file in jobs/, a block of
+// 4 KiB.
+static const double RECORDS = 3e3, OUTPUTS = 16e3, JOB_FILE = 4096;
 
 void forecast_begin(struct forecast_basis *b, const struct sweep *cfg, double rate, int workers)
 {
@@ -51,7 +51,7 @@ struct forecast_disk forecast_disk(const struct sweep *cfg, const struct steer *
     double mean = n > 0 ? sum / n : 0;
     // While it is replaced a checkpoint is there twice.
     double at_work = 2 * largest * fmin(workers, most);
-    double small = RECORDS + OUTPUTS + FOLDER, kept = cfg->base.checkpoint.keep ? mean : 0;
+    double small = RECORDS + OUTPUTS + JOB_FILE, kept = cfg->base.checkpoint.keep ? mean : 0;
     return (struct forecast_disk){jobs * (small + kept) + at_work / 2,
                                   jobs * (small / 2 + kept),
                                   most * (2 * small + 1.05 * kept) + at_work};

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "fit/fit.h"
 #include "orchestrator/cmd.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct command {
     const char *name, *arguments, *what, *help;
@@ -318,8 +320,20 @@ static int run_command(const struct command *c, int argc, char **argv)
     return (int)e;
 }
 
+// Files that are opened later must not become standard input or output, ours or a trainer's.
+static void open_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_files();
     if (argc < 2) {
         usage(stderr);
         return ERR_INPUT;

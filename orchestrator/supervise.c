@@ -3,7 +3,7 @@
 #include "core/job.h"
 #include "core/json.h"
 #include "orchestrator/identity.h"
-#include "orchestrator/jobdir.h"
+#include "orchestrator/jobfiles.h"
 #include "orchestrator/place.h"
 #include "orchestrator/said.h"
 #include "orchestrator/signals.h"
@@ -36,6 +36,8 @@ struct supervisor {
     struct trainer *trainer;
     struct order run, next; // what the trainer does; what waits behind it
     json_t *terms;          // of the next order, unless it brings its own
+    struct trainer_setup *setup;
+    json_t *setup_terms; // what it was made from
     bool stopping, quit, clean;
     double heard, beat; // when the manager was last heard, when it last heard from us
     double silence;     // after which the manager is gone, s
@@ -112,29 +114,42 @@ static enum err give_back(struct supervisor *s, const struct order *o)
     return send_result(s, o, &r);
 }
 
-static enum err start_trainer(const struct order *o, struct trainer **out)
+static enum err prepare(struct supervisor *s, json_t *terms)
 {
-    char command[JOB_PATH_MAX], sweep[JOB_PATH_MAX];
-    struct jobdir dir;
+    char command[JOB_PATH_MAX];
     int64_t threads = 1, width = 1;
-    TRY(json_get_str(o->terms, "JOB", "command", true, command, sizeof command));
-    TRY(json_get_str(o->terms, "JOB", "dir", true, sweep, sizeof sweep));
-    TRY(json_get_i64(o->terms, "JOB", "threads", true, 1, INT32_MAX, &threads));
-    TRY(json_get_i64(o->terms, "JOB", "width", true, 1, INT32_MAX, &width));
-    TRY(jobdir_make(sweep, o->id, o->spec, o->n_spec, &dir));
+    if (terms == s->setup_terms)
+        return OK;
+    trainer_setup_free(s->setup);
+    json_decref(s->setup_terms);
+    s->setup = NULL;
+    s->setup_terms = NULL;
+    TRY(json_get_str(terms, "JOB", "command", true, command, sizeof command));
+    TRY(json_get_i64(terms, "JOB", "threads", true, 1, INT32_MAX, &threads));
+    TRY(json_get_i64(terms, "JOB", "width", true, 1, INT32_MAX, &width));
     struct trainer_spec spec = {
         .command = command,
-        .job_file = dir.job,
-        .stderr_file = dir.err,
         .threads = (int)threads,
         .width = (int)width,
-        .cpus = json_string_value(json_object_get(o->terms, "cpus")),
-        .gpus = json_string_value(json_object_get(o->terms, "gpus")),
-        .memory_limit = json_number_value(json_object_get(o->terms, "memory_limit")),
+        .cpus = json_string_value(json_object_get(terms, "cpus")),
+        .gpus = json_string_value(json_object_get(terms, "gpus")),
+        .memory_limit = json_number_value(json_object_get(terms, "memory_limit")),
         .grace = GRACE,
-        .silence = json_number_value(json_object_get(o->terms, "silence")),
+        .silence = json_number_value(json_object_get(terms, "silence")),
     };
-    return trainer_start(&spec, out);
+    TRY(trainer_prepare(&spec, &s->setup));
+    s->setup_terms = json_incref(terms);
+    return OK;
+}
+
+static enum err start_trainer(struct supervisor *s, const struct order *o)
+{
+    char sweep[JOB_PATH_MAX];
+    struct jobfiles files;
+    TRY(json_get_str(o->terms, "JOB", "dir", true, sweep, sizeof sweep));
+    TRY(prepare(s, o->terms));
+    TRY(jobfiles_make(sweep, o->id, o->spec, o->n_spec, &files));
+    return trainer_start(s->setup, files.job, files.err, &s->trainer);
 }
 
 static enum err begin(struct supervisor *s)
@@ -142,8 +157,7 @@ static enum err begin(struct supervisor *s)
     s->run = s->next;
     s->next = (struct order){0};
     s->run.start = signals_clock();
-    if (start_trainer(&s->run, &s->trainer) !=
-        OK) { // no job's fault: a full disk, no processes left
+    if (start_trainer(s, &s->run) != OK) { // no job's fault: a full disk, no processes left
         order_free(&s->run);
         json_t *why = json_sprintf("%.250s", err_message()); // NULL if that cuts a character
         return send_body(
@@ -339,6 +353,8 @@ enum err supervise_run(struct link *l, double silence, bool *clean)
     while (e == OK && !s.quit)
         e = turn(&s);
     drop(&s);
+    trainer_setup_free(s.setup);
+    json_decref(s.setup_terms);
     json_decref(s.terms);
     *clean = s.clean;
     return e;

@@ -27,6 +27,17 @@ enum { STDERR_LINES = 20, STDERR_BYTES = 4 << 10 };
 static const double MEMORY_EVERY = .5; // s between two looks at a trainer's memory
 static const double OOM_EVERY = .5;    // s between two of what the kernel has killed
 
+struct trainer_setup {
+    char *command;
+    int width;
+    char **envp;
+    char path[PATH_MAX];         // of the program
+    sigset_t ignored;            // would stay ignored across exec
+    int null;                    // /dev/null
+    struct place_before *before; // NULL: not bound
+    double memory_limit, grace, silence;
+};
+
 struct trainer {
     pid_t pid;
     int out, err; // pipes; -1 once closed
@@ -89,7 +100,7 @@ static void say(const char *text)
 }
 
 static void __attribute__((noreturn))
-child(const char *path, char **argv, char **envp, int out, int err, pid_t parent)
+child(const struct trainer_setup *s, char **argv, int out, int err, pid_t parent)
 {
     setpgid(0, 0);
     // The trainer dies with its supervisor, however that ends; the check closes the gap before
@@ -97,18 +108,18 @@ child(const char *path, char **argv, char **envp, int out, int err, pid_t parent
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
-    for (int sig = 1; sig <= SIGSYS; sig++) // ignored signals would stay ignored across exec
-        sigaction(sig, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    for (int sig = 1; sig <= SIGSYS; sig++)
+        if (sigismember(&s->ignored, sig))
+            sigaction(sig, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    int null = open("/dev/null", O_RDONLY);
-    if (dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+    if (dup2(s->null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
         _exit(127);
     close_from(3);
-    execve(path, argv, envp);
-    say(path);
+    execve(s->path, argv, s->envp);
+    say(s->path);
     say(": cannot be executed; is it a program for this machine?\n");
     _exit(127);
 }
@@ -120,7 +131,7 @@ static enum err pipe_pair(int p[2])
     return OK;
 }
 
-static enum err spawn(struct trainer *t, const char *path, char **argv, char **envp)
+static enum err spawn(const struct trainer_setup *s, struct trainer *t, char **argv)
 {
     int out[2], err[2];
     TRY(pipe_pair(out));
@@ -132,7 +143,7 @@ static enum err spawn(struct trainer *t, const char *path, char **argv, char **e
     pid_t parent = getpid();
     t->pid = vfork();
     if (t->pid == 0)
-        child(path, argv, envp, out[1], err[1], parent);
+        child(s, argv, out[1], err[1], parent);
     int cause = errno;
     close(out[1]);
     close(err[1]);
@@ -146,46 +157,97 @@ static enum err spawn(struct trainer *t, const char *path, char **argv, char **e
     return OK;
 }
 
-static enum err start(const struct trainer_spec *spec, struct trainer *t)
+static enum err start(const struct trainer_setup *s, const char *job_file, struct trainer *t)
 {
-    char **argv = NULL, **envp = NULL, path[PATH_MAX];
+    char **argv;
     TRY(protocol_init(&t->said));
-    t->stderr_file = strdup(spec->stderr_file);
-    ENSURE(t->stderr_file, ERR_FAILED, "out of memory");
-    TRY(command_split(spec->command, spec->job_file, spec->width, &argv));
-    enum err e = command_find(argv[0], path, sizeof path);
-    if (e == OK)
-        e = command_environment(spec->threads, spec->gpus, &envp);
-    struct place_before *before = NULL; // the trainer inherits this thread's processors
-    bool bound = e == OK && spec->cpus && place_bind(spec->cpus, &before);
-    if (e == OK)
-        e = spawn(t, path, argv, envp);
-    if (bound)
-        place_unbind(before);
+    ENSURE(access(s->path, X_OK) == 0, ERR_FAILED, "%s: %s", s->path, strerror(errno));
+    TRY(command_split(s->command, job_file, s->width, &argv));
+    enum err e = spawn(s, t, argv);
     free(argv);
-    free(envp);
     return e;
 }
 
-enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
+enum err trainer_start(const struct trainer_setup *s, const char *job_file,
+                       const char *stderr_file, struct trainer **out)
 {
     struct trainer *t = calloc(1, sizeof *t);
     ENSURE(t, ERR_FAILED, "out of memory");
     t->pid = t->out = t->err = t->end = -1;
-    t->grace = spec->grace;
-    t->silence = spec->silence;
+    t->grace = s->grace;
+    t->silence = s->silence;
     t->polled = now();
     t->kill_at = INFINITY;
-    t->memory_limit = spec->memory_limit;
+    t->memory_limit = s->memory_limit;
     t->memory_at = now() + MEMORY_EVERY;
     t->oom_kills = recent_oom_kills();
-    enum err e = start(spec, t);
+    t->stderr_file = strdup(stderr_file);
+    enum err e = t->stderr_file ? start(s, job_file, t) : err_set(ERR_FAILED, "out of memory");
     if (e != OK) {
         trainer_free(t);
         return e;
     }
     *out = t;
     return OK;
+}
+
+static void note_ignored(sigset_t *ignored)
+{
+    sigemptyset(ignored);
+    for (int sig = 1; sig <= SIGSYS; sig++) {
+        struct sigaction now;
+        if (sigaction(sig, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+            sigaddset(ignored, sig);
+    }
+}
+
+static enum err prepare(const struct trainer_spec *spec, struct trainer_setup *s)
+{
+    char **argv;
+    TRY(command_split(spec->command, "", spec->width, &argv));
+    enum err e = command_find(argv[0], s->path, sizeof s->path);
+    free(argv);
+    TRY(e);
+    TRY(command_environment(spec->threads, spec->gpus, &s->envp));
+    s->command = strdup(spec->command);
+    ENSURE(s->command, ERR_FAILED, "out of memory");
+    s->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ENSURE(s->null >= 0, ERR_FAILED, "/dev/null: %s", strerror(errno));
+    note_ignored(&s->ignored);
+    if (spec->cpus)
+        place_bind(spec->cpus, &s->before);
+    return OK;
+}
+
+enum err trainer_prepare(const struct trainer_spec *spec, struct trainer_setup **out)
+{
+    struct trainer_setup *s = malloc(sizeof *s);
+    ENSURE(s, ERR_FAILED, "out of memory");
+    *s = (struct trainer_setup){.width = spec->width,
+                                .null = -1,
+                                .memory_limit = spec->memory_limit,
+                                .grace = spec->grace,
+                                .silence = spec->silence};
+    enum err e = prepare(spec, s);
+    if (e != OK) {
+        trainer_setup_free(s);
+        return e;
+    }
+    *out = s;
+    return OK;
+}
+
+void trainer_setup_free(struct trainer_setup *s)
+{
+    if (!s)
+        return;
+    if (s->before)
+        place_unbind(s->before);
+    if (s->null >= 0)
+        close(s->null);
+    free(s->envp);
+    free(s->command);
+    free(s);
 }
 
 // ---- ending it

@@ -8,20 +8,26 @@
 #include <stdbool.h>
 
 struct trainer;
+struct trainer_setup;
 
 struct trainer_spec {
     const char *command;     // config's `trainer`
-    const char *job_file;    // takes the place of {job}
-    const char *stderr_file; // made for the last lines of its standard error, if there are any
     int threads, width;      // width takes the place of {width}
     const char *cpus, *gpus; // processors as "0,64,1" and CUDA_VISIBLE_DEVICES; NULL: ours
     double memory_limit;     // bytes of it and all that it starts; 0: none
-    double grace;   // s between a request to stop and SIGKILL; also after the result line
+    double grace;            // s from a request to stop to SIGKILL; also after the result line
     double silence; // s without any output, after which it is killed as failed; 0: none
 };
 
-// ERR_FAILED: no process, no memory. A program that cannot be executed is a result.
-enum err trainer_start(const struct trainer_spec *spec, struct trainer **out);
+// What the runs of one spec share is found once: program, environment, processors, to which the
+// calling thread too is bound until trainer_setup_free. ERR_INPUT: the command; ERR_FAILED.
+enum err trainer_prepare(const struct trainer_spec *spec, struct trainer_setup **out);
+void trainer_setup_free(struct trainer_setup *s); // NULL: nothing
+// job_file takes the place of {job}; stderr_file is made for the last lines of its standard
+// error, if there are any. The trainer may outlive the setup. ERR_FAILED: no process, no
+// memory, the program is gone. One that cannot be executed is a result.
+enum err trainer_start(const struct trainer_setup *s, const char *job_file,
+                       const char *stderr_file, struct trainer **out);
 // Waits at most timeout_ms for output and takes it in. True once the trainer has ended.
 bool trainer_poll(struct trainer *t, int timeout_ms);
 // SIGTERM to its group, SIGKILL after the grace: a trainer writes its checkpoint and reports

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// In place of orchestrator/trainer.c and jobdir.c: a trainer that is done at once, without a
+// In place of orchestrator/trainer.c and jobfiles.c: a trainer that is done at once, without a
 // process, a folder or a file. What is left is what the orchestrator itself costs.
-#include "orchestrator/jobdir.h"
+#include "orchestrator/jobfiles.h"
 #include "orchestrator/trainer.h"
 #include <math.h>
 
@@ -19,17 +19,30 @@ static struct trainer only = {{.status = JOB_OK,
                                .balance = 1.0625,
                                .epochs = 0.12345}};
 
-enum err jobdir_make(const char *sweep, const char *id, const char *text, size_t n,
-                     struct jobdir *out)
+enum err jobfiles_make(const char *sweep, const char *id, const char *text, size_t n,
+                       struct jobfiles *out)
 {
     (void)sweep, (void)id, (void)text, (void)n;
     out->job[0] = out->err[0] = '\0';
     return OK;
 }
 
-enum err trainer_start(const struct trainer_spec *spec, struct trainer **out)
+enum err trainer_prepare(const struct trainer_spec *spec, struct trainer_setup **out)
 {
     (void)spec;
+    *out = NULL;
+    return OK;
+}
+
+void trainer_setup_free(struct trainer_setup *s)
+{
+    (void)s;
+}
+
+enum err trainer_start(const struct trainer_setup *s, const char *job_file,
+                       const char *stderr_file, struct trainer **out)
+{
+    (void)s, (void)job_file, (void)stderr_file;
     *out = &only;
     return OK;
 }

@@ -3,10 +3,10 @@
 //
 //     bad_trainer JOB.json COMMAND [ARGUMENT...]
 //
-// JOB.json is RUN/out/jobs/ID/job.json. Without a file RUN/plan it only starts COMMAND. With
+// JOB.json is RUN/out/jobs/ID.json. Without a file RUN/plan it only starts COMMAND. With
 // one, "MODE SHARE SEED [MEMORY-CGROUP]", an attempt fails with probability SHARE, in one of
 // the mode's ways; which attempts and how follows from seed, job and the failures before it
-// (the length of the file `faults` beside JOB.json), and no job fails more than MOST times.
+// (the length of the file JOB.json.faults), and no job fails more than MOST times.
 #include "core/err.h"
 #include "tests/faults/chance.h"
 #include <fcntl.h>
@@ -164,7 +164,7 @@ static bool read_plan(const char *job, struct plan *p)
 {
     char path[PATH_MAX + 16];
     snprintf(path, sizeof path, "%s", job);
-    for (int up = 0; up < 4; up++) { // RUN/out/jobs/ID/job.json
+    for (int up = 0; up < 3; up++) { // RUN/out/jobs/ID.json
         char *slash = strrchr(path, '/');
         if (!slash)
             return false;
@@ -187,10 +187,10 @@ static void fail_perhaps(const char *job)
     struct stat st;
     if (!read_plan(job, &p))
         return;
-    snprintf(path, sizeof path, "%.*s/faults", (int)(strrchr(job, '/') - job), job);
+    snprintf(path, sizeof path, "%s.faults", job);
     int64_t before = stat(path, &st) == 0 ? st.st_size : 0;
     uint64_t x = p.seed;
-    for (const char *c = job + (strrchr(job, '/') - job) - 12; *c && *c != '/'; c++)
+    for (const char *c = strrchr(job, '/') + 1; *c && *c != '.'; c++)
         x = chance_mix(x ^ (uint64_t)(unsigned char)*c);
     x = chance_mix(x ^ (uint64_t)before << 32);
     if (before >= MOST || chance_unit(x) >= p.share)

@@ -166,10 +166,10 @@ trap 'for p in $(survivors); do kill -9 "$p"; done; umount "$work"/{ro,tiny} 2>/
 # something to find. NAME [SHELL-LINES that run before the result; $id and $attempt are set]
 fake_trainer() {
     cat >"$work/$1" <<END
-id=\$(basename "\$(dirname "\$1")")
-attempt=\$(cat "\$(dirname "\$1")/attempts" 2>/dev/null || echo 0)
+id=\$(basename "\$1" .json)
+attempt=\$(cat "\$1.attempts" 2>/dev/null || echo 0)
 attempt=\$((attempt + 1))
-echo \$attempt >"\$(dirname "\$1")/attempts"
+echo \$attempt >"\$1.attempts"
 echo '{"t":"hello","v":1,"backend":"fake"}'
 ${2:-}
 echo '{"t":"progress","step":1,"loss":2.5}'

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,8 +56,10 @@ static int train(const struct job *job, const struct truth *truth, double second
     struct timespec nap;
     double C = (double)arch_counts(&job->arch).M * (double)job->train.tokens;
     double per_step = seconds * C / 1e10 / STEPS, loss = loss_of(truth, job, C);
-    if (job->checkpoint.dir[0])
+    if (job->checkpoint.dir[0]) {
+        mkdir(job->checkpoint.dir, 0777);
         snprintf(file, sizeof file, "%s/checkpoint", job->checkpoint.dir);
+    }
     int step = done_before(file);
     nap.tv_sec = (time_t)per_step;
     nap.tv_nsec = (long)(1e9 * (per_step - (double)nap.tv_sec));

@@ -81,6 +81,7 @@ class Model:
 
 def save(folder, identity, step, model):
     """Written beside, synced, renamed: never half there."""
+    os.makedirs(folder, exist_ok=True)
     fresh = os.path.join(folder, "checkpoint.tmp")
     with open(fresh, "w", encoding="utf-8") as file:
         json.dump({"job": identity, "step": step, "logits": model.logits}, file)

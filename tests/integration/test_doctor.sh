@@ -45,6 +45,10 @@ command -v python3 >/dev/null || {
     echo "no python3: the trainer in Python is left out"
     finish
 }
+# A trainer whose standard input is not /dev/null although ours is closed would not start.
+input='[ "$(readlink /proc/self/fd/0)" = /dev/null ] || exit 2;'
+expect 0 "$work/log" "${doctor[@]}" --trainer "sh -c '$input exec python3 \"\$@\"' - $(dirname "$(realpath "$0")")/reference_trainer.py {job}" <&-
+says "standard input: short job" "ok +short job"
 reference="python3 $(dirname "$(realpath "$0")")/reference_trainer.py {job}"
 expect 0 "$work/log" "${doctor[@]}" --trainer "$reference"
 for part in "short job" progress repetition stop resume "wrong job"; do

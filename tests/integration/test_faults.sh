@@ -37,7 +37,7 @@ check "doomed: each job once" each_once "$work/doomed"
 check "doomed: tried three times" [ "$(grep -c "\"t\":\"start\",\"id\":\"$one\"" "$work/doomed/journal")" = 3 ]
 check "doomed: its result says why" \
     grep -q "\"t\":\"result\",\"id\":\"$one\",\"status\":\"failed\".*exit code 9.*bad luck" "$work/doomed/journal"
-check "doomed: last lines kept" grep -q "bad luck" "$work/doomed/jobs/$one/stderr.txt"
+check "doomed: last lines kept" grep -q "bad luck" "$work/doomed/jobs/$one.stderr.txt"
 
 # Nothing works: stopped early with the reason, and resumable once repaired.
 fake_trainer trainer.sh 'echo "no such GPU" >&2; exit 1'

@@ -31,7 +31,7 @@ check "jobs of width 1 are what they were" \
 expect 2 log "$bin/moesweep" plan fake.cfg --workers 1
 says "too few workers" "--workers: .*C = 3e\+10 take 2"
 
-sed '/"data"/,$s/"threads": 1/"threads": 1, "width": 2/' narrow/jobs/"$(losses narrow | head -n 1 | cut -f1)"/job.json >two.json
+sed '/"data"/,$s/"threads": 1/"threads": 1, "width": 2/' narrow/jobs/"$(losses narrow | head -n 1 | cut -f1)".json >two.json
 refused "moetrain" "width: expected 1, found 2: moetrain uses one GPU" "$bin/moetrain" two.json
 
 # The worker that lends its slot is killed: no retry is used up, and where nobody is left to take its

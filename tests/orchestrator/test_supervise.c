@@ -23,14 +23,13 @@ static double silence = 1.5;
 
 // ---- the sweep
 
-// Waits, crashes once in a job's folder where a file crash lies beside this script, and says a
+// Waits, crashes once in every job where a file crash lies beside this script, and says a
 // loss that depends on the job.
 static const char trainer[] =
-    "dir=${1%/*}\n"
     "echo '{\"t\":\"hello\",\"v\":1,\"backend\":\"sh\"}'\n"
     "echo '{\"t\":\"progress\",\"step\":1,\"tokens\":64,\"loss\":3}'\n"
-    "if [ -e \"$dir/../../../crash\" ] && [ ! -e \"$dir/crashed\" ]; then\n"
-    "    : >\"$dir/crashed\"; echo 'last words' >&2; kill -9 $$\n"
+    "if [ -e \"${1%/*}/../../crash\" ] && [ ! -e \"$1.crashed\" ]; then\n"
+    "    : >\"$1.crashed\"; echo 'last words' >&2; kill -9 $$\n"
     "fi\n"
     "sleep 0.05\n"
     "lr=$(sed -n 's/.*\"lr\": *\\([-0-9.e]*\\).*/\\1/p' \"$1\")\n"
@@ -71,7 +70,7 @@ enum trouble {
     KILLED, // rank 2 is gone once its first job has begun
     PAUSED, // rank 2 is stopped then, and goes on when another has its job; a result comes late
     TWICE,  // every result comes twice, the second time at the next beat of its rank
-    UNFIT,  // rank 2 cannot make the folder of its first job
+    UNFIT,  // rank 2 cannot write the file of its first job
     STOPPED, // rank 2 gets SIGUSR1 when its first job has begun
     ALL_GONE // every worker is gone once its first job has begun
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Trainers of every kind of misconduct, as shell scripts.
 #include "orchestrator/command.h"
-#include "orchestrator/jobdir.h"
+#include "orchestrator/jobfiles.h"
 #include "orchestrator/memory.h"
 #include "orchestrator/trainer.h"
 #include "tests/test.h"
@@ -37,8 +37,6 @@ static struct trainer *start_watched(const char *text, double grace, double sile
     char command[128];
     snprintf(command, sizeof command, "/bin/sh %s {job}", script);
     struct trainer_spec spec = {.command = command,
-                                .job_file = note,
-                                .stderr_file = err_file,
                                 .threads = 3,
                                 .width = 2,
                                 .cpus = cpus,
@@ -46,8 +44,11 @@ static struct trainer *start_watched(const char *text, double grace, double sile
                                 .memory_limit = memory_limit,
                                 .grace = grace,
                                 .silence = silence};
+    struct trainer_setup *setup = NULL;
     struct trainer *t = NULL;
-    CHECK(trainer_start(&spec, &t) == OK);
+    CHECK(trainer_prepare(&spec, &setup) == OK);
+    CHECK(setup && trainer_start(setup, note, err_file, &t) == OK);
+    trainer_setup_free(setup);
     return t;
 }
 
@@ -190,24 +191,23 @@ static void test_crashes(void)
     trainer_free(t);
 }
 
-static void test_folder(void)
+static void test_files(void)
 {
-    char jobs[64], job[80];
-    struct jobdir d = {"", ""};
+    char jobs[64];
+    struct jobfiles f = {"", ""};
     snprintf(jobs, sizeof jobs, "%s/jobs", folder);
-    snprintf(job, sizeof job, "%s/0a", jobs);
-    CHECK(jobdir_make(folder, "0a", "{}", 2, &d) == ERR_FAILED);
-    CHECK(mkdir(jobs, 0777) == 0 && jobdir_make(folder, "0a", "{\"a\": 1}", 8, &d) == OK);
-    snprintf(err_file, sizeof err_file, "%s", d.err);
+    CHECK(jobfiles_make(folder, "0a", "{}", 2, &f) == ERR_FAILED);
+    CHECK(mkdir(jobs, 0777) == 0 && jobfiles_make(folder, "0a", "{\"a\": 1}", 8, &f) == OK);
+    snprintf(err_file, sizeof err_file, "%s", f.err);
     check(HELLO "echo out of luck >&2\nexit 1\n", JOB_FAILED, "out of luck");
-    CHECK(access(d.err, R_OK) == 0);
-    CHECK(jobdir_make(folder, "0a", "{}", 2, &d) == OK);
-    CHECK(access(d.err, F_OK) != 0); // an earlier attempt's is gone
+    CHECK(access(f.err, R_OK) == 0);
+    CHECK(jobfiles_make(folder, "0a", "{}", 2, &f) == OK);
+    CHECK(access(f.err, F_OK) != 0); // an earlier attempt's is gone
     check(HELLO RESULT, JOB_OK, "");
-    CHECK(access(d.err, F_OK) != 0);
+    CHECK(access(f.err, F_OK) != 0);
     struct stat written;
-    CHECK(stat(d.job, &written) == 0 && written.st_size == 2);
-    CHECK(unlink(d.job) == 0 && rmdir(job) == 0 && rmdir(jobs) == 0);
+    CHECK(stat(f.job, &written) == 0 && written.st_size == 2);
+    CHECK(unlink(f.job) == 0 && rmdir(jobs) == 0);
     snprintf(err_file, sizeof err_file, "%s/stderr.txt", folder);
 }
 
@@ -437,7 +437,7 @@ int main(void)
     test_bad_results();
     test_protocol();
     test_crashes();
-    test_folder();
+    test_files();
     test_stop();
     test_silence();
     test_leftovers();
