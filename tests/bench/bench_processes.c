@@ -2,6 +2,7 @@
 // The parts of bench_spawn: what starting processes costs alone, and the whole path with them.
 #include "bench_dispatch.h"
 #include "orchestrator/command.h"
+#include "orchestrator/config.h"
 #include "orchestrator/signals.h"
 #include <limits.h>
 #include <spawn.h>
@@ -10,10 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-// posix_spawn, its lines read from a pipe to their end, waitpid.
-static void one_child(const char *path)
+// posix_spawn of the sweep's trainer, its lines read from a pipe to their end, waitpid.
+static void one_child(const char *path, char **argv)
 {
-    char *argv[] = {(char[]){"null_child"}, NULL}, buf[4096];
+    char buf[4096];
     posix_spawn_file_actions_t acts;
     pid_t pid;
     int p[2];
@@ -35,12 +36,18 @@ static void one_child(const char *path)
 
 static double spawn_alone(struct bench *b)
 {
-    char path[PATH_MAX];
+    struct sweep cfg;
+    char path[PATH_MAX], **argv;
     long done = 0, all = 0;
-    bench_check(command_find("null_child", path, sizeof path));
+    bench_check(config_load(b->config, &cfg));
+    bench_check(command_split(cfg.trainer, "", 1, &argv));
+    bench_check(command_find(argv[0], path, sizeof path));
+    config_free(&cfg);
+    bench_meet(b);
     double spent = bench_processor_time(), began = signals_clock();
     for (; b->rank > 0 && signals_clock() - began < b->seconds; done++)
-        one_child(path);
+        one_child(path, argv);
+    free(argv);
     bench_meet(b);
     MPI_Reduce(&done, &all, 1, MPI_LONG, MPI_SUM, 0, b->raw);
     bench_cost(b, (double)all, spent);

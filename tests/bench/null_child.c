@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The least that a trainer can be (docs/trainer-protocol.md): linked statically.
+// The least that a trainer can be (docs/trainer-protocol.md). Linked as programs are, and
+// statically, which starts in half the time.
 #include <unistd.h>
 
 int main(void)

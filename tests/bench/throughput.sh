@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Jobs per second with 2, 8 and 32 workers on this machine (docs/clusters.md): MPI alone, link.c, the whole
-# path with null jobs and the journal, posix_spawn alone, the whole path with processes (its folder in DIR,
-# then in memory), HyperQueue and libEnsemble. Every row once a round, so that what else the machine does
+# path with null jobs and the journal, posix_spawn alone, the whole path with processes (the sweep's folder in
+# DIR, then in memory; the program linked as usual, then statically), HyperQueue and libEnsemble. Every row once a round, so that what else the machine does
 # meets all; the best of the rounds
 # is printed. DIR should be where a sweep would be: the journal is synced there.
 #
@@ -44,21 +44,27 @@ END
 
 ((quick)) && sed -i 's/points = 64/points = 8/g' "$work/null.cfg"
 # Processes are slower: 16,384 jobs, which are made sooner.
-sed 's/points = 64/points = 32/g' "$work/null.cfg" >"$work/spawn.cfg"
-# Their folders cost much on a disk's file system: a second time in memory.
+sed 's/points = 64/points = 32/g' "$work/null.cfg" >"$work/null_child.cfg"
+sed 's/null_child/null_child_static/' "$work/null_child.cfg" >"$work/null_child_static.cfg"
+# A disk's file system makes a new file slowly: a second time in memory.
 if ! ((quick)) && [ -w /dev/shm ]; then memory=$(mktemp -d /dev/shm/throughput.XXXXXX) || exit 2; fi
 
+of= # what the rows are called beside their name
 bench() { # PROGRAM WORKERS ARGUMENTS: lines "workers<TAB>row<TAB>rate.."
-    "${launch[@]}" -np $(($2 + 1)) "$bin/$1" "${@:3}" 2>>"$work/log" >>"$work/rates" || {
+    "${launch[@]}" -np $(($2 + 1)) "$bin/$1" "${@:3}" 2>>"$work/log" >"$work/told" || {
         echo "$1 with $2 workers failed:" >&2
         tail -n 3 "$work/log" >&2
         exit 1
     }
+    sed "s/^[0-9]*\t[^\t]*/&$of/" "$work/told" >>"$work/rates"
 }
 
-in_memory() { # WORKERS: part 1 of bench_spawn alone
-    bench bench_spawn "$1" "$work/spawn.cfg" "$memory/$n" 1 "$seconds" 1
-    sed -i '$s/processes/processes, tmpfs/' "$work/rates"
+processes() { # WORKERS PROGRAM
+    local of=", $2"
+    bench bench_spawn "$1" "$work/$2.cfg" "$work/$2$n" 1 "$seconds"
+    [ -n "$memory" ] || return 0
+    of="$of, tmpfs"
+    bench bench_spawn "$1" "$work/$2.cfg" "$memory/$n" 1 "$seconds" 1
     rm -rf "${memory:?}/$n"
 }
 
@@ -107,8 +113,7 @@ for ((r = 0; r < rounds; r++)); do
         # Spinning wins only where every rank has a processor.
         ((w < $(nproc))) && OMPI_MCA_mpi_yield_when_idle=0 bench bench_mpi "$w" "$seconds"
         bench bench_dispatch "$w" "$work/null.cfg" "$work/null$n" 1 "$seconds"
-        ((quick)) || bench bench_spawn "$w" "$work/spawn.cfg" "$work/spawn$n" 1 "$seconds"
-        [ -z "$memory" ] || in_memory "$w"
+        ((quick)) || { processes "$w" null_child && processes "$w" null_child_static; }
         ((quick)) || ((r > 0)) || others "$w"
     done
 done
