@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "orchestrator/protocol.h"
 #include "core/json.h"
+#include "orchestrator/said.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -13,7 +14,7 @@ enum { LINE_MAX_BYTES = 64 << 10 };
 enum err protocol_init(struct protocol *p)
 {
     *p = (struct protocol){.stride = 1, .state = {.loss = NAN, .tok_s = NAN}};
-    p->line = malloc(LINE_MAX_BYTES);
+    p->line = malloc(LINE_MAX_BYTES + 1); // and a terminator
     ENSURE(p->line, ERR_FAILED, "out of memory");
     return OK;
 }
@@ -104,24 +105,37 @@ static void cut_cause(json_t *line)
     json_object_set_new(line, "cause", json_stringn(cause, n));
 }
 
+static void keep_result(struct protocol *p, const struct job_result *r)
+{
+    p->result = *r;
+    p->has_result = true;
+    if (r->status != JOB_OK) // of a part of the run
+        p->result.loss = p->result.loss_per_byte = NAN;
+}
+
 static void take_result(struct protocol *p, json_t *line)
 {
+    struct job_result r;
     cut_cause(line);
-    if (job_result_from_json(line, "result", &p->result) != OK) {
+    if (job_result_from_json(line, "result", &r) != OK) {
         fault(p, "%s", err_message());
         return;
     }
-    p->has_result = true;
-    if (p->result.status != JOB_OK) // of a part of the run
-        p->result.loss = p->result.loss_per_byte = NAN;
+    keep_result(p, &r);
     json_t *curve = json_object_get(line, "curve");
     if (curve_valid(curve))
         p->own_curve = json_incref(curve);
 }
 
+// n bytes, terminated.
 static void take_line(struct protocol *p, const char *text, size_t n)
 {
+    struct job_result r;
     p->state.lines++;
+    if (p->hello && !p->has_result && said_read_line(text, n, &r)) {
+        keep_result(p, &r);
+        return;
+    }
     json_error_t je;
     json_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
     const char *type = json_string_value(json_object_get(line, "t"));
@@ -156,6 +170,7 @@ void protocol_take(struct protocol *p, const char *data, size_t n)
         memcpy(p->line + p->n_line, data, part);
         p->n_line += part;
         if (nl) {
+            p->line[p->n_line] = '\0';
             take_line(p, p->line, p->n_line);
             p->n_line = 0;
         }

@@ -224,16 +224,26 @@ static bool take_curve(const char **at, struct job_result *r)
     return take(at, "]");
 }
 
+// After its key.
+static bool take_value(const char **at, const struct number *number, struct job_result *r)
+{
+    void *out = (char *)r + number->at;
+    return number->whole   ? take_whole(at, out)
+           : number->maybe ? take_maybe(at, out)
+                           : take_number(at, out);
+}
+
 static bool take_numbers(const char **at, struct job_result *r)
 {
-    for (int i = 0; i < N_NUMBERS; i++) {
-        void *out = (char *)r + numbers[i].at;
-        if (!take(at, numbers[i].key) || !(numbers[i].whole   ? take_whole(at, out)
-                                           : numbers[i].maybe ? take_maybe(at, out)
-                                                              : take_number(at, out)))
+    for (int i = 0; i < N_NUMBERS; i++)
+        if (!take(at, numbers[i].key) || !take_value(at, &numbers[i], r))
             return false;
-    }
     return true;
+}
+
+static bool valid(const struct job_result *r)
+{
+    return r->seconds >= 0 && r->flops >= 0 && (r->status != JOB_OK || r->loss > 0);
 }
 
 bool said_read_plain(const char *said, size_t n, struct job_result *r)
@@ -246,8 +256,28 @@ bool said_read_plain(const char *said, size_t n, struct job_result *r)
         (take(&at, ",\"curve\":") && !take_curve(&at, r)) ||
         (take(&at, ",\"stderr\":") && !take_string(&at, NULL, 0)))
         return false;
-    return take(&at, "}") && at == said + n && r->seconds >= 0 && r->flops >= 0 &&
-           (r->status != JOB_OK || r->loss > 0);
+    return take(&at, "}") && at == said + n && valid(r);
+}
+
+bool said_read_line(const char *line, size_t n, struct job_result *r)
+{
+    enum { STATUS = N_NUMBERS };
+    unsigned seen = 0;
+    const char *at = line;
+    *r = (struct job_result){.loss = NAN, .loss_per_byte = NAN, .balance = NAN, .epochs = NAN};
+    if (!take(&at, "{\"t\":\"result\""))
+        return false;
+    while (!take(&at, "}")) {
+        int i = 0;
+        while (i < N_NUMBERS && !take(&at, numbers[i].key))
+            i++;
+        bool good = i < N_NUMBERS ? take_value(&at, &numbers[i], r)
+                                  : take(&at, ",\"status\":") && take_status(&at, &r->status);
+        if (!good || (seen >> i & 1))
+            return false;
+        seen |= 1u << i;
+    }
+    return at == line + n && (seen >> STATUS & 1) && valid(r);
 }
 
 // ---- any form

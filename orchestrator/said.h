@@ -17,4 +17,6 @@ enum err said_read(const char *said, size_t n, struct job_result *out);
 // order, no space, no escapes, numbers of usual size. False: another form, which may be as
 // good.
 bool said_read_plain(const char *said, size_t n, struct job_result *out);
+// A trainer's line "result", likewise, of nothing but a status and numbers, in any order.
+bool said_read_line(const char *line, size_t n, struct job_result *out);
 #endif

@@ -252,6 +252,36 @@ static void test_said_plain(void)
 }
 
 // As jansson would write it, to the byte, and the reader's plain form wherever it can be.
+// A trainer's line read without building JSON (fuzz_protocol compares what comes out).
+static void test_said_line(void)
+{
+    static const struct {
+        const char *line;
+        bool plain;
+    } cases[] = {
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2.5,\"seconds\":0.001}", true},
+        {"{\"t\":\"result\",\"tokens\":64,\"loss\":2,\"balance\":null,\"status\":\"ok\"}",
+         true},
+        {"{\"t\":\"result\",\"status\":\"oom\"}", true},
+        {"{\"t\":\"result\",\"status\":\"ok\"}", false},
+        {"{\"t\":\"result\",\"loss\":2.5}", false},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2.5,\"loss\":2.5}", false},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"status\":\"ok\",\"loss\":2.5}", false},
+        {"{\"t\":\"result\",\"status\":\"good\",\"loss\":2.5}", false},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2.5,\"seconds\":-1}", false},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2.5,\"tokens\":6.5}", false},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2.5,\"cause\":\"\"}", false},
+        {"{\"t\":\"result\",\"status\":\"ok\",\"loss\":2.5} ", false},
+        {"{\"t\":\"hello\",\"status\":\"ok\",\"loss\":2.5}", false},
+        {"", false},
+    };
+    struct job_result r;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK(said_read_line(cases[i].line, strlen(cases[i].line), &r) == cases[i].plain);
+    CHECK(said_read_line(cases[0].line, strlen(cases[0].line), &r) && r.status == JOB_OK &&
+          r.loss == 2.5 && r.seconds == .001 && r.tokens == 0 && isnan(r.balance));
+}
+
 static void check_written(const struct job_result *r, json_t *rest, bool plain)
 {
     size_t n = 0;
@@ -378,6 +408,7 @@ int main(void)
     tamper("result", "status", json_string("splendid"));
     test_said();
     test_said_plain();
+    test_said_line();
     test_said_write();
     test_attempts();
     test_status_lines();

@@ -54,6 +54,29 @@ static void check_sendable(const struct protocol *p)
     free(said);
 }
 
+// What is read without building JSON is what JSON says.
+static void check_quick(const char *text, size_t n)
+{
+    char line[4096];
+    struct job_result quick, slow;
+    if (n >= sizeof line)
+        return;
+    memcpy(line, text, n);
+    line[n] = '\0';
+    if (!said_read_line(line, n, &quick))
+        return;
+    json_t *object = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
+    MUST(object && strcmp(jstr(object, "t"), "result") == 0);
+    MUST(job_result_from_json(object, "line", &slow) == OK);
+    json_decref(object);
+    MUST(quick.status == slow.status && same_number(quick.loss, slow.loss) &&
+         same_number(quick.loss_per_byte, slow.loss_per_byte) && quick.tokens == slow.tokens &&
+         quick.init_tokens == slow.init_tokens && same_number(quick.seconds, slow.seconds) &&
+         same_number(quick.flops, slow.flops) && quick.peak_bytes == slow.peak_bytes &&
+         same_number(quick.balance, slow.balance) && same_number(quick.epochs, slow.epochs) &&
+         !quick.id[0] && !quick.cause[0] && quick.n_curve == 0);
+}
+
 bool fuzz_one(const uint8_t *in, size_t size)
 {
     struct protocol whole, parts;
@@ -68,6 +91,11 @@ bool fuzz_one(const uint8_t *in, size_t size)
     protocol_end(&whole);
     protocol_end(&parts);
     MUST(same(&whole, &parts));
+    for (size_t at = 0, n; at < size; at += n + 1) {
+        const char *nl = memchr(text + at, '\n', size - at);
+        n = nl ? (size_t)(nl - text) - at : size - at;
+        check_quick(text + at, n);
+    }
     MUST(whole.fault[0] || size == 0 || whole.hello);
     if (whole.has_result || size % 8 == 0)
         check_sendable(&whole);
